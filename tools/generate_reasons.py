@@ -24,7 +24,13 @@ def python(packet: dict[str, dict[str, object]], refusal: dict[str, dict[str, ob
     lines += ["from __future__ import annotations", "", "from enum import IntEnum, StrEnum", "", ""]
     lines += ["class Drop(IntEnum):", '    """Why a packet was dropped; the number is the engine\'s."""', ""]
     lines += [f"    {name} = {entry['number']}" for name, entry in packet.items()]
-    lines += ["", "", "class Refusal(StrEnum):", '    """Why a tunnel is not up, or a request was refused."""', ""]
+    lines += [
+        "",
+        "",
+        "class Refusal(StrEnum):",
+        '    """Why a tunnel is not up, or a request was refused."""',
+        "",
+    ]
     lines += [f'    {name} = "{name}"' for name in refusal]
     lines += ["", "", "SENTENCES: dict[str, str] = {"]
     lines += [f'    "{name}": "{entry["text"]}",' for name, entry in {**packet, **refusal}.items()]
@@ -53,7 +59,16 @@ def rust(packet: dict[str, dict[str, object]]) -> str:
 
 
 def markdown(packet: dict[str, dict[str, object]], refusal: dict[str, dict[str, object]]) -> str:
-    lines = ["# Reasons", "", f"<!-- {NOTICE} -->", "", "## Why a packet was dropped", "", "| name | |", "|---|---|"]
+    lines = [
+        "# Reasons",
+        "",
+        f"<!-- {NOTICE} -->",
+        "",
+        "## Why a packet was dropped",
+        "",
+        "| name | |",
+        "|---|---|",
+    ]
     lines += [f"| `{name}` | {entry['text']} |" for name, entry in packet.items()]
     lines += ["", "## Why a tunnel is not up, or a request was refused", "", "| name | |", "|---|---|"]
     lines += [f"| `{name}` | {entry['text']} |" for name, entry in refusal.items()]

@@ -1,0 +1,119 @@
+"""What a gateway is to be: one frozen value, whatever language it was written in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from culvert.addresses import IPAddress, IPNetwork
+from culvert.identities import Identity
+from culvert.ipsec.associations import Mode, reqid_of
+from culvert.ipsec.proposals import DEFAULT_ESP, DEFAULT_IKE, Proposal
+from culvert.ipsec.selectors import TrafficSelector
+
+
+class Start(StrEnum):
+    """When a peer's tunnel is set up."""
+
+    ALWAYS = "always"
+    TRAFFIC = "traffic"
+    PASSIVE = "passive"
+
+
+class EncapsulationChoice(StrEnum):
+    """How ESP travels: chosen by circumstances, always in UDP, or as protocol 50 unless there is a NAT."""
+
+    AUTO = "auto"
+    UDP = "udp"
+    ESP = "esp"
+
+
+class Backend(StrEnum):
+    """Who moves the packets."""
+
+    AUTO = "auto"
+    ENGINE = "engine"
+    KERNEL = "kernel"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where something was written."""
+
+    file: str = ""
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+
+@dataclass(frozen=True, slots=True)
+class Rekey:
+    """When an association gets its successor: `after_s` seconds; 0 is never. The hard limit is a tenth later."""
+
+    after_s: int
+
+    @property
+    def hard_s(self) -> int:
+        return self.after_s + max(self.after_s // 10, 10) if self.after_s else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """One pair of traffic selector lists that is protected together."""
+
+    peer: str
+    name: str
+    local: tuple[TrafficSelector, ...]
+    remote: tuple[TrafficSelector, ...]
+    proposals: tuple[Proposal, ...] = DEFAULT_ESP
+    mode: Mode = Mode.TUNNEL
+    rekey: Rekey = Rekey(3600)
+    start: Start = Start.ALWAYS
+
+    @property
+    def reqid(self) -> int:
+        return reqid_of(self.peer, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Another gateway. `addresses` are names or addresses, tried in turn; empty: it calls us from anywhere.
+
+    `secret` is the pre-shared key; None where none was found (verify says so).
+    """
+
+    name: str
+    addresses: tuple[str, ...]
+    identity: Identity | None
+    local_identity: Identity | None
+    children: tuple[Child, ...]
+    secret: bytes | None = field(default=None, repr=False)
+    ike: int = 2
+    proposals: tuple[Proposal, ...] = DEFAULT_IKE
+    rekey: Rekey = Rekey(4 * 3600)
+    dpd_s: int = 30
+    start: Start = Start.ALWAYS
+    encapsulation: EncapsulationChoice = EncapsulationChoice.AUTO
+    replay_window_packets: int = 4096
+    mtu: int | None = None
+    mss: int | None = None
+    metric: int | None = None
+    origin: Origin = Origin()
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """The whole configuration. `addresses` are ours; empty: what the route to each peer uses."""
+
+    name: str
+    addresses: tuple[IPAddress, ...]
+    networks: tuple[IPNetwork, ...]
+    peers: tuple[Peer, ...] = ()
+    identity: Identity | None = None
+    backend: Backend = Backend.AUTO
+    firewall: bool = True
+    origin: Origin = Origin()
+
+    def peer(self, name: str) -> Peer | None:
+        return next((peer for peer in self.peers if peer.name == name), None)

@@ -1,0 +1,62 @@
+"""What the IKE core wants done, in the order in which it must be done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from culvert.addresses import SocketAddress
+from culvert.ipsec.associations import AssociationId, SecurityAssociation
+from culvert.reasons import Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Transmit:
+    """Send one IKE message; the shell writes the marker on port 4500. One octet 0xff is a NAT keepalive."""
+
+    local: SocketAddress
+    remote: SocketAddress
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvePath:
+    """Find addresses for the peer and our own towards each; answered by PathResolved or PathFailed."""
+
+    peer: str
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InstallAssociation:
+    """Give the data plane a new association."""
+
+    association: SecurityAssociation
+    peer: str
+    child: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveAssociation:
+    """Take an association away; not an error where it is gone already."""
+
+    id: AssociationId
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """Something that a person should be able to read later. `peer` is empty where none is known."""
+
+    level: int
+    peer: str
+    message: str
+    reason: Refusal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PeerChanged:
+    """The state of a peer, as `status` shows it, is another; ask `Endpoint.status`."""
+
+    peer: str
+
+
+Action = Transmit | ResolvePath | InstallAssociation | RemoveAssociation | Log | PeerChanged

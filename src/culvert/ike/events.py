@@ -1,0 +1,120 @@
+"""What can happen to the IKE core; each is one call of `Endpoint.step`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from culvert.addresses import IPAddress, SocketAddress
+from culvert.config.model import Peer
+from culvert.identities import Identity
+from culvert.ipsec.associations import AssociationId
+from culvert.reasons import Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """The peers are now these: new ones are begun as their `start` says, missing ones ended, the unchanged untouched.
+
+    `identity` is ours where a peer has no `local_identity`; None: the address we use towards it.
+    """
+
+    peers: tuple[Peer, ...]
+    identity: Identity | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PathResolved:
+    """The answer to ResolvePath: pairs of our address and theirs, to be tried in turn."""
+
+    peer: str
+    paths: tuple[tuple[IPAddress, IPAddress], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PathFailed:
+    """The answer to ResolvePath where there is none; `message` is a sentence for people."""
+
+    peer: str
+    reason: Refusal
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class DatagramReceived:
+    """One IKE message; on port 4500 the non-ESP marker is gone already."""
+
+    local: SocketAddress
+    remote: SocketAddress
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlineReached:
+    """The instant that `deadline()` gave has come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """Bring the peer up now, whatever its `start`."""
+
+    peer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnect:
+    """End the peer's tunnel, and keep it ended until connect, reload or restart."""
+
+    peer: str
+
+
+@dataclass(frozen=True, slots=True)
+class RekeyRequested:
+    """Make new keys now: of one child, of all (`child` None), or of the IKE SA."""
+
+    peer: str
+    child: str | None = None
+    ike: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Acquired:
+    """Traffic met a policy and no association was there. `source` and `destination` are the packet's."""
+
+    reqid: int
+    source: IPAddress
+    destination: IPAddress
+    protocol: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AssociationExpired:
+    """An association passed its soft limit, or ended at its hard one."""
+
+    id: AssociationId
+    hard: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRestarted:
+    """The data plane came back empty: all children must be made anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Send DELETE to every peer; afterwards the endpoint holds nothing."""
+
+
+Event = (
+    Configured
+    | PathResolved
+    | PathFailed
+    | DatagramReceived
+    | DeadlineReached
+    | Connect
+    | Disconnect
+    | RekeyRequested
+    | Acquired
+    | AssociationExpired
+    | EngineRestarted
+    | Stop
+)

@@ -1,0 +1,61 @@
+"""The state of peers as people see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from culvert.addresses import SocketAddress
+from culvert.ipsec.associations import AssociationId
+from culvert.reasons import Refusal
+
+
+class PeerState(StrEnum):
+    """`up`: an IKE SA and every configured child. `idle`: passive or on traffic, and nothing has asked."""
+
+    UP = "up"
+    CONNECTING = "connecting"
+    IDLE = "idle"
+    DOWN = "down"
+
+
+@dataclass(frozen=True, slots=True)
+class IkeStatus:
+    """An established IKE SA. `nat` is "none", "local", "remote" or "both"; instants are nanoseconds."""
+
+    version: int
+    spi_i: bytes
+    spi_r: bytes
+    suite: str
+    nat: str
+    local: SocketAddress
+    remote: SocketAddress
+    established_at: int
+    rekey_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChildStatus:
+    """An established child SA with the traffic agreed on."""
+
+    name: str
+    inbound: AssociationId
+    outbound: AssociationId
+    local: tuple[str, ...]
+    remote: tuple[str, ...]
+    cipher: str
+    encapsulation: str
+    established_at: int
+    rekey_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PeerStatus:
+    """All that the core knows about a peer. `reason` and `message` tell why it is not up, or how it last failed."""
+
+    name: str
+    state: PeerState
+    reason: Refusal | None = None
+    message: str = ""
+    ike: IkeStatus | None = None
+    children: tuple[ChildStatus, ...] = ()

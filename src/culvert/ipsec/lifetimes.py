@@ -1,0 +1,19 @@
+"""How long an association may live (RFC 4301 section 4.4.2.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+UNLIMITED = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetimes:
+    """Soft limits ask for a successor, hard limits end. Seconds since it was added, octets, packets; 0 is no limit."""
+
+    soft_s: int = UNLIMITED
+    hard_s: int = UNLIMITED
+    soft_octets: int = UNLIMITED
+    hard_octets: int = UNLIMITED
+    soft_packets: int = UNLIMITED
+    hard_packets: int = UNLIMITED

@@ -1,0 +1,125 @@
+"""The desired state of the host: everything of ours that stands on it while the gateway runs.
+
+Drivers observe what is there, apply what is missing and sweep what is not wanted. Nothing here knows how.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from culvert.addresses import IPAddress, IPNetwork
+from culvert.ipsec.policies import Policy
+
+MARK = 0x43554C56
+"""SO_MARK of every packet that the engine and IKE send, and of what comes in for them ("CULV")."""
+TUN = "culvert0"
+NFT_TABLE = "culvert"
+ROUTING_TABLE = 4500
+ROUTE_PROTOCOL = 145
+"""Marks routes and rules as ours (RTA_PROTOCOL, FRA_PROTOCOL)."""
+RULE_PRIORITY = 4500
+"""Before the main table (32766), behind the local one (0)."""
+STEERED_METRIC = 100
+UNREACHABLE_METRIC = 4_000_000
+
+
+class RouteKind(StrEnum):
+    """What a route of ours does with traffic."""
+
+    TUN = "tun"
+    UNREACHABLE = "unreachable"
+    THROW = "throw"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A route in our own table. `mtu` None: the device's; `preferred_source`: for the gateway's own traffic."""
+
+    destination: IPNetwork
+    kind: RouteKind
+    metric: int
+    preferred_source: IPAddress | None = None
+    mtu: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Look into our table unless the packet carries our mark. `own`: only the gateway's own, unbound traffic."""
+
+    source: IPNetwork
+    own: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Traffic between two networks, as the fence knows it: what is ours, what is the peer's."""
+
+    local: IPNetwork
+    remote: IPNetwork
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """A network on an interface of this host that lies inside a peer's range and stays local all the same."""
+
+    interface: str
+    network: IPNetwork
+
+
+@dataclass(frozen=True, slots=True)
+class Clamp:
+    """The largest TCP segment that fits the tunnel, for SYNs between two networks."""
+
+    pair: Pair
+    mss: int
+
+
+@dataclass(frozen=True, slots=True)
+class Firewall:
+    """The one nftables table of ours.
+
+    `fenced` never crosses the outside in clear. `peers` may speak IKE and ESP with us; empty means anybody.
+    """
+
+    fenced: tuple[Pair, ...]
+    attached: tuple[Attached, ...] = ()
+    peers: tuple[IPNetwork, ...] = ()
+    clamps: tuple[Clamp, ...] = ()
+    accept: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Sysctl:
+    """A kernel setting: `name` in dots, as sysctl(8) prints it."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredState:
+    """All of it."""
+
+    policies: tuple[Policy, ...]
+    routes: tuple[Route, ...]
+    rules: tuple[Rule, ...]
+    firewall: Firewall
+    sysctls: tuple[Sysctl, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HostInterface:
+    """An interface as found: its addresses with their prefixes, and its MTU."""
+
+    name: str
+    mtu: int
+    addresses: tuple[tuple[IPAddress, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """What the plan must know of the host. `path_mtu` maps a peer's name to the MTU of the route towards it."""
+
+    interfaces: tuple[HostInterface, ...]
+    path_mtu: tuple[tuple[str, int], ...] = ()
