@@ -1,0 +1,28 @@
+"""Run all tests: the engine's, then everything else with pytest.
+
+Arguments go to pytest; with any, the engine's tests are left out.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main() -> int:
+    arguments = sys.argv[1:]
+    if not arguments:
+        print("==> the engine's tests", flush=True)
+        command = ["cargo", "test", "--release", "--locked", "--manifest-path", str(ROOT / "engine/Cargo.toml")]
+        done = subprocess.run(command, cwd=ROOT, check=False)
+        if done.returncode != 0:
+            return done.returncode
+    print("==> unit, property, dialogue, simulation, namespaces, interop", flush=True)
+    return subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=ROOT, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
