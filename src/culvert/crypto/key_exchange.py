@@ -1,0 +1,34 @@
+"""Key exchange methods behind one interface (RFC 7296 section 3.4)."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from culvert.crypto.ecp import EcpState
+from culvert.crypto.modp import ModpState
+from culvert.crypto.transforms import KeyExchange
+from culvert.crypto.x25519 import X25519State
+from culvert.entropy import Entropy
+
+
+class KeyExchangeState(Protocol):
+    """One side of one exchange. It holds a private key: use it once, then let it go.
+
+    `public` is the KE payload's data. `shared` gives the common secret, of a length fixed by the method, or raises
+    InvalidKeyExchange.
+    """
+
+    public: bytes
+
+    def shared(self, peer_public: bytes) -> bytes: ...
+
+
+def begin(method: KeyExchange, entropy: Entropy) -> KeyExchangeState:
+    """Draw a fresh private key. Raise ValueError where `method` is none."""
+    if method.name == "x25519":
+        return X25519State(entropy)
+    if method.name.startswith("ecp"):
+        return EcpState(method.public_octets, entropy)
+    if method.name.startswith("modp"):
+        return ModpState(method.public_octets, entropy)
+    raise ValueError(f"{method.name} is no key exchange")

@@ -1,0 +1,48 @@
+"""The MODP groups of RFC 3526: Diffie-Hellman modulo a safe prime, generator 2."""
+
+from __future__ import annotations
+
+import gmpy2
+
+from culvert.crypto.errors import InvalidKeyExchange
+from culvert.entropy import Entropy
+
+GENERATOR = 2
+_SPARE_BITS = 64
+"""Bits of pi beyond those that count, so that rounding cannot reach them."""
+
+
+def _prime(bits: int, addend: int) -> int:
+    """Compute 2^bits - 2^(bits-64) - 1 + 2^64 * (floor(2^(bits-130) * pi) + addend)."""
+    with gmpy2.context(precision=bits + _SPARE_BITS):
+        pi = int(gmpy2.floor(gmpy2.mul_2exp(gmpy2.const_pi(), bits - 130)))
+    return (1 << bits) - (1 << (bits - 64)) - 1 + (pi + addend << 64)
+
+
+PRIMES = {256: _prime(2048, 124_476), 384: _prime(3072, 1_690_314), 512: _prime(4096, 240_904)}
+"""The primes by their octets: RFC 3526 sections 3, 4 and 5, from the formulas given there."""
+_EXPONENT_OCTETS = {256: 40, 384: 53, 512: 60}
+"""Twice the higher strength estimate of RFC 3526 section 8 (160, 210, 240 bits), in whole octets."""
+
+
+class ModpState:
+    """One side of an exchange in the group whose prime has `octets` octets; `entropy` gives the private exponent."""
+
+    def __init__(self, octets: int, entropy: Entropy) -> None:
+        self._octets, self._prime = octets, PRIMES[octets]
+        size = _EXPONENT_OCTETS[octets]
+        # The highest bit is always set: the time that the power takes shows the exponent's length.
+        self._private = int.from_bytes(entropy.octets(size), "big") | 1 << (8 * size - 1)
+        self.public = self._power(GENERATOR)
+
+    def shared(self, peer_public: bytes) -> bytes:
+        """Give g^ir, as long as the prime. Raise InvalidKeyExchange (RFC 6989 section 2.1)."""
+        if len(peer_public) != self._octets:
+            raise InvalidKeyExchange(f"a public value of {len(peer_public)} octets where {self._octets} belong")
+        value = int.from_bytes(peer_public, "big")
+        if not 1 < value < self._prime - 1:
+            raise InvalidKeyExchange("a public value outside of the group, or one of its two trivial members")
+        return self._power(value)
+
+    def _power(self, base: int) -> bytes:
+        return int(gmpy2.powmod_sec(base, self._private, self._prime)).to_bytes(self._octets, "big")
