@@ -37,6 +37,7 @@ class Drop(IntEnum):
     TUN_WRITE_FAILED = 26
     UNSUPPORTED_OFFLOAD = 27
     FRAGMENT = 28
+    ECN_MISMATCH = 29
 
 
 class Refusal(StrEnum):
@@ -101,6 +102,7 @@ SENTENCES: dict[str, str] = {
     "TUN_WRITE_FAILED": "The host refused the packet that came out of the tunnel.",
     "UNSUPPORTED_OFFLOAD": "The tunnel device gave a packet in a form that was not agreed.",
     "FRAGMENT": "A fragment arrived where a whole packet is needed.",
+    "ECN_MISMATCH": "The outer header says congestion and the packet inside cannot carry it (RFC 6040 section 4.2).",
     "NO_RESPONSE": "The peer did not answer.",
     "AUTHENTICATION_FAILED": "The two gateways do not have the same secret, or do not expect each other's identity.",
     "NO_PROPOSAL_CHOSEN": "The two gateways have no set of algorithms in common.",

@@ -62,11 +62,13 @@ pub enum Drop {
     UnsupportedOffload = 27,
     /// A fragment arrived where a whole packet is needed.
     Fragment = 28,
+    /// The outer header says congestion and the packet inside cannot carry it (RFC 6040 section 4.2).
+    EcnMismatch = 29,
 }
 
 impl Drop {
     /// How many reasons there are; their numbers are 0 to COUNT - 1.
-    pub const COUNT: usize = 29;
+    pub const COUNT: usize = 30;
 
     /// Every reason, by number.
     pub const ALL: [Drop; Drop::COUNT] = [
@@ -99,6 +101,7 @@ impl Drop {
         Drop::TunWriteFailed,
         Drop::UnsupportedOffload,
         Drop::Fragment,
+        Drop::EcnMismatch,
     ];
 
     /// The name used in counters, logs and documentation.
@@ -133,6 +136,7 @@ impl Drop {
             Drop::TunWriteFailed => "TUN_WRITE_FAILED",
             Drop::UnsupportedOffload => "UNSUPPORTED_OFFLOAD",
             Drop::Fragment => "FRAGMENT",
+            Drop::EcnMismatch => "ECN_MISMATCH",
         }
     }
 }

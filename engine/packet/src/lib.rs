@@ -1,0 +1,36 @@
+//! The pure core of Culvert's packet engine: what a user-space XFRM decides about packets (RFC 4301, RFC 4303).
+//!
+//! No clock (instants are arguments), no sockets, no threads of its own, no unsafe code. The types are Send and Sync where
+//! threads share them. A packet's way out: `Headers::parse`, `FlowCache::outbound`, `esp::seal`. A packet's way in: `esp::spi`,
+//! `Snapshot::inbound`, `esp::open`, `outer::judge_inner`, `Snapshot::accept_inner`.
+
+#![forbid(unsafe_code)]
+
+pub mod acquire;
+pub mod algorithm;
+pub mod checksum;
+mod cipher;
+pub mod coalesce;
+pub mod counters;
+pub mod database;
+pub mod error;
+pub mod esp;
+pub mod flow;
+pub mod ip;
+pub mod lifetime;
+pub mod limits;
+pub mod outer;
+pub mod published;
+pub mod reason;
+pub mod replay;
+pub mod sa;
+pub mod sad;
+pub mod secret;
+pub mod segment;
+pub mod selector;
+pub mod snapshot;
+pub mod spd;
+pub mod tcp;
+#[cfg(test)]
+mod testing;
+pub mod virtio;

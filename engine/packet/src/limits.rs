@@ -1,0 +1,50 @@
+//! Every bound of this crate, with its reason.
+
+/// Extension headers walked in one IPv6 packet. Real packets have two or three; RFC 8504 section 5.3 lets a node stop at a
+/// small number.
+pub const MAX_EXTENSION_HEADERS: usize = 8;
+
+/// The longest packet: what the 16-bit length of IPv4 can say.
+pub const MAX_PACKET_OCTETS: usize = 65_535;
+
+/// The widest replay window in packets: 8 KiB of bitmap, and enough for 10 Gbit/s with 80 ms of reordering.
+pub const MAX_REPLAY_WINDOW_PACKETS: u32 = 65_536;
+
+/// The narrowest replay window that is not zero (RFC 4303 section 3.4.3: a minimum of 32 must be supported).
+pub const MIN_REPLAY_WINDOW_PACKETS: u32 = 32;
+
+/// Selectors of one security association: what a decomposed traffic selector payload may hold, and still quick to walk.
+pub const MAX_SELECTORS_PER_SA: usize = 256;
+
+/// Security associations in all, larval ones included: two for each child of four thousand peers, twice over for rekeys.
+pub const MAX_SAS: usize = 16_384;
+
+/// Policies in all.
+pub const MAX_POLICIES: usize = 16_384;
+
+/// How many SPIs are tried before an allocation says that the range is full; the range is far larger than the table.
+pub const MAX_SPI_ATTEMPTS: usize = 128;
+
+/// How long a larval security association waits for its keys, in seconds (the kernel's `xfrm_acq_expires`).
+pub const LARVAL_SECONDS: u64 = 30;
+
+/// Packets that wait for one policy's security association: a TCP handshake's retries and a burst of pings.
+pub const MAX_HELD_PACKETS_PER_POLICY: usize = 32;
+
+/// Octets that wait for one policy's security association: about the same number of full packets, or one super-packet.
+pub const MAX_HELD_OCTETS_PER_POLICY: usize = 64 * 1024;
+
+/// Packets that wait in all: 1,024 full Ethernet packets are 1.5 MiB, and 16 MiB at the very most.
+pub const MAX_HELD_PACKETS: usize = 1_024;
+
+/// How long a packet waits for its security association: a set-up with retransmissions, after which senders gave up.
+pub const HOLD_NANOSECONDS: u64 = 30_000_000_000;
+
+/// The least time between two ACQUIREs of one policy: the daemon coalesces anyway, the socket should not fill.
+pub const ACQUIRE_INTERVAL_NANOSECONDS: u64 = 1_000_000_000;
+
+/// Flows that one thread remembers the decision for, in each direction; a power of two, 256 KiB each.
+pub const FLOW_CACHE_ENTRIES: usize = 4_096;
+
+/// Flows that are being coalesced at the same time within a batch of some dozens of packets.
+pub const MAX_COALESCED_FLOWS: usize = 16;

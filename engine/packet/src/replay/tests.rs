@@ -1,0 +1,105 @@
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// The definition: a set of all that was accepted.
+struct Model {
+    window: u64,
+    top: u64,
+    seen: BTreeSet<u64>,
+}
+
+impl Model {
+    fn advance(&mut self, sequence: u64) -> Result<(), Drop> {
+        if sequence == 0 || sequence + self.window <= self.top {
+            return Err(Drop::OutsideWindow);
+        }
+        if !self.seen.insert(sequence) {
+            return Err(Drop::Replayed);
+        }
+        self.top = self.top.max(sequence);
+        Ok(())
+    }
+}
+
+fn steps() -> impl Strategy<Value = Vec<i64>> {
+    let step =
+        prop_oneof![6 => -4i64..5, 2 => -100i64..100, 1 => -2_000i64..2_000, 1 => 0i64..100_000];
+    proptest::collection::vec(step, 1..300)
+}
+
+proptest! {
+    #[test]
+    fn it_does_what_a_set_does(window in 32u32..600, steps in steps()) {
+        let mut ring = ReplayWindow::new(window);
+        let mut model = Model { window: window.into(), top: 0, seen: BTreeSet::new() };
+        let mut at = 0i64;
+        for step in steps {
+            at = (at + step).max(0);
+            let (checked, got) = (ring.check(at as u64), ring.advance(at as u64));
+            prop_assert_eq!(checked, got);
+            prop_assert_eq!(got, model.advance(at as u64));
+            prop_assert_eq!(ring.top(), model.top);
+        }
+        let bits: u32 = ring.xfrm_bitmap().iter().map(|word| word.count_ones()).sum();
+        let bottom = (model.top + 1).saturating_sub(window.into());
+        prop_assert_eq!(bits as usize, model.seen.range(bottom..).count());
+    }
+
+    /// Whatever number within reach of the window is sent, its low half is enough to know it (RFC 4303 appendix A2.1).
+    #[test]
+    fn the_low_half_tells_the_number(window in 32u32..65_536, top in 1u64..1 << 40, ahead in -65_536i64..1 << 31) {
+        let mut ring = ReplayWindow::new(window);
+        ring.advance(top).unwrap();
+        let sent = (top as i64 + ahead.max(1 - i64::from(window))).max(1);
+        prop_assert_eq!(ring.full_sequence(sent as u32), Some(sent as u64));
+    }
+}
+
+#[test]
+fn each_number_in_order_once() {
+    for window in [32, 33, 64, 100, 65_536] {
+        let mut ring = ReplayWindow::new(window);
+        for sequence in 1..200_000u64 {
+            assert_eq!(ring.advance(sequence), Ok(()));
+            assert_eq!(ring.advance(sequence), Err(Drop::Replayed));
+        }
+        assert_eq!(
+            ring.check(199_999 - u64::from(window) + 1),
+            Err(Drop::Replayed)
+        );
+        assert_eq!(
+            ring.check(199_999 - u64::from(window)),
+            Err(Drop::OutsideWindow)
+        );
+    }
+}
+
+#[test]
+fn without_a_window_everything_passes() {
+    let mut ring = ReplayWindow::new(0);
+    assert!(
+        [5, 5, 1, 0]
+            .into_iter()
+            .all(|sequence| ring.advance(sequence).is_ok())
+    );
+    assert_eq!(ring.xfrm_bitmap(), []);
+}
+
+#[test]
+fn before_the_first_packet_there_is_no_earlier_half() {
+    assert_eq!(ReplayWindow::new(64).full_sequence(u32::MAX), None);
+    assert_eq!(ReplayWindow::new(64).full_sequence(1), Some(1));
+}
+
+#[test]
+fn the_bitmap_is_where_the_kernel_has_it() {
+    let mut ring = ReplayWindow::new(32);
+    for sequence in [1, 2, 33] {
+        ring.advance(sequence).unwrap();
+    }
+    // 1 has left the window, 33 has taken its bit.
+    assert_eq!(ring.xfrm_bitmap(), [0b11]);
+}

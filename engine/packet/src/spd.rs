@@ -1,0 +1,272 @@
+//! The security policy database (RFC 4301 section 4.4.1), as XFRM shapes it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::error::DatabaseError;
+use crate::limits::MAX_POLICIES;
+use crate::sa::{Lifetimes, Mode, Sa};
+use crate::selector::Selector;
+
+/// Which packets a policy judges; the numbers are XFRM's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum PolicyDirection {
+    /// What came out of a tunnel, for this host or to be forwarded.
+    In = 0,
+    /// What is to leave.
+    Out = 1,
+    /// What came out of a tunnel and is to be forwarded.
+    Fwd = 2,
+}
+
+impl PolicyDirection {
+    /// The direction of an XFRM number.
+    pub fn from_number(number: u8) -> Option<PolicyDirection> {
+        [
+            PolicyDirection::In,
+            PolicyDirection::Out,
+            PolicyDirection::Fwd,
+        ]
+        .get(usize::from(number))
+        .copied()
+    }
+}
+
+/// What is done with the packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Let through: protected if the policy has a template, else as they are.
+    Allow,
+    /// Discard.
+    Block,
+}
+
+/// How the packets are protected: what an SA has to be (`xfrm_user_tmpl`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Template {
+    /// Outer source; unspecified: any.
+    pub source: IpAddr,
+    /// Outer destination; unspecified: any.
+    pub destination: IpAddr,
+    /// SPI in host order; 0: any.
+    pub spi: u32,
+    /// The SA's reqid; 0: any.
+    pub reqid: u32,
+    /// Tunnel or transport.
+    pub mode: Mode,
+    /// `level use` of setkey. A packet without its SA is still not let through in clear.
+    pub optional: bool,
+}
+
+impl Template {
+    /// Whether an SA is what the template asks for.
+    pub fn satisfied_by(&self, sa: &Sa) -> bool {
+        let params = sa.params();
+        self.mode == params.mode
+            && (self.reqid == 0 || self.reqid == params.reqid)
+            && (self.spi == 0 || self.spi == params.spi)
+            && (self.source.is_unspecified() || self.source == params.source)
+            && (self.destination.is_unspecified() || self.destination == params.destination)
+    }
+}
+
+/// All that NEWPOLICY carries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyParams {
+    /// Which packets, by direction.
+    pub direction: PolicyDirection,
+    /// Which packets, by what they are.
+    pub selector: Selector,
+    /// What is done with them.
+    pub action: Action,
+    /// The lowest number is asked first.
+    pub priority: u32,
+    /// The number that names it; 0: the database chooses.
+    pub index: u32,
+    /// `XFRM_POLICY_*`, kept for dumps.
+    pub flags: u8,
+    /// None: what is allowed passes unprotected.
+    pub template: Option<Template>,
+    /// Kept for dumps.
+    pub lifetimes: Lifetimes,
+}
+
+impl PolicyParams {
+    fn check(&self) -> Result<(), DatabaseError> {
+        if self.index != 0 && self.index % 8 != self.direction as u32 {
+            return Err(DatabaseError::Invalid(
+                "the policy's index is not one of its direction",
+            ));
+        }
+        if self.action == Action::Block && self.template.is_some() {
+            return Err(DatabaseError::Invalid(
+                "a policy that discards has no template",
+            ));
+        }
+        match self.template {
+            Some(template) if template.mode != Mode::Tunnel => Err(DatabaseError::Unsupported(
+                "transport mode is not supported",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A policy in the database.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// What NEWPOLICY said; the index is never 0.
+    pub params: PolicyParams,
+    /// The order of adding, which decides between equal priorities: the older is asked first.
+    pub serial: u64,
+    /// When it was added, in the seconds that callers pass.
+    pub added_s: u64,
+}
+
+/// How a request names a policy.
+#[derive(Clone, Copy, Debug)]
+pub enum PolicyKey {
+    /// By number.
+    Index(u32),
+    /// By what it applies to.
+    Selector(PolicyDirection, Selector),
+}
+
+/// The policies. A clone is a draft: write into it, then hand it to `Database::replace_policies`.
+#[derive(Clone, Debug, Default)]
+pub struct Spd {
+    policies: BTreeMap<u32, Arc<Policy>>,
+    by_selector: HashMap<(PolicyDirection, Selector), u32>,
+    serial: u64,
+    last_number: u32,
+    /// Counts changes; a draft is refused when it was drawn from an older generation.
+    pub(crate) generation: u64,
+}
+
+impl Spd {
+    /// Add a policy. Answers it with its index.
+    ///
+    /// Errors: `Exists` (equal direction and selector, or the index), `Full`, `Invalid`, `Unsupported`.
+    pub fn add(&mut self, params: PolicyParams, now_s: u64) -> Result<Arc<Policy>, DatabaseError> {
+        params.check()?;
+        if self
+            .by_selector
+            .contains_key(&(params.direction, params.selector))
+        {
+            return Err(DatabaseError::Exists);
+        }
+        if self.policies.len() >= MAX_POLICIES {
+            return Err(DatabaseError::Full("too many policies"));
+        }
+        let index = self.choose_index(&params)?;
+        self.serial += 1;
+        Ok(self.insert(Policy {
+            params: PolicyParams { index, ..params },
+            serial: self.serial,
+            added_s: now_s,
+        }))
+    }
+
+    /// Replace the policy of equal direction and selector; it keeps its index and its age. Where there is none, add it.
+    ///
+    /// Errors: as `add`.
+    pub fn update(
+        &mut self,
+        params: PolicyParams,
+        now_s: u64,
+    ) -> Result<Arc<Policy>, DatabaseError> {
+        params.check()?;
+        let Some(&index) = self.by_selector.get(&(params.direction, params.selector)) else {
+            return self.add(params, now_s);
+        };
+        let old = &self.policies[&index];
+        let (serial, added_s) = (old.serial, old.added_s);
+        Ok(self.insert(Policy {
+            params: PolicyParams { index, ..params },
+            serial,
+            added_s,
+        }))
+    }
+
+    /// Delete a policy and answer it.
+    ///
+    /// Errors: `NoSuchPolicy`.
+    pub fn delete(&mut self, key: PolicyKey) -> Result<Arc<Policy>, DatabaseError> {
+        let policy = self.get(key).ok_or(DatabaseError::NoSuchPolicy)?;
+        self.policies.remove(&policy.params.index);
+        self.by_selector
+            .remove(&(policy.params.direction, policy.params.selector));
+        self.generation += 1;
+        Ok(policy)
+    }
+
+    /// Delete all; answers how many there were.
+    pub fn flush(&mut self) -> usize {
+        let count = self.policies.len();
+        self.policies.clear();
+        self.by_selector.clear();
+        self.generation += 1;
+        count
+    }
+
+    /// Find a policy.
+    pub fn get(&self, key: PolicyKey) -> Option<Arc<Policy>> {
+        let index = match key {
+            PolicyKey::Index(index) => index,
+            PolicyKey::Selector(direction, selector) => {
+                *self.by_selector.get(&(direction, selector))?
+            }
+        };
+        self.policies.get(&index).cloned()
+    }
+
+    /// All policies, by index.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Policy>> {
+        self.policies.values()
+    }
+
+    /// Policies of a direction in the order in which they are asked.
+    pub(crate) fn in_order(&self, direction: PolicyDirection) -> Vec<Arc<Policy>> {
+        let mut list: Vec<_> = self
+            .iter()
+            .filter(|policy| policy.params.direction == direction)
+            .cloned()
+            .collect();
+        list.sort_by_key(|policy| (policy.params.priority, policy.serial));
+        list
+    }
+
+    fn insert(&mut self, policy: Policy) -> Arc<Policy> {
+        let (index, key) = (
+            policy.params.index,
+            (policy.params.direction, policy.params.selector),
+        );
+        let policy = Arc::new(policy);
+        self.policies.insert(index, Arc::clone(&policy));
+        self.by_selector.insert(key, index);
+        self.generation += 1;
+        policy
+    }
+
+    /// A free number whose lowest three bits are the direction, as the kernel's are.
+    fn choose_index(&mut self, params: &PolicyParams) -> Result<u32, DatabaseError> {
+        if params.index != 0 {
+            let taken = self.policies.contains_key(&params.index);
+            return if taken {
+                Err(DatabaseError::Exists)
+            } else {
+                Ok(params.index)
+            };
+        }
+        // Ends: there are more numbers than MAX_POLICIES.
+        loop {
+            self.last_number = self.last_number.wrapping_add(1) & (u32::MAX >> 3);
+            let index = self.last_number << 3 | params.direction as u32;
+            if self.last_number != 0 && !self.policies.contains_key(&index) {
+                return Ok(index);
+            }
+        }
+    }
+}
