@@ -80,7 +80,8 @@ class Child:
 class Peer:
     """Another gateway. `addresses` are names or addresses, tried in turn; empty: it calls us from anywhere.
 
-    `secret` is the pre-shared key; None where none was found (verify says so).
+    `identity` None: it is known by the address at which we reach it, or by a name among `addresses`.
+    `secret` is the pre-shared key; None where none was found (loading says so).
     """
 
     name: str
@@ -104,7 +105,10 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """The whole configuration. `addresses` are ours; empty: what the route to each peer uses."""
+    """The whole configuration. `addresses` are ours; empty: what the route to each peer uses.
+
+    `address_names` are names written in their place, to be resolved when a path is sought.
+    """
 
     name: str
     addresses: tuple[IPAddress, ...]
@@ -114,6 +118,7 @@ class Gateway:
     backend: Backend = Backend.AUTO
     firewall: bool = True
     origin: Origin = Origin()
+    address_names: tuple[str, ...] = ()
 
     def peer(self, name: str) -> Peer | None:
         return next((peer for peer in self.peers if peer.name == name), None)

@@ -45,10 +45,14 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Look into our table unless the packet carries our mark. `own`: only the gateway's own, unbound traffic."""
+    """Look into our table unless the packet carries our mark. `own`: only the gateway's own, unbound traffic.
+
+    `destination` None: wherever the packet goes.
+    """
 
     source: IPNetwork
     own: bool = False
+    destination: IPNetwork | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,22 +103,27 @@ class Sysctl:
 
 @dataclass(frozen=True, slots=True)
 class DesiredState:
-    """All of it."""
+    """All of it. `tun_sysctls` can be made only once the TUN is there, and go with it."""
 
     policies: tuple[Policy, ...]
     routes: tuple[Route, ...]
     rules: tuple[Rule, ...]
     firewall: Firewall
     sysctls: tuple[Sysctl, ...]
+    tun_sysctls: tuple[Sysctl, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class HostInterface:
-    """An interface as found: its addresses with their prefixes, and its MTU."""
+    """An interface as found: its addresses with their prefixes, and its MTU.
+
+    `router_advertisements`: it takes its IPv6 addresses or routes from them, and would lose them once it forwards.
+    """
 
     name: str
     mtu: int
     addresses: tuple[tuple[IPAddress, int], ...]
+    router_advertisements: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,116 @@
+"""The tables of gateway.toml -> the model. What is not written gets its default here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from culvert.addresses import IPNetwork
+from culvert.config.dialects.toml_tables import ChildTable, GatewayTable, PeerTable
+from culvert.config.model import Backend, Child, EncapsulationChoice, Gateway, Peer, Rekey, Start
+from culvert.config.origins import Origins
+from culvert.config.values import literal
+from culvert.identities import Identity
+from culvert.ipsec.associations import Mode
+from culvert.ipsec.proposals import DEFAULT_ESP, DEFAULT_IKE
+from culvert.ipsec.selectors import TrafficSelector
+
+T = TypeVar("T")
+
+_CHILD = Child("", "", (), ())
+_PEER = Peer("", (), None, None, ())
+
+
+def gateway_of(
+    table: GatewayTable, peers: Mapping[str, PeerTable], secrets: Mapping[str, bytes], origins: Origins, name: str
+) -> Gateway:
+    """Build the model. `secrets` are by peer; `name` is the gateway's where none is written.
+
+    Where inherited values were written is added to `origins`.
+    """
+    hosts = table.address or []
+    names = tuple(host for host in hosts if literal(host) is None)
+    addresses = tuple(address for host in hosts if (address := literal(host)) is not None)
+    networks = tuple(table.networks or ())
+    return Gateway(
+        name=table.name or name,
+        addresses=addresses,
+        networks=networks,
+        peers=tuple(_peer(key, peer, networks, secrets.get(key), origins) for key, peer in peers.items()),
+        identity=table.identity or (Identity.parse(names[0]) if names and not addresses else None),
+        backend=_or(table.backend, Backend.AUTO),
+        firewall=_or(table.firewall, True),
+        origin=origins.at("gateway"),
+        address_names=names,
+    )
+
+
+def identity_of(table: PeerTable) -> Identity | None:
+    """Give the peer's identity: as written, else its address where it has a single one."""
+    if table.identity is not None or not table.address or len(table.address) != 1:
+        return table.identity
+    address = literal(table.address[0])
+    return Identity.of_address(address) if address else None
+
+
+def _or(written: T | None, default: T) -> T:
+    return default if written is None else written
+
+
+def _peer(name: str, table: PeerTable, networks: tuple[IPNetwork, ...], secret: bytes | None, origins: Origins) -> Peer:
+    start = _or(table.start, Start.ALWAYS if table.address or origins.has("peers", name, "address") else Start.PASSIVE)
+    return Peer(
+        name=name,
+        addresses=tuple(table.address or ()),
+        identity=identity_of(table),
+        local_identity=table.local_identity,
+        children=_children(name, table, networks, start, origins),
+        secret=secret,
+        ike=_or(table.ike, 2),
+        proposals=tuple(table.proposals or DEFAULT_IKE),
+        rekey=_PEER.rekey if table.rekey is None else Rekey(table.rekey),
+        dpd_s=_or(table.dpd, _PEER.dpd_s),
+        start=start,
+        encapsulation=_or(table.encapsulation, EncapsulationChoice.AUTO),
+        replay_window_packets=_or(table.replay_window, _PEER.replay_window_packets),
+        mtu=table.mtu,
+        mss=table.mss,
+        metric=table.metric,
+        origin=origins.at("peers", name),
+    )
+
+
+def _children(
+    peer: str, table: PeerTable, networks: tuple[IPNetwork, ...], start: Start, origins: Origins
+) -> tuple[Child, ...]:
+    """`networks` on the peer is one child, named as the peer; the others follow."""
+    tables = list((table.children or {}).items())
+    if table.networks:
+        origins.inherited["peers", peer, "children", peer, "remote"] = ("peers", peer, "networks")
+        tables.insert(0, (peer, ChildTable.model_construct(remote=table.networks)))
+    for name, child in tables:
+        if child.local is None:
+            origins.inherited["peers", peer, "children", name, "local"] = ("gateway", "networks")
+    return tuple(_child((peer, name), child, table, networks, start) for name, child in tables)
+
+
+def _child(
+    names: tuple[str, str], table: ChildTable, parent: PeerTable, networks: tuple[IPNetwork, ...], start: Start
+) -> Child:
+    remote = tuple(table.remote or ())
+    return Child(
+        peer=names[0],
+        name=names[1],
+        local=_families_of(remote, networks) if table.local is None else tuple(table.local),
+        remote=remote,
+        proposals=tuple(table.esp_proposals or parent.esp_proposals or DEFAULT_ESP),
+        mode=Mode.TUNNEL,
+        rekey=Rekey(_or(table.rekey, _or(parent.rekey, _CHILD.rekey.after_s))),
+        start=_or(table.start, start),
+    )
+
+
+def _families_of(remote: tuple[TrafficSelector, ...], networks: tuple[IPNetwork, ...]) -> tuple[TrafficSelector, ...]:
+    """Our networks that can talk with `remote`: an IPv6 network says nothing to an IPv4 one."""
+    versions = {selector.version for selector in remote}
+    return tuple(TrafficSelector.of_network(network) for network in networks if network.version in versions)
