@@ -1,0 +1,70 @@
+"""Whether anything between the protected networks was seen outside in clear."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from culvert.addresses import IKE_PORT, NAT_PORT
+from culvert.capture.packets import Captured
+from culvert.capture.summary import summarise
+from culvert.proof.evidence import Evidence
+from culvert.proof.subject import Check, Subject
+from culvert.wire.ip import AH, ESP, IPV4, IPV6, UDP, IpPacket, PacketError, parse_ip
+from culvert.wire.udp import parse_udp
+
+NAME = "clear"
+MAX_NESTED = 4
+
+
+def judge(subject: Subject, evidence: Evidence) -> Check:
+    """No packet between the networks, whoever sent it, also not inside IP in IP."""
+    packets = list(seen(subject, evidence))
+    if packets:
+        return Check(
+            NAME,
+            False,
+            f"{len(packets)} packets between the networks were seen in clear on {packets[0].interface}, "
+            f"first: {summarise(packets[0])}",
+            "Traffic goes round the tunnel. See culvert status for the peer, and nft list table inet culvert.",
+        )
+    return Check(NAME, True, f"None of the {len(evidence.packets)} packets seen outside is one between the networks.")
+
+
+def seen(subject: Subject, evidence: Evidence) -> Iterator[Captured]:
+    """Give the packets between the networks that were captured in clear."""
+    for captured, packet in evidence.ip_packets():
+        if any(_clear(subject, layer) for layer in _layers(packet)):
+            yield captured
+
+
+def _clear(subject: Subject, packet: IpPacket) -> bool:
+    return subject.between(packet.source, packet.destination) and not _ours(subject, packet)
+
+
+def _ours(subject: Subject, packet: IpPacket) -> bool:
+    """Our own ESP and IKE, where a protected network contains the gateways' outer addresses."""
+    if not {packet.source, packet.destination} <= set(subject.gateways):
+        return False
+    return packet.protocol in (ESP, AH) or (packet.protocol == UDP and _ike_or_nat(packet))
+
+
+def _ike_or_nat(packet: IpPacket) -> bool:
+    if packet.fragment_offset:
+        return True
+    try:
+        datagram = parse_udp(packet.payload)
+    except PacketError:
+        return False
+    return bool({IKE_PORT, NAT_PORT} & {datagram.source_port, datagram.destination_port})
+
+
+def _layers(packet: IpPacket) -> Iterator[IpPacket]:
+    yield packet
+    for _ in range(MAX_NESTED):
+        if packet.protocol not in (IPV4, IPV6) or packet.fragment_offset:
+            return
+        try:
+            packet = parse_ip(packet.payload)
+        except PacketError:
+            return
+        yield packet

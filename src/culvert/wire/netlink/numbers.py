@@ -1,0 +1,93 @@
+"""Numbers of XFRM's messages and attributes (`linux/xfrm.h`) and of our own family (engine-protocol.md)."""
+
+from __future__ import annotations
+
+from enum import IntEnum, IntFlag
+
+
+class Xfrm(IntEnum):
+    """XFRM_MSG_*: what the kernel and the engine both understand."""
+
+    NEWSA = 0x10
+    DELSA = 0x11
+    GETSA = 0x12
+    NEWPOLICY = 0x13
+    DELPOLICY = 0x14
+    GETPOLICY = 0x15
+    ALLOCSPI = 0x16
+    ACQUIRE = 0x17
+    EXPIRE = 0x18
+    UPDPOLICY = 0x19
+    UPDSA = 0x1A
+    FLUSHSA = 0x1C
+    FLUSHPOLICY = 0x1D
+
+
+class XfrmAttribute(IntEnum):
+    """XFRMA_*, and two of ours from 0x4001."""
+
+    ALG_AUTH = 1
+    ALG_CRYPT = 2
+    ENCAP = 4
+    TMPL = 5
+    SA = 6
+    LTIME_VAL = 9
+    LASTUSED = 15
+    ALG_AEAD = 18
+    ALG_AUTH_TRUNC = 20
+    REPLAY_ESN_VAL = 23
+    PAD = 27
+    SA_DIR = 33
+    SELECTORS = 0x4001
+    DROPS = 0x4002
+
+
+class Own(IntEnum):
+    """Messages of our own family."""
+
+    SUBSCRIBE = 0x400
+    BARRIER = 0x401
+    OVERRUN = 0x402
+    BATCH_BEGIN = 0x403
+    BATCH_COMMIT = 0x404
+    BATCH_ABORT = 0x405
+    IKE_SEND = 0x410
+    IKE_RECEIVED = 0x411
+    GETCOUNTERS = 0x420
+    GETINFO = 0x421
+    BLOB_PUT = 0x430
+    BLOB_DELETE = 0x431
+    BLOB_GET = 0x432
+    SHUTDOWN = 0x440
+
+
+class OwnAttribute(IntEnum):
+    """Attributes of our own family."""
+
+    GROUPS = 1
+    LOCAL = 2
+    REMOTE = 3
+    DATA = 4
+    COUNTERS = 5
+    VERSION = 6
+    PID = 7
+    TUN_NAME = 8
+    MARK = 9
+    FEATURES = 10
+    KEY = 11
+
+
+class Groups(IntFlag):
+    """What a subscriber is told. The first four are the kernel's groups 1 to 4 as bits."""
+
+    ACQUIRE = 1
+    EXPIRE = 2
+    ASSOCIATIONS = 4
+    POLICIES = 8
+    IKE = 16
+
+
+NO_GROUPS = Groups(0)
+
+PADDING = frozenset({int(XfrmAttribute.PAD)})
+"""The kernel aligns 64-bit values with these."""

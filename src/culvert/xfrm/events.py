@@ -1,0 +1,137 @@
+"""What the data plane tells by itself, as typed values, and the bounded queue in which they wait."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+
+from culvert.addresses import IPAddress, SocketAddress
+from culvert.ipsec.associations import AssociationId
+from culvert.wire.netlink import events as wire
+from culvert.wire.netlink.family import DatagramWire, parse_datagram
+from culvert.wire.netlink.framing import Message
+from culvert.wire.netlink.numbers import Own, Xfrm
+from culvert.xfrm.associations import id_from_wire
+
+MAX_EVENTS = 4096
+"""Events that wait for the daemon: 256 IKE messages of the engine's own bound many times over."""
+
+
+@dataclass(frozen=True, slots=True)
+class AcquireEvent:
+    """A packet met a policy and no association was there. Addresses and protocol are the packet's.
+
+    `reqid` is that of the policy's template; `gateway` is where the template sends it, unspecified for any.
+    """
+
+    reqid: int
+    source: IPAddress
+    destination: IPAddress
+    protocol: int
+    gateway: IPAddress | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExpireEvent:
+    """An association passed its soft limit, or ended at its hard one."""
+
+    id: AssociationId
+    hard: bool
+    reqid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class IkeDatagram:
+    """One IKE message, without the non-ESP marker."""
+
+    local: SocketAddress
+    remote: SocketAddress
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AssociationsChanged:
+    """Somebody changed the SAD."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoliciesChanged:
+    """Somebody changed the SPD."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overrun:
+    """Events were lost: whoever keeps a picture of the tables dumps them again."""
+
+
+Event = AcquireEvent | ExpireEvent | IkeDatagram | AssociationsChanged | PoliciesChanged | Overrun
+
+
+def read_event(message: Message) -> Event | None:
+    """Read a notification; None for one that says nothing to us. Raise ParseError."""
+    reader = _READERS.get(message.type)
+    return reader(message.body) if reader else None
+
+
+def _acquire(value: wire.AcquireWire) -> AcquireEvent:
+    template = value.templates[0] if value.templates else None
+    packet = value.packet
+    return AcquireEvent(
+        template.reqid if template else 0,
+        packet.source.network_address,
+        packet.destination.network_address,
+        packet.protocol,
+        template.id.destination if template else None,
+    )
+
+
+def _expire(value: wire.ExpireWire) -> ExpireEvent:
+    return ExpireEvent(id_from_wire(value.sa.id), value.hard, value.sa.reqid)
+
+
+def _ike(value: DatagramWire) -> IkeDatagram:
+    return IkeDatagram(value.local, value.remote, value.data)
+
+
+_READERS: dict[int, Callable[[bytes], Event]] = {
+    Xfrm.ACQUIRE: lambda body: _acquire(wire.parse_acquire(body)),
+    Xfrm.EXPIRE: lambda body: _expire(wire.parse_expire(body)),
+    Own.IKE_RECEIVED: lambda body: _ike(parse_datagram(body)),
+    Own.OVERRUN: lambda _: Overrun(),
+    **dict.fromkeys((Xfrm.NEWSA, Xfrm.UPDSA, Xfrm.DELSA, Xfrm.FLUSHSA), lambda _: AssociationsChanged()),
+    **dict.fromkeys((Xfrm.NEWPOLICY, Xfrm.UPDPOLICY, Xfrm.DELPOLICY, Xfrm.FLUSHPOLICY), lambda _: PoliciesChanged()),
+}
+
+
+class EventQueue:
+    """Events for one reader. What does not fit is dropped, and an Overrun stands in its place."""
+
+    def __init__(self) -> None:
+        self._events: deque[Event] = deque()
+        self._changed = asyncio.Event()
+        self._ended = False
+
+    def put(self, event: Event) -> None:
+        """Add an event."""
+        if len(self._events) < MAX_EVENTS:
+            self._events.append(event)
+        elif self._events[-1] != Overrun():
+            self._events[-1] = Overrun()
+        self._changed.set()
+
+    def end(self) -> None:
+        """Nothing comes any more; what waits can still be read."""
+        self._ended = True
+        self._changed.set()
+
+    async def read(self) -> AsyncIterator[Event]:
+        """Give events as they come, until the connection ends."""
+        while True:
+            while self._events:
+                yield self._events.popleft()
+            if self._ended:
+                return
+            self._changed.clear()
+            await self._changed.wait()

@@ -1,0 +1,182 @@
+"""Our XFRM messages against the kernel: its header's layout, its own tables, and iproute2's reading of them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+
+import pytest
+
+from culvert.ipsec.associations import Direction, Mode
+from culvert.ipsec.policies import Action, Policy, Template
+from culvert.ipsec.selectors import Selector
+from culvert.lab.host import Host
+from culvert.lab.lab import Lab
+from culvert.wire.netlink import events, policy, sa, structures
+from culvert.wire.netlink.framing import Message
+from culvert.wire.netlink.numbers import Own, Xfrm, XfrmAttribute
+from culvert.xfrm.client import XfrmClient
+from culvert.xfrm.errors import XfrmError
+from culvert.xfrm.fake import FakeEngine
+
+SIZES = {
+    "struct xfrm_selector": structures.SELECTOR_OCTETS,
+    "struct xfrm_id": structures.ID_OCTETS,
+    "struct xfrm_lifetime_cfg": structures.LIFETIME_OCTETS,
+    "struct xfrm_lifetime_cur": structures.CURRENT_OCTETS,
+    "struct xfrm_usersa_info": sa.SA_OCTETS,
+    "struct xfrm_usersa_id": sa.SA_ID_OCTETS,
+    "struct xfrm_userspi_info": sa.SA_OCTETS + 8,
+    "struct xfrm_encap_tmpl": 24,
+    "struct xfrm_replay_state_esn": 24,
+    "struct xfrm_algo": 68,
+    "struct xfrm_algo_auth": 72,
+    "struct xfrm_algo_aead": 72,
+    "struct xfrm_userpolicy_info": policy.POLICY_OCTETS,
+    "struct xfrm_userpolicy_id": policy.POLICY_ID_OCTETS,
+    "struct xfrm_user_tmpl": policy.TEMPLATE_OCTETS,
+    "struct xfrm_user_acquire": events.ACQUIRE_OCTETS,
+    "struct xfrm_user_expire": events.EXPIRE_OCTETS,
+}
+OFFSETS = {
+    "struct xfrm_usersa_info, lft": 96,
+    "struct xfrm_usersa_info, curlft": 160,
+    "struct xfrm_usersa_info, stats": 192,
+    "struct xfrm_usersa_info, seq": 204,
+    "struct xfrm_userpolicy_info, lft": 56,
+    "struct xfrm_userpolicy_info, curlft": 120,
+    "struct xfrm_userpolicy_info, priority": 152,
+    "struct xfrm_user_acquire, sel": 40,
+    "struct xfrm_user_acquire, policy": 96,
+    "struct xfrm_user_acquire, aalgos": 264,
+    "struct xfrm_user_tmpl, saddr": 28,
+}
+
+US, THEM = ip_address("203.0.113.1"), ip_address("198.51.100.1")
+US6, THEM6 = ip_address("2001:db8::1"), ip_address("2001:db8::2")
+NEAR, FAR = ip_network("192.168.1.0/24"), ip_network("192.168.2.0/24")
+NEAR6, FAR6 = ip_network("2001:db8:1::/48"), ip_network("2001:db8:2::/48")
+
+PROTECT = Policy(Selector(NEAR, FAR), Direction.OUT, Action.PROTECT, 100, (Template(US, THEM, 77),))
+POLICIES = [
+    PROTECT,
+    replace(PROTECT, direction=Direction.IN, selector=PROTECT.selector.reversed),
+    replace(PROTECT, direction=Direction.FORWARD, selector=PROTECT.selector.reversed),
+    Policy(Selector(NEAR6, FAR6, 6, (0, 0), (443, 0xFFFF)), Direction.OUT, Action.DISCARD, 5),
+    Policy(Selector(NEAR, FAR, 17, (1024, 0xFC00), (0, 0)), Direction.OUT, Action.BYPASS, 2**32 - 1),
+    Policy(Selector(NEAR, FAR, 1), Direction.OUT, Action.PROTECT, 3, (Template(US6, THEM6, 2**31 - 1),)),
+    Policy(Selector(NEAR6, FAR6), Direction.IN, Action.PROTECT, 0, (Template(US6, THEM6, 1, mode=Mode.TRANSPORT),)),
+]
+
+
+def compiled(folder: Path, expressions: list[str]) -> list[int]:
+    """Have the C compiler say what these come to with the kernel's own header."""
+    assert shutil.which("cc"), "needs a C compiler and the kernel's headers, as the engine's build does"
+    lines = "\n".join(f'    printf("%d\\n", (int)({expression}));' for expression in expressions)
+    source = folder / "layout.c"
+    source.write_text(
+        "#include <stddef.h>\n#include <stdio.h>\n#include <sys/socket.h>\n#include <linux/xfrm.h>\n"
+        f"int main(void) {{\n{lines}\n    return 0;\n}}\n"
+    )
+    subprocess.run(["cc", "-o", str(folder / "layout"), str(source)], check=True)
+    said = subprocess.run([str(folder / "layout")], check=True, capture_output=True, text=True).stdout
+    return [int(line) for line in said.split()]
+
+
+def test_structures_are_laid_out_as_the_kernels(tmp_path: Path) -> None:
+    expressions = [f"sizeof({name})" for name in SIZES] + [f"offsetof({name})" for name in OFFSETS]
+    found = compiled(tmp_path, expressions)
+    assert dict(zip([*SIZES, *OFFSETS], found, strict=True)) == SIZES | OFFSETS
+
+
+def test_numbers_are_the_kernels(tmp_path: Path) -> None:
+    messages = {f"XFRM_MSG_{one.name}": int(one) for one in Xfrm}
+    newer = {"SA_DIR", "SELECTORS", "DROPS"}
+    attributes = {f"XFRMA_{one.name}": int(one) for one in XfrmAttribute if one.name not in newer}
+    wanted = messages | attributes
+    assert dict(zip(wanted, compiled(tmp_path, list(wanted)), strict=True)) == wanted
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    with Lab("xfrmk") as lab:
+        yield lab.host("gateway")
+
+
+@pytest.fixture
+async def kernel(host: Host) -> AsyncIterator[XfrmClient]:
+    with host.enter():
+        client = XfrmClient.kernel()
+    yield client
+    client.close()
+
+
+@pytest.mark.root
+async def test_the_kernel_gives_policies_back_as_it_got_them(kernel: XfrmClient) -> None:
+    for one in POLICIES:
+        await kernel.add_policy(one)
+    assert by_text(await kernel.policies()) == by_text(POLICIES)
+
+
+@pytest.mark.root
+async def test_kernel_and_fake_take_the_same_steps(kernel: XfrmClient) -> None:
+    """Added, added again, replaced, taken away, taken away again: both planes answer alike at every step."""
+    fake = FakeEngine()
+    client = fake.connect()
+    assert await steps(kernel) == await steps(client)
+    client.close()
+    fake.close()
+
+
+async def steps(plane: XfrmClient) -> list[object]:
+    seen: list[object] = []
+    for one in POLICIES:
+        await plane.add_policy(one)
+    with pytest.raises(XfrmError) as refused:
+        await plane.add_policy(PROTECT)
+    seen.append(refused.value.errno)
+    await plane.replace_policies([replace(PROTECT, priority=9), POLICIES[3]])
+    seen.append(by_text(await plane.policies()))
+    seen += [await plane.delete_policy(POLICIES[3]), await plane.delete_policy(POLICIES[3])]
+    await plane.flush_policies()
+    await plane.flush_policies()
+    await plane.flush_associations()
+    return [*seen, await plane.policies(), await plane.associations()]
+
+
+@pytest.mark.root
+async def test_iproute2_reads_what_we_wrote(kernel: XfrmClient, host: Host) -> None:
+    await kernel.add_policy(POLICIES[0])
+    await kernel.add_policy(POLICIES[4])
+    text = host.ip("-s", "xfrm", "policy")
+    assert "src 192.168.1.0/24 dst 192.168.2.0/24" in text
+    assert "tmpl src 203.0.113.1 dst 198.51.100.1" in text
+    assert "proto esp spi 0x00000000(0) reqid 77(0x0000004d) mode tunnel" in text
+    assert "uid 0" in text
+    assert "proto udp sport 1024" in text
+    assert "limit: soft (INF)(bytes), hard (INF)(bytes)" in text
+
+
+@pytest.mark.root
+async def test_we_read_what_iproute2_wrote(kernel: XfrmClient, host: Host) -> None:
+    words = "src 10.1.0.0/16 dst 10.2.0.0/16 proto tcp dport 22 dir out priority 12 tmpl src 1.2.3.4 dst 5.6.7.8"
+    host.ip("xfrm", "policy", "add", *words.split(), "proto", "esp", "reqid", "9", "mode", "tunnel")
+    selector = Selector(ip_network("10.1.0.0/16"), ip_network("10.2.0.0/16"), 6, (0, 0), (22, 0xFFFF))
+    template = Template(ip_address("1.2.3.4"), ip_address("5.6.7.8"), 9)
+    assert await kernel.policies() == [Policy(selector, Direction.OUT, Action.PROTECT, 12, (template,))]
+
+
+@pytest.mark.root
+async def test_the_kernel_says_no_in_words(kernel: XfrmClient) -> None:
+    with pytest.raises(XfrmError) as refused:
+        await kernel.barrier()
+    assert refused.value.errno > 0
+    assert Message(Own.BARRIER).type == 0x401
+
+
+def by_text(policies: list[Policy]) -> list[str]:
+    return sorted(str(one) for one in policies)
