@@ -70,6 +70,8 @@ class Refusal(StrEnum):
     NO_TUN_DEVICE = "NO_TUN_DEVICE"
     NO_PERMISSION = "NO_PERMISSION"
     PORT_TAKEN = "PORT_TAKEN"
+    SOCKET_TAKEN = "SOCKET_TAKEN"
+    HOST_REFUSED = "HOST_REFUSED"
 
 
 SENTENCES: dict[str, str] = {
@@ -130,5 +132,7 @@ SENTENCES: dict[str, str] = {
     "NO_TUN_DEVICE": "There is no /dev/net/tun, or it may not be opened.",
     "NO_PERMISSION": "The gateway lacks a privilege that it needs.",
     "PORT_TAKEN": "Another program holds an IKE port.",
+    "SOCKET_TAKEN": "Another engine listens on the control socket.",
+    "HOST_REFUSED": "The host refused something that the engine needs.",
 }
 """One sentence for each name."""

@@ -1,0 +1,91 @@
+//! Dumps: the rows of one moment, written datagram by datagram as the client reads them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use packet::sad::SaEntry;
+use packet::spd::Policy;
+
+use crate::blobs::Blob;
+use crate::clock::Clock;
+use crate::family::{attribute, message as family};
+use crate::netlink::{self, DATAGRAM_OCTETS, DUMP_INTR, Header, MULTI, put_attribute, put_message};
+use crate::xfrm::{message, policy::put_policy, sa_state::put_entry};
+
+/// Octets after which a datagram takes no further row: the largest row, a blob, still fits.
+const FULL_OCTETS: usize = DATAGRAM_OCTETS / 2 - 512;
+
+/// What is dumped.
+pub enum Rows {
+    /// Security associations; with their keys?
+    Sas(VecDeque<SaEntry>, bool),
+    /// Policies.
+    Policies(VecDeque<Arc<Policy>>),
+    /// Blobs.
+    Blobs(VecDeque<(String, Blob)>),
+}
+
+/// A dump under way.
+pub struct Dump {
+    request: Header,
+    rows: Rows,
+    generation: u64,
+}
+
+impl Dump {
+    /// A dump of these rows, taken when their table had this generation.
+    pub fn new(request: Header, rows: Rows, generation: u64) -> Self {
+        Self {
+            request,
+            rows,
+            generation,
+        }
+    }
+
+    /// Which table it is of.
+    pub fn rows(&self) -> &Rows {
+        &self.rows
+    }
+
+    /// The next datagram, and whether it is the last. `generation` is the table's now.
+    pub fn next(&mut self, generation: u64, clock: &Clock) -> (Vec<u8>, bool) {
+        let flags = MULTI
+            | if generation == self.generation {
+                0
+            } else {
+                DUMP_INTR
+            };
+        // Of this size at once: keys are not to be left behind where a smaller one was.
+        let mut datagram = Vec::with_capacity(DATAGRAM_OCTETS);
+        while datagram.len() < FULL_OCTETS {
+            if !self.put_row(&mut datagram, flags, clock) {
+                datagram.extend(netlink::done(self.request, flags & DUMP_INTR));
+                return (datagram, true);
+            }
+        }
+        (datagram, false)
+    }
+
+    fn put_row(&mut self, datagram: &mut Vec<u8>, flags: u16, clock: &Clock) -> bool {
+        let request = self.request;
+        match &mut self.rows {
+            Rows::Sas(rows, show_keys) => rows.pop_front().map(|entry| {
+                let header = request.answer(message::NEWSA, flags);
+                put_message(datagram, header, |body| {
+                    put_entry(body, &entry, *show_keys, clock)
+                });
+            }),
+            Rows::Policies(rows) => rows.pop_front().map(|policy| {
+                let header = request.answer(message::NEWPOLICY, flags);
+                put_message(datagram, header, |body| put_policy(body, &policy, clock));
+            }),
+            Rows::Blobs(rows) => rows.pop_front().map(|(key, blob)| {
+                put_message(datagram, request.answer(family::BLOB_PUT, flags), |body| {
+                    put_attribute(body, attribute::KEY, key.as_bytes());
+                    put_attribute(body, attribute::DATA, &blob);
+                });
+            }),
+        }
+        .is_some()
+    }
+}

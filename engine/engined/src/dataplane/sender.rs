@@ -1,0 +1,238 @@
+//! Sealed packets on their way to the sockets: collected, joined into runs that the host cuts apart, sent in batches.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
+
+use netio::mmsg::BATCH_DATAGRAMS;
+use netio::poll::{self, Interest};
+use netio::{Datagrams, Transmit};
+use packet::counters::DropCounters;
+use packet::esp;
+use packet::reason::Drop;
+use packet::sa::Sa;
+
+use crate::shared::{Devices, PerFamily, Socket};
+
+/// Octets of sealed packets that are collected before they must be sent: a few runs of the largest size.
+const ARENA_OCTETS: usize = 512 * 1024;
+/// Octets of one run: the largest UDP datagram over IPv4.
+const RUN_OCTETS: usize = 65_507;
+/// Datagrams of one run (`UDP_MAX_SEGMENTS` of Linux).
+const RUN_DATAGRAMS: usize = 64;
+/// How long a full queue of the host is waited for before packets are dropped.
+const FULL_QUEUE_MS: u32 = 20;
+
+/// Which socket a run leaves by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// ESP in UDP, port 4500.
+    Udp,
+    /// Protocol 50.
+    Raw,
+}
+
+/// Datagrams that lie one after another in the arena and differ in nothing but their octets.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    way: Way,
+    local: std::net::IpAddr,
+    remote: SocketAddr,
+    traffic_class: u8,
+    start: usize,
+    octets: usize,
+    datagram_octets: usize,
+    datagrams: usize,
+}
+
+impl Run {
+    fn new(sa: &Sa, traffic_class: u8, start: usize, octets: usize) -> Self {
+        let params = sa.params();
+        let (way, port) = params
+            .encap
+            .map_or((Way::Raw, 0), |encap| (Way::Udp, encap.destination_port));
+        Self {
+            way,
+            local: params.source,
+            remote: SocketAddr::new(params.destination, port),
+            traffic_class,
+            start,
+            octets,
+            datagram_octets: octets,
+            datagrams: 1,
+        }
+    }
+
+    /// Whether `next`, which lies directly behind, can be the next datagram of this run.
+    fn takes(&self, next: &Self) -> bool {
+        self.way == Way::Udp
+            && next.way == Way::Udp
+            && (self.local, self.remote, self.traffic_class)
+                == (next.local, next.remote, next.traffic_class)
+            && self.octets == self.datagram_octets * self.datagrams
+            && next.octets <= self.datagram_octets
+            && self.octets + next.octets <= RUN_OCTETS
+            && self.datagrams < RUN_DATAGRAMS
+    }
+
+    fn transmit<'a>(&self, arena: &'a [u8]) -> Transmit<'a> {
+        Transmit {
+            local: (!self.local.is_unspecified()).then_some(self.local),
+            remote: self.remote,
+            traffic_class: self.traffic_class,
+            segment_octets: (self.datagrams > 1).then_some(self.datagram_octets as u16),
+            octets: &arena[self.start..self.start + self.octets],
+        }
+    }
+}
+
+/// The collector.
+pub struct Sender {
+    arena: Vec<u8>,
+    used: usize,
+    runs: Vec<Run>,
+}
+
+impl Sender {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self {
+            arena: vec![0; ARENA_OCTETS],
+            used: 0,
+            runs: Vec::new(),
+        }
+    }
+
+    /// Whether a packet of `octets` may not fit any more: then send first.
+    pub fn is_full_for(&self, octets: usize) -> bool {
+        self.arena.len() - self.used < octets + esp::MAX_OVERHEAD
+    }
+
+    /// Gives `seal` the room behind what was collected; it answers how many octets it wrote there.
+    ///
+    /// # Errors
+    /// The reason of `seal`; nothing was collected then.
+    pub fn collect(
+        &mut self,
+        sa: &Sa,
+        traffic_class: u8,
+        seal: impl FnOnce(&mut [u8]) -> Result<usize, Drop>,
+    ) -> Result<(), Drop> {
+        let octets = seal(&mut self.arena[self.used..])?;
+        let next = Run::new(sa, traffic_class, self.used, octets);
+        self.used += octets;
+        match self.runs.last_mut() {
+            Some(last) if last.takes(&next) => {
+                last.octets += octets;
+                last.datagrams += 1;
+            }
+            _ => self.runs.push(next),
+        }
+        Ok(())
+    }
+
+    /// Sends all that was collected. What the host refuses is counted.
+    pub fn flush(&mut self, devices: &Devices, drops: &DropCounters) {
+        let mut runs = self.runs.as_slice();
+        while let Some(first) = runs.first() {
+            let same =
+                |run: &&Run| run.way == first.way && run.remote.is_ipv4() == first.remote.is_ipv4();
+            let count = runs.iter().take_while(same).count();
+            let (batch, rest) = runs.split_at(count);
+            match socket(devices, first) {
+                Some(socket) => send_runs(&**socket, &self.arena, batch, drops),
+                None => batch
+                    .iter()
+                    .for_each(|run| drops.add_many(Drop::SendFailed, run.datagrams as u64)),
+            }
+            runs = rest;
+        }
+        self.runs.clear();
+        self.used = 0;
+    }
+}
+
+fn socket<'a>(devices: &'a Devices, run: &Run) -> Option<&'a Socket> {
+    let sockets: &PerFamily<Socket> = if run.way == Way::Udp {
+        &devices.nat_t
+    } else {
+        &devices.esp
+    };
+    sockets.of(run.remote.ip())
+}
+
+fn send_runs(socket: &dyn Datagrams, arena: &[u8], runs: &[Run], drops: &DropCounters) {
+    for run in runs
+        .iter()
+        .filter(|run| run.datagrams > 1 && !socket.segmentation())
+    {
+        send_apart(socket, &run.transmit(arena), drops);
+    }
+    let whole: Vec<_> = runs
+        .iter()
+        .filter(|run| run.datagrams == 1 || socket.segmentation())
+        .map(|run| run.transmit(arena))
+        .collect();
+    send_all(socket, &whole, drops, true);
+}
+
+/// Sends from the front until nothing is left; a transmit that the host refuses is counted, and a run is tried apart first.
+fn send_all(
+    socket: &dyn Datagrams,
+    transmits: &[Transmit<'_>],
+    drops: &DropCounters,
+    may_wait: bool,
+) {
+    let (mut rest, mut may_wait) = (transmits, may_wait);
+    while let Some((first, others)) = rest.split_first() {
+        match socket.send(&rest[..rest.len().min(BATCH_DATAGRAMS)]) {
+            Ok(sent) if sent > 0 => rest = &rest[sent.min(rest.len())..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && may_wait => {
+                may_wait = socket.descriptor().is_some_and(wait_for_room);
+            }
+            refused => {
+                if first.segment_octets.is_some() {
+                    send_apart(socket, first, drops);
+                } else {
+                    drops.add(refused.map_or_else(|error| reason(&error), |_| Drop::SendFailed));
+                }
+                rest = others;
+            }
+        }
+    }
+}
+
+fn send_apart(socket: &dyn Datagrams, run: &Transmit<'_>, drops: &DropCounters) {
+    let step = run
+        .segment_octets
+        .map_or(run.octets.len(), usize::from)
+        .max(1);
+    let single: Vec<_> = run
+        .octets
+        .chunks(step)
+        .map(|octets| Transmit {
+            segment_octets: None,
+            octets,
+            ..*run
+        })
+        .collect();
+    send_all(socket, &single, drops, true);
+}
+
+/// The TUN's own queue grows meanwhile, and so its senders feel that the way is full.
+fn wait_for_room(descriptor: BorrowedFd<'_>) -> bool {
+    let interest = Interest {
+        read: false,
+        write: true,
+    };
+    poll::wait(&[(descriptor, interest)], Some(FULL_QUEUE_MS)).is_ok_and(|ready| ready[0].write)
+}
+
+fn reason(error: &io::Error) -> Drop {
+    match error.raw_os_error() {
+        Some(libc::EMSGSIZE) => Drop::TooBig,
+        Some(libc::EAGAIN | libc::ENOBUFS) => Drop::SendQueueFull,
+        _ => Drop::SendFailed,
+    }
+}

@@ -1,0 +1,258 @@
+//! Both ways with devices in memory: what goes out of one engine comes in at the other.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use netio::Received;
+use netio::memory::{MemoryDatagrams, MemoryTun, Sent};
+use packet::database::Database;
+use packet::reason::Drop;
+use packet::sa::Encap;
+use packet::selector::Prefix;
+use packet::spd::PolicyDirection;
+use packet::virtio::{VIRTIO_HEADER, VirtioHeader};
+use proptest::prelude::*;
+
+use super::inbound::InboundThread;
+use super::outbound::OutboundThread;
+use crate::shared::{Devices, Notice, PerFamily, Shared, Socket};
+use crate::testing::{OURS, REQID, SPI, THEIRS, protected, protecting};
+
+/// An engine whose two threads take a turn when they are told to.
+struct World {
+    shared: Arc<Shared>,
+    tun: Arc<MemoryTun>,
+    udp: Arc<MemoryDatagrams>,
+    raw: Arc<MemoryDatagrams>,
+    database: Database,
+    outbound: OutboundThread,
+    inbound: InboundThread,
+}
+
+impl World {
+    fn new() -> Self {
+        let (tun, udp, raw) = (
+            Arc::new(MemoryTun::new().unwrap()),
+            Arc::new(MemoryDatagrams::new().unwrap()),
+            Arc::new(MemoryDatagrams::new().unwrap()),
+        );
+        let v4 = |socket: Socket| PerFamily {
+            v4: Some(socket),
+            v6: None,
+        };
+        let devices = Devices {
+            tun: tun.clone(),
+            ike: PerFamily { v4: None, v6: None },
+            nat_t: v4(udp.clone()),
+            esp: v4(raw.clone()),
+        };
+        let shared = Arc::new(Shared::new(devices).unwrap());
+        let (outbound, inbound) = (
+            OutboundThread::new(shared.clone()),
+            InboundThread::new(shared.clone()),
+        );
+        Self {
+            shared,
+            tun,
+            udp,
+            raw,
+            database: Database::new(),
+            outbound,
+            inbound,
+        }
+    }
+
+    /// A policy each way; packets are written to ourselves, so one SA serves both.
+    fn with_policies() -> Self {
+        let mut world = Self::new();
+        for direction in [PolicyDirection::Out, PolicyDirection::In] {
+            let params = protecting(direction, Prefix::any(true), Prefix::any(true));
+            world.database.add_policy(params, 1).unwrap();
+        }
+        world.publish();
+        world
+    }
+
+    fn add_sa(&mut self, udp: bool) {
+        let encap = udp.then_some(Encap {
+            source_port: 4500,
+            destination_port: 4500,
+        });
+        let params = protected(encap);
+        self.database.add_sa(params, 1).unwrap();
+        self.publish();
+    }
+
+    fn publish(&mut self) {
+        self.shared.published.publish(self.database.snapshot());
+        self.shared.outbound_wake.set();
+    }
+
+    fn put(&self, packet: &[u8]) {
+        self.tun
+            .put(&[&VirtioHeader::NONE.to_octets()[..], packet].concat());
+    }
+
+    fn deliver(&mut self, octets: &[u8], segment_octets: usize) {
+        let remote = SocketAddr::new(OURS.into(), 4500);
+        let (local, octets_in_all) = (IpAddr::from(THEIRS), octets.len());
+        let received = Received {
+            local,
+            remote,
+            traffic_class: 0,
+            segment_octets,
+            octets: octets_in_all,
+        };
+        self.udp.put(received, octets);
+        self.inbound.turn();
+    }
+
+    fn drops(&self, reason: Drop) -> u64 {
+        self.shared.inbound_drops.get(reason) + self.shared.outbound_drops.get(reason)
+    }
+}
+
+/// An IPv4 packet of UDP with a payload.
+fn packet(payload: &[u8]) -> Vec<u8> {
+    let length = (28 + payload.len()) as u16;
+    let mut packet = vec![
+        0x45, 0, 0, 0, 0, 1, 0x40, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 1, 1,
+    ];
+    packet[2..4].copy_from_slice(&length.to_be_bytes());
+    packet.extend([0, 7, 0, 9]);
+    packet.extend((length - 20).to_be_bytes());
+    packet.extend([0, 0]);
+    packet.extend(payload);
+    packet
+}
+
+fn taken(socket: &MemoryDatagrams) -> Vec<Sent> {
+    std::iter::from_fn(|| socket.take()).collect()
+}
+
+#[test]
+fn what_goes_out_comes_in() {
+    let mut world = World::with_policies();
+    world.add_sa(true);
+    let packets: Vec<_> = (0..3).map(|number| packet(&[number; 100])).collect();
+    packets.iter().for_each(|packet| world.put(packet));
+    world.outbound.turn();
+    let sent = taken(&world.udp);
+    assert_eq!(sent.len(), 3);
+    assert_eq!(sent[0].remote, SocketAddr::new(THEIRS.into(), 4500));
+    let run: Vec<u8> = sent.iter().flat_map(|sent| sent.octets.clone()).collect();
+    world.deliver(&run, sent[0].octets.len());
+    for packet in packets {
+        assert_eq!(world.tun.take().unwrap()[VIRTIO_HEADER..], packet);
+    }
+    world.deliver(&run, sent[0].octets.len());
+    assert_eq!(world.drops(Drop::Replayed), 3);
+    assert!(world.tun.take().is_none());
+}
+
+#[test]
+fn without_encapsulation_it_leaves_by_the_raw_socket() {
+    let mut world = World::with_policies();
+    world.add_sa(false);
+    world.put(&packet(b"x"));
+    world.outbound.turn();
+    assert!(world.udp.take().is_none());
+    let sent = world.raw.take().unwrap();
+    assert_eq!(sent.remote, SocketAddr::new(THEIRS.into(), 0));
+    let header = [&[0x45][..], &[0; 19]].concat();
+    let octets = [header, sent.octets].concat();
+    let remote = SocketAddr::new(OURS.into(), 0);
+    let received = Received {
+        local: THEIRS.into(),
+        remote,
+        traffic_class: 0,
+        segment_octets: octets.len(),
+        octets: octets.len(),
+    };
+    world.raw.put(received, &octets);
+    world.inbound.turn();
+    assert_eq!(world.tun.take().unwrap()[VIRTIO_HEADER..], packet(b"x"));
+}
+
+#[test]
+fn the_first_packets_wait_and_ask_once() {
+    let mut world = World::with_policies();
+    world.put(&packet(b"first"));
+    world.put(&packet(b"second"));
+    world.outbound.turn();
+    let notices = Vec::from(world.shared.take_notices());
+    let [Notice::Acquire(_, template, asked)] = notices.as_slice() else {
+        panic!("{notices:?}")
+    };
+    assert_eq!((template.reqid, asked.protocol), (REQID, 17));
+    world.add_sa(true);
+    world.outbound.turn();
+    assert_eq!(taken(&world.udp).len(), 2);
+}
+
+#[test]
+fn what_no_policy_protects_is_dropped() {
+    let mut world = World::new();
+    world.put(&packet(b"clear"));
+    world.put(&[0x45, 0]);
+    world.tun.put(&[0; 3]);
+    world.outbound.turn();
+    assert_eq!(
+        (world.drops(Drop::NoPolicy), world.drops(Drop::Truncated)),
+        (1, 2)
+    );
+}
+
+#[test]
+fn a_run_is_told_apart_datagram_by_datagram() {
+    let mut world = World::with_policies();
+    let ike = [&[0; 4][..], &[9; 28]].concat();
+    world.deliver(&[ike.clone(), ike.clone(), vec![1, 2, 3]].concat(), 32);
+    world.deliver(&[0xff], 1);
+    assert_eq!(world.shared.take_notices().len(), 2);
+    assert_eq!(
+        (world.drops(Drop::IkeTooShort), world.drops(Drop::Keepalive)),
+        (1, 1)
+    );
+}
+
+#[test]
+fn a_flood_of_ike_is_bounded() {
+    let mut world = World::new();
+    let ike = [&[0; 4][..], &[9; 28]].concat();
+    (0..600).for_each(|_| world.deliver(&ike, 32));
+    assert_eq!(world.shared.take_notices().len(), 512);
+    assert_eq!(world.drops(Drop::IkeQueueFull), 88);
+}
+
+proptest! {
+    #[test]
+    fn any_datagram_is_dropped_with_a_reason(
+        octets in proptest::collection::vec(any::<u8>(), 1..200),
+        known in any::<bool>(),
+        segment in 1usize..200,
+    ) {
+        let mut world = World::with_policies();
+        world.add_sa(true);
+        let octets = if known { [&SPI.to_be_bytes()[..], &octets].concat() } else { octets };
+        world.deliver(&octets, segment);
+        let datagrams = octets.len().div_ceil(segment);
+        let dropped: u64 = world.shared.inbound_drops.nonzero().iter().map(|(_, packets)| packets).sum();
+        prop_assert_eq!(dropped as usize + world.shared.take_notices().len(), datagrams);
+        prop_assert!(world.tun.take().is_none());
+    }
+
+    #[test]
+    fn any_read_of_the_tun_is_sent_or_dropped(octets in proptest::collection::vec(any::<u8>(), 1..200), version in 4u8..=6) {
+        let mut world = World::with_policies();
+        world.add_sa(true);
+        let mut octets = octets;
+        if let Some(first) = octets.get_mut(VIRTIO_HEADER) {
+            *first = version << 4 | 5;
+        }
+        world.tun.put(&octets);
+        world.outbound.turn();
+        let dropped = world.shared.outbound_drops.nonzero().len();
+        prop_assert!(dropped > 0 || world.udp.take().is_some());
+    }
+}

@@ -1,0 +1,151 @@
+//! What the three threads share: devices, the published snapshot, counters, and a bounded way up to the control thread.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use netio::poll::Event;
+use netio::{Datagrams, TunDevice};
+use packet::counters::DropCounters;
+use packet::published::Published;
+use packet::selector::Selector;
+use packet::spd::{Policy, Template};
+
+use crate::clock::Clock;
+
+/// Notices that wait for the control thread: as many IKE messages as it would keep anyway, and as many ACQUIREs again.
+const MAX_NOTICES: usize = 512;
+
+/// The port of IKE (RFC 7296).
+pub const IKE_PORT: u16 = 500;
+/// The port of IKE and ESP behind NATs (RFC 3948).
+pub const NAT_T_PORT: u16 = 4500;
+
+/// One thing for each address family; a host without IPv6 has no second.
+#[derive(Clone)]
+pub struct PerFamily<T> {
+    /// For IPv4.
+    pub v4: Option<T>,
+    /// For IPv6.
+    pub v6: Option<T>,
+}
+
+impl<T> PerFamily<T> {
+    /// The one for an address's family.
+    pub fn of(&self, address: IpAddr) -> Option<&T> {
+        if address.is_ipv4() {
+            self.v4.as_ref()
+        } else {
+            self.v6.as_ref()
+        }
+    }
+}
+
+/// A socket that threads share.
+pub type Socket = Arc<dyn Datagrams>;
+
+/// The engine's devices.
+#[derive(Clone)]
+pub struct Devices {
+    /// Where inner packets come from and go to.
+    pub tun: Arc<dyn TunDevice>,
+    /// UDP 500.
+    pub ike: PerFamily<Socket>,
+    /// UDP 4500.
+    pub nat_t: PerFamily<Socket>,
+    /// Protocol 50.
+    pub esp: PerFamily<Socket>,
+}
+
+/// What a packet thread tells the control thread.
+#[derive(Debug)]
+pub enum Notice {
+    /// A packet needs an SA that is not there.
+    Acquire(Arc<Policy>, Template, Selector),
+    /// An IKE message came, marker removed.
+    Ike(IkeMessage),
+}
+
+/// An IKE message and its two ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IkeMessage {
+    /// Ours.
+    pub local: SocketAddr,
+    /// The sender.
+    pub remote: SocketAddr,
+    /// The message.
+    pub octets: Vec<u8>,
+}
+
+/// What the threads share.
+pub struct Shared {
+    /// Devices and sockets.
+    pub devices: Devices,
+    /// The newest snapshot.
+    pub published: Published,
+    /// The one clock.
+    pub clock: Clock,
+    /// Drops on the way out.
+    pub outbound_drops: DropCounters,
+    /// Drops on the way in.
+    pub inbound_drops: DropCounters,
+    /// Wakes the control thread.
+    pub control_wake: Event,
+    /// Wakes the thread of the way out.
+    pub outbound_wake: Event,
+    /// Wakes the thread of the way in.
+    pub inbound_wake: Event,
+    notices: Mutex<VecDeque<Notice>>,
+    stopping: AtomicBool,
+}
+
+impl Shared {
+    /// What the threads share, before they start.
+    ///
+    /// # Errors
+    /// What the kernel says to the events.
+    pub fn new(devices: Devices) -> io::Result<Self> {
+        Ok(Self {
+            devices,
+            published: Published::new(),
+            clock: Clock::start(),
+            outbound_drops: DropCounters::default(),
+            inbound_drops: DropCounters::default(),
+            control_wake: Event::new()?,
+            outbound_wake: Event::new()?,
+            inbound_wake: Event::new()?,
+            notices: Mutex::default(),
+            stopping: AtomicBool::new(false),
+        })
+    }
+
+    /// Tells the control thread something; false when too much waits for it already.
+    pub fn notify(&self, notice: Notice) -> bool {
+        let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
+        if notices.len() >= MAX_NOTICES {
+            return false;
+        }
+        notices.push_back(notice);
+        self.control_wake.set();
+        true
+    }
+
+    /// All that was told since the last time.
+    pub fn take_notices(&self) -> VecDeque<Notice> {
+        std::mem::take(&mut self.notices.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Asks the packet threads to end.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        self.outbound_wake.set();
+        self.inbound_wake.set();
+    }
+
+    /// Whether the packet threads shall end.
+    pub fn stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+}

@@ -1,0 +1,61 @@
+//! Values that several tests need.
+
+use packet::algorithm::{Aead, Transform};
+use packet::sa::{Encap, Lifetimes, Mode, SaParams};
+use packet::secret::Secret;
+use packet::selector::{Prefix, Selector};
+use packet::spd::{Action, PolicyDirection, PolicyParams, Template};
+
+/// Our end of the tunnel.
+pub const OURS: [u8; 4] = [203, 0, 113, 1];
+/// The peer's end.
+pub const THEIRS: [u8; 4] = [198, 51, 100, 1];
+/// What the template of [`protecting`] asks for.
+pub const REQID: u32 = 9;
+
+/// The SPI of [`protected`].
+pub const SPI: u32 = 0xc000_0001;
+
+/// An SA for both directions, whose key is all threes.
+pub fn protected(encap: Option<Encap>) -> SaParams {
+    SaParams {
+        source: OURS.into(),
+        destination: THEIRS.into(),
+        spi: SPI,
+        reqid: REQID,
+        mode: Mode::Tunnel,
+        transform: Transform::Aead {
+            algorithm: Aead::AesGcm16,
+            key: Secret::new(&[3; 36]),
+        },
+        direction: None,
+        encap,
+        replay_window: 64,
+        flags: 0,
+        extra_flags: 0,
+        lifetimes: Lifetimes::NONE,
+        selectors: vec![],
+    }
+}
+
+/// A policy that protects what lies between two prefixes.
+pub fn protecting(direction: PolicyDirection, source: Prefix, destination: Prefix) -> PolicyParams {
+    let template = Template {
+        source: OURS.into(),
+        destination: THEIRS.into(),
+        spi: 0,
+        reqid: REQID,
+        mode: Mode::Tunnel,
+        optional: false,
+    };
+    PolicyParams {
+        direction,
+        selector: Selector::new(source, destination).unwrap(),
+        action: Action::Allow,
+        priority: 300,
+        index: 0,
+        flags: 0,
+        template: Some(template),
+        lifetimes: Lifetimes::NONE,
+    }
+}
