@@ -19,10 +19,10 @@ HOME = PREFIX / "lib/culvert"
 LINKS = {PREFIX / "bin" / name: HOME / "bin" / name for name in ("culvert", "culvert-engine")}
 FILES = {
     Path("/etc/systemd/system/culvert.service"): "culvert.service",
-    Path("/etc/iproute2/rt_tables.d/culvert.conf"): "rt_tables.conf",
-    Path("/etc/iproute2/rt_protos.d/culvert.conf"): "rt_protos.conf",
+    Path("/etc/iproute2/rt_tables.d/culvert.conf"): "rt_tables.d/culvert.conf",
+    Path("/etc/iproute2/rt_protos.d/culvert.conf"): "rt_protos.d/culvert.conf",
 }
-"""Where each file of packaging/ goes; @BIN@ in it becomes the folder of the programs."""
+"""Where each file of packaging/ goes; the unit's /usr/local becomes PREFIX."""
 CONFIGURATION = Path("/etc/culvert")
 GROUP = "culvert"
 
@@ -57,7 +57,7 @@ def install() -> None:
     for path, source in FILES.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         text = (ROOT / "packaging" / source).read_text()
-        path.write_text(text.replace("@BIN@", str(PREFIX / "bin")))
+        path.write_text(text.replace("/usr/local/bin", str(PREFIX / "bin")))
     CONFIGURATION.mkdir(mode=0o755, exist_ok=True)
     if not group_exists():
         run("groupadd", "--system", GROUP)

@@ -81,7 +81,7 @@ class _Loading:
 
     def main(self, path: Path) -> toml.Tables | None:
         self.origins.default = Origin(str(path))
-        text = self._text(path, Origin(str(path)), "Give another one with -c FILE, or write one with [gateway] in it.")
+        text = self._text(path, Origin(str(path)), "Name another file, or write one with [gateway] in it.")
         tables = toml.read(text, str(path), self.findings) if text is not None else None
         if tables is not None:
             self._take(tables, path, 0)

@@ -91,6 +91,7 @@ class Demonstration:
             text = office.configure(secret)
             if office is offices[0]:
                 self._audience.text("gateway.toml of the office", text.splitlines())
+                self._audience.text("psk.txt beside it, mode 0600", [f"{SITE_B.outside[0]}    {secret}"])
         with self._step("culvert up, on both gateways") as note:
             started = [(office, office.begin()) for office in offices]
             for office, process in started:

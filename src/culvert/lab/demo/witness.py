@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from types import TracebackType
 
 from culvert.addresses import IKE_PORT, NAT_PORT, IPNetwork
+from culvert.capture.offload import wire_packets
 from culvert.capture.packets import ETHERTYPE_IPV4, ETHERTYPE_IPV6, Captured
 from culvert.capture.summary import summarise
 from culvert.capture.tap import Tap
@@ -67,7 +69,8 @@ class Witness:
         with tap:
             self._listening.set()
             await self._end.wait()
-            self.packets = tap.take()
+            captured = tap.take()
+            self.packets = [replace(one, octets=octets) for one in captured for octets in wire_packets(one.octets)]
             self.lost = tap.lost()
 
 

@@ -1,0 +1,137 @@
+"""`culvert demo`."""
+
+from __future__ import annotations
+
+import json
+import signal
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from culvert.cli.options import directories, json_flag
+
+if TYPE_CHECKING:
+    from culvert.lab.demo.outcome import Outcome, Outside, Step
+
+NEXT_STEP = "A gateway of your own: sudo make install, write both files as above into /etc/culvert, then `culvert up`."
+PICTURE = """\
+   the office                    the Internet                    the warehouse
+
+  192.168.1.20                  +-----------+                     192.168.2.34
+       |                        |           |                          |
+  192.168.1.1        ESP, IKE   |  somebody |   ESP, IKE          192.168.2.1
+   [gateway] 203.0.113.1 =======|  listens  |======= 198.51.100.1 [gateway]
+                                +-----------+"""
+
+
+@click.command()
+@click.option("--scenario", type=click.Choice(["chapter"]), default="chapter", show_default=True, help="Which story.")
+@click.option("--keep", is_flag=True, help="Leave hosts and gateways standing, to look around in.")
+@json_flag
+@directories
+@click.pass_context
+def demo(context: click.Context, scenario: str, keep: bool, as_json: bool) -> None:  # noqa: ARG001 - one story so far
+    """Join two networks on this machine, use them, and look at what a listener outside sees.
+
+    Needs root, or a kernel that allows user namespaces. Everything is taken down again. Exit 0 if all of it held.
+    """
+    from culvert.errors import HostError
+    from culvert.lab.demo.scenario import Demonstration
+    from culvert.lab.privilege import enter_user_namespace, missing
+
+    if problems := missing():
+        raise HostError(problems)
+    enter_user_namespace()
+    signal.signal(signal.SIGTERM, _interrupt)
+    audience = Quiet() if as_json else Stage(Console(highlight=False))
+    demonstration = Demonstration(audience, keep=keep)
+    outcome = demonstration.run()
+    if as_json:
+        click.echo(json.dumps(outcome.document(NEXT_STEP)))
+    else:
+        _close(Console(highlight=False), outcome, demonstration.kept)
+    context.exit(0 if outcome.ok else 1)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+class Quiet:
+    """Watches and says nothing: the document at the end has it all."""
+
+    def begins(self, title: str) -> None:
+        pass
+
+    def done(self, step: Step) -> None:
+        pass
+
+    def text(self, heading: str, lines: list[str]) -> None:
+        pass
+
+
+class Stage:
+    """Shows the picture, and each step as it happens."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        console.print("Two networks, joined over one that neither of them trusts.\n")
+        console.print(Text(PICTURE, style="cyan"))
+        console.print()
+
+    def begins(self, title: str) -> None:
+        if self._console.is_terminal:
+            self._console.print(f"         {title} ...", end="\r")
+
+    def done(self, step: Step) -> None:
+        mark = Text("ok  ", style="green") if step.ok else Text("FAIL", style="bold red")
+        self._console.print(Text(f"{step.at_s:5.1f} s  ").append(mark).append(f" {step.title}"), soft_wrap=True)
+        if step.detail:
+            self._console.print(Text(f"              {step.detail}", style="dim" if step.ok else "red"), soft_wrap=True)
+
+    def text(self, heading: str, lines: list[str]) -> None:
+        self._console.print(Text(f"         {heading}:", style="dim"))
+        for line in lines:
+            self._console.print(Text(f"            {line}", style="dim"))
+
+
+def _close(console: Console, outcome: Outcome, kept: list[str]) -> None:
+    if outcome.outside.esp_packets:
+        console.print("\nWhat the listener saw:")
+        for line in _outside(outcome.outside):
+            console.print(Text(f"  {line}"), soft_wrap=True)
+    if outcome.verdicts:
+        console.print("\nculvert prove:")
+        for gateway, verdict in outcome.verdicts.items():
+            console.print(Text(f"  {gateway}: {'proven' if verdict.get('ok') else 'NOT proven'}"))
+            for check in _checks(verdict):
+                console.print(Text(f"    {check}", style="dim"), soft_wrap=True)
+    if kept:
+        console.print(f"\nLeft standing: {', '.join(kept)}")
+    console.print()
+    console.print("All of it held." if outcome.ok else "It did not hold: see above.")
+    console.print(NEXT_STEP, soft_wrap=True)
+
+
+def _outside(outside: Outside) -> list[str]:
+    lines = [
+        f"ESP  {outside.esp_packets:6} packets of {outside.esp_octets[0]} to {outside.esp_octets[1]} octets",
+        f"IKE  {outside.ike_packets:6} packets of {outside.ike_octets[0]} to {outside.ike_octets[1]} octets",
+        f"else {outside.other_packets:6} packets",
+        *(f"  {line}" for line in outside.excerpt),
+        f"the payload, looked for in every octet: found in {outside.found} packets",
+    ]
+    return [*lines, f"{outside.missed} packets passed too fast to be kept"] if outside.missed else lines
+
+
+def _checks(verdict: dict[str, object]) -> list[str]:
+    peers = verdict.get("peers")
+    found: list[str] = []
+    for peer in peers.values() if isinstance(peers, dict) else [verdict]:
+        checks = peer.get("checks") if isinstance(peer, dict) else None
+        for check in checks if isinstance(checks, list) else []:
+            found.append(f"{'good' if check.get('ok') else 'BAD '} {check.get('message', '')}")
+    return found

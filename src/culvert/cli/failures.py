@@ -1,0 +1,63 @@
+"""How a command that failed says so: what, where, what to do; never a traceback."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from culvert.errors import CulvertError
+
+NOT_GOOD = 1
+WRONG_USAGE = 2
+INTERRUPTED = 130
+"""What shells expect after Ctrl-C: 128 and SIGINT's number."""
+
+
+def exit_code_of(error: BaseException) -> int:
+    """Say on standard error what went wrong, and give the exit code."""
+    match error:
+        case SystemExit():
+            code = error.code if isinstance(error.code, int) else NOT_GOOD
+        case click.exceptions.Exit():
+            code = error.exit_code
+        case click.ClickException():
+            error.show()
+            code = error.exit_code
+        case CulvertError():
+            say(error)
+            code = NOT_GOOD
+        case KeyboardInterrupt() | click.Abort():
+            code = INTERRUPTED
+        case BrokenPipeError():
+            code = _reader_gone()
+        case _:
+            code = _unexpected(error)
+    return code
+
+
+def say(error: CulvertError) -> None:
+    """Print all problems of an error."""
+    for problem in error.problems:
+        click.echo(f"culvert: {problem}", err=True)
+
+
+def _reader_gone() -> int:
+    """Whoever read our output left; nothing is to be written any more, not even at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return NOT_GOOD
+
+
+def _unexpected(error: BaseException) -> int:
+    import traceback
+
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f"{frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else "?"
+    detail = str(error).replace("\n", " ")
+    click.echo(
+        f"culvert: an unexpected failure, please report it: {type(error).__name__} at {where}: {detail}", err=True
+    )
+    if os.environ.get("CULVERT_DEBUG"):
+        traceback.print_exception(error)
+    return NOT_GOOD

@@ -1,0 +1,116 @@
+"""`culvert demo`, as a newcomer runs it: with root, without, interrupted, and leaving nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import culvert
+
+pytestmark = [pytest.mark.root, pytest.mark.slow]
+
+COMMAND = [sys.executable, "-m", "culvert", "demo"]
+NOBODY = 65534
+
+
+def namespaces() -> set[str]:
+    return set(subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout.split())
+
+
+def culvert_processes() -> set[str]:
+    found = set()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if words and (words[0].endswith(b"culvert-engine") or words[1:3] == [b"-m", b"culvert"]):
+                found.add(entry.name)
+    return found
+
+
+def test_the_demonstration_holds_and_says_what_was_seen() -> None:
+    before, running, began = namespaces(), culvert_processes(), time.monotonic()
+    done = subprocess.run([*COMMAND, "--json"], capture_output=True, text=True, timeout=90, check=False)
+    took = time.monotonic() - began
+    document = json.loads(done.stdout)
+    assert done.returncode == 0, document
+    assert document["ok"] is True
+    assert [step["title"] for step in document["steps"] if not step["ok"]] == []
+    assert document["outside"]["esp_packets"] > 0
+    assert document["outside"]["ike_packets"] > 0
+    assert document["outside"]["found"] == 0
+    assert len(document["proof"]) == 2
+    assert all(verdict["ok"] for verdict in document["proof"].values())
+    assert namespaces() == before
+    assert culvert_processes() <= running
+    print(f"the demonstration took {took:.1f} s")
+
+
+def test_people_see_the_picture_the_steps_and_the_next_step() -> None:
+    done = subprocess.run(COMMAND, capture_output=True, text=True, timeout=90, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for wanted in ("192.168.1.20", "192.168.2.34", "ESP", "IKE", "proven", "All of it held."):
+        assert wanted in done.stdout
+    assert "culvert up" in done.stdout.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+def test_an_interrupted_demonstration_leaves_nothing(number: signal.Signals) -> None:
+    before, running = namespaces(), culvert_processes()
+    with subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as demo:
+        shown = ""
+        deadline = time.monotonic() + 60
+        while "wait for the tunnel" not in shown:
+            assert select.select([demo.stdout], [], [], max(deadline - time.monotonic(), 0))[0], shown
+            shown += os.read(demo.stdout.fileno(), 4096).decode()
+        demo.send_signal(number)
+        _, said = demo.communicate(timeout=30)
+    assert demo.returncode not in (0, None)
+    assert "Traceback" not in said
+    assert namespaces() == before
+    assert culvert_processes() <= running
+
+
+def reachable(*paths: str) -> str:
+    """Give shell lines that let everybody reach these paths in a mount namespace of our own, whatever is above them."""
+    lines = []
+    closed = {parent for path in paths for parent in Path(path).resolve().parents if not parent.stat().st_mode & 0o001}
+    for number, top in enumerate(sorted(parent for parent in closed if not closed & set(parent.parents))):
+        hold = f"/run/hold{number}"
+        lines += [f"mkdir -p {hold} && mount --bind {top} {hold} && mount -t tmpfs -o mode=755 tmpfs {top}"]
+        for path in sorted({str(Path(path).resolve()) for path in paths}):
+            if top in Path(path).parents:
+                lines += [f"mkdir -p {path} && mount --bind {hold}/{Path(path).relative_to(top)} {path}"]
+    return " && ".join(["mount -t tmpfs tmpfs /run", *lines])
+
+
+def test_it_works_without_root_where_user_namespaces_do() -> None:
+    """As nobody, with a TUN device that everybody may open, as udev makes it."""
+    home = "/run/home"
+    script = f"""
+        {reachable(sys.base_prefix, sys.prefix, culvert.__file__)} &&
+        mkdir -m 700 {home} && chown {NOBODY}:{NOBODY} {home} &&
+        mknod /run/tun c 10 200 && chmod 666 /run/tun && mount --bind /run/tun /dev/net/tun &&
+        exec setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups --inh-caps=-all --bounding-set=-all \
+            env HOME={home} TMPDIR={home} {" ".join(COMMAND)} --json
+    """
+    done = subprocess.run(
+        ["unshare", "--mount", "--propagation", "private", "sh", "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+        cwd="/",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout)["ok"] is True
