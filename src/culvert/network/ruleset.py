@@ -1,0 +1,234 @@
+"""Renders the firewall we want as one nftables transaction: `table inet culvert`, whole.
+
+The way of a packet through it:
+
+1. `fence_in`, before conntrack: what comes for our IKE and ESP sockets gets our mark, so that strict reverse path
+   filtering finds its way back outside the tunnel; what only the tunnel may bring and did not come from it is dropped.
+2. `clamp_in`: TCP segments of what comes out of the tunnel.
+3. `fence_input` or `fence_forward`: the same judgement once more, because a destination NAT between 1 and 3 can turn a
+   packet for the gateway's outer address into one for the private network.
+4. `input` and `forward`: IKE and ESP, and the traffic between the networks, are accepted and counted.
+5. `fence_out`, before source NAT: what only the tunnel may take, and would leave by another way, is dropped.
+6. `clamp_out`: TCP segments of what goes into the tunnel.
+
+Accepting here does not undo a drop in another table: `foreign` looks for those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from ipaddress import collapse_addresses, ip_network
+from typing import Any
+
+from culvert.addresses import IKE_PORT, NAT_PORT, IPNetwork
+from culvert.network.boxes import disjoint_boxes
+from culvert.network.expressions import (
+    ADDRESS_TYPE,
+    IP,
+    Json,
+    addresses,
+    any_of,
+    counter,
+    element,
+    field,
+    match,
+    meta,
+    prefix,
+)
+from culvert.plan.desired import MARK, NFT_TABLE, TUN, Attached, Clamp, Firewall, Pair
+from culvert.plan.pairs import contains
+
+FAMILY = "inet"
+COUNTERS = ("fenced_in", "fenced_out", "ike_and_esp", "strangers", "from_tunnel", "into_tunnel")
+"""Named counters of the table, in the order in which `status` shows them."""
+
+UDP = 17
+ESP = 50
+AH = 51
+VERSIONS = (4, 6)
+
+RAW = -300
+MANGLE = -150
+FILTER = 0
+
+LINK_SCOPE = {
+    4: [{"prefix": {"addr": "224.0.0.0", "len": 24}}, "255.255.255.255"],
+    6: {"prefix": {"addr": "ff02::", "len": 16}},
+}
+"""Destinations that no router forwards (RFC 5771 section 4, RFC 4291 section 2.7), whatever range a peer claims."""
+
+_TABLE: Json = {"table": {"family": FAMILY, "name": NFT_TABLE}}
+
+PRIVATE = tuple(ip_network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"))
+"""What the Internet does not route (RFC 1918 section 3, RFC 4193 section 3.1)."""
+
+ACCEPT: Json = {"accept": None}
+DROP: Json = {"drop": None}
+SET_MARK: Json = {"mangle": {"key": meta("mark"), "value": MARK}}
+FROM_THIS_HOST = match({"fib": {"result": "type", "flags": ["saddr"]}}, "local")
+FOR_THIS_HOST = match({"fib": {"result": "type", "flags": ["daddr"]}}, "local")
+
+
+def render(firewall: Firewall, counts: Mapping[str, tuple[int, int]] | None = None) -> Json:
+    """Build the transaction that puts `firewall` in place of whatever our table held.
+
+    `counts` carries packets and octets over from the table before, by counter name.
+    """
+    return {"nftables": [*render_removal()["nftables"], *_commands(firewall, counts or {})]}
+
+
+def render_removal() -> Json:
+    """Build the transaction that takes our table away, whether or not it is there."""
+    return {"nftables": [{"add": _TABLE}, {"delete": _TABLE}]}
+
+
+def _commands(firewall: Firewall, counts: Mapping[str, tuple[int, int]]) -> Iterator[Json]:
+    yield {"add": _TABLE}
+    for name in COUNTERS:
+        packets, octets = counts.get(name, (0, 0))
+        yield _add("counter", {"name": name, "packets": packets, "bytes": octets})
+    yield from _pair_sets("fenced", firewall.fenced)
+    yield from _network_sets("private", (pair.remote for pair in firewall.fenced if _is_private(pair.remote)))
+    yield from _network_sets("peers", firewall.peers)
+    yield from _from_elsewhere(firewall.attached)
+    yield from _fence_in()
+    yield from _fence_out(firewall.attached)
+    yield from _clamps(firewall.clamps)
+    if firewall.accept:
+        yield from _accepts(firewall)
+
+
+def _fence_in() -> Iterator[Json]:
+    yield _base("fence_in", "prerouting", RAW)
+    for expressions in _ours():
+        yield _rule("fence_in", FOR_THIS_HOST, *expressions, SET_MARK, ACCEPT)
+    yield _rule("fence_in", {"jump": {"target": "from_elsewhere"}})
+    yield _base("fence_input", "input", RAW)
+    yield _rule("fence_input", match(meta("mark"), MARK), ACCEPT)
+    yield _rule("fence_input", {"jump": {"target": "from_elsewhere"}})
+    yield _base("fence_forward", "forward", RAW)
+    yield _rule("fence_forward", {"jump": {"target": "from_elsewhere"}})
+
+
+def _ours() -> Iterator[tuple[Json, ...]]:
+    """Match ESP, AH and IKE, and the later fragments of an IKE message, which carry no ports."""
+    yield (match(meta("l4proto"), any_of((ESP, AH))),)
+    yield (match(field("udp", "dport"), any_of((IKE_PORT, NAT_PORT))),)
+    later = {"&": [field("ip", "frag-off"), 0x1FFF]}
+    yield (match(field("ip", "protocol"), "udp"), match(later, 0, "!="))
+    yield (match(meta("l4proto"), UDP), match({"exthdr": {"name": "frag", "field": "frag-off"}}, 0, ">"))
+
+
+def _from_elsewhere(attached: Iterable[Attached]) -> Iterator[Json]:
+    """Drop what only the tunnel may bring, in a chain that three hooks share."""
+    chain = "from_elsewhere"
+    yield _add("chain", {"name": chain})
+    yield _rule(chain, match(meta("iifname"), any_of((TUN, "lo"))), {"return": None})
+    yield from _exceptions(chain, "iifname", "saddr", attached, {"return": None})
+    for version in VERSIONS:
+        pair = match(addresses(version, "daddr", "saddr"), f"@fenced{version}")
+        yield _rule(chain, pair, counter("fenced_in"), DROP)
+
+
+def _fence_out(attached: Iterable[Attached]) -> Iterator[Json]:
+    chain = "fence_out"
+    yield _base(chain, "postrouting", RAW)
+    yield _rule(chain, match(meta("mark"), MARK), ACCEPT)
+    yield _rule(chain, match(meta("oifname"), any_of((TUN, "lo"))), ACCEPT)
+    yield from _exceptions(chain, "oifname", "daddr", attached, ACCEPT)
+    for version in VERSIONS:
+        pair = match(addresses(version, "saddr", "daddr"), f"@fenced{version}")
+        yield _rule(chain, pair, counter("fenced_out"), DROP)
+        # Without our route, the gateway's own traffic to a peer's private network would take the outside address for
+        # its source, which no pair covers, and leave for a router that cannot know the way.
+        private = match(field(IP[version], "daddr"), f"@private{version}")
+        yield _rule(chain, private, FROM_THIS_HOST, counter("fenced_out"), DROP)
+
+
+def _exceptions(chain: str, interface: str, side: str, attached: Iterable[Attached], verdict: Json) -> Iterator[Json]:
+    """Let pass what stays on a link of ours, though a peer's wider range covers it."""
+    for version in VERSIONS:
+        yield _rule(chain, match(field(IP[version], "daddr"), _listed(LINK_SCOPE[version])), verdict)
+    for network in attached:
+        inside = match(field(IP[network.network.version], side), prefix(network.network))
+        yield _rule(chain, match(meta(interface), network.interface), inside, verdict)
+
+
+def _accepts(firewall: Firewall) -> Iterator[Json]:
+    yield _base("input", "input", FILTER)
+    for expressions in tuple(_ours())[:2]:
+        yield from _accept_from_peers(expressions, firewall.peers)
+    yield _base("forward", "forward", FILTER)
+    for version in VERSIONS:
+        inbound = match(addresses(version, "daddr", "saddr"), f"@fenced{version}")
+        outbound = match(addresses(version, "saddr", "daddr"), f"@fenced{version}")
+        yield _rule("forward", match(meta("iifname"), TUN), inbound, counter("from_tunnel"), ACCEPT)
+        yield _rule("forward", match(meta("oifname"), TUN), outbound, counter("into_tunnel"), ACCEPT)
+
+
+def _accept_from_peers(expressions: tuple[Json, ...], peers: tuple[IPNetwork, ...]) -> Iterator[Json]:
+    if not peers:
+        yield _rule("input", *expressions, counter("ike_and_esp"), ACCEPT)
+        return
+    for version in VERSIONS:
+        source = match(field(IP[version], "saddr"), f"@peers{version}")
+        yield _rule("input", source, *expressions, counter("ike_and_esp"), ACCEPT)
+    yield _rule("input", *expressions, counter("strangers"), DROP)
+
+
+def _clamps(clamps: tuple[Clamp, ...]) -> Iterator[Json]:
+    """Lower the segment size of SYNs, in a chain for each direction. The kernel never raises it."""
+    yield _base("clamp_in", "prerouting", MANGLE)
+    yield _base("clamp_out", "postrouting", MANGLE)
+    for mss in sorted({clamp.mss for clamp in clamps}):
+        name = f"clamp{mss}_"
+        yield from _pair_sets(name, (clamp.pair for clamp in clamps if clamp.mss == mss))
+        for version in VERSIONS:
+            yield _clamp("clamp_in", "iifname", addresses(version, "daddr", "saddr"), f"@{name}{version}", mss)
+            yield _clamp("clamp_out", "oifname", addresses(version, "saddr", "daddr"), f"@{name}{version}", mss)
+
+
+def _clamp(chain: str, interface: str, pair: Json, name: str, mss: int) -> Json:
+    syn = match({"&": [field("tcp", "flags"), {"|": ["syn", "rst"]}]}, "syn")
+    size = {"mangle": {"key": {"tcp option": {"name": "maxseg", "field": "size"}}, "value": mss}}
+    return _rule(chain, match(meta(interface), TUN), match(pair, name), syn, size)
+
+
+def _pair_sets(name: str, pairs: Iterable[Pair]) -> Iterator[Json]:
+    pairs = tuple(pairs)
+    for version in VERSIONS:
+        elements = [element(box, version) for box in disjoint_boxes(pairs, version)]
+        yield _set(f"{name}{version}", [ADDRESS_TYPE[version]] * 2, elements)
+
+
+def _network_sets(name: str, networks: Iterable[IPNetwork]) -> Iterator[Json]:
+    networks = tuple(networks)
+    for version in VERSIONS:
+        # Overlapping elements are refused, and nft merges them only when it reads its own syntax.
+        merged: Any = collapse_addresses(network for network in networks if network.version == version)
+        yield _set(f"{name}{version}", ADDRESS_TYPE[version], [prefix(network) for network in merged])
+
+
+def _is_private(network: IPNetwork) -> bool:
+    return any(contains(one, network) for one in PRIVATE)
+
+
+def _set(name: str, kind: Any, elements: list[Any]) -> Json:
+    optional: Json = {"elem": elements} if elements else {}
+    return _add("set", {"name": name, "type": kind, "flags": ["interval"]} | optional)
+
+
+def _base(name: str, hook: str, priority: int) -> Json:
+    return _add("chain", {"name": name, "type": "filter", "hook": hook, "prio": priority, "policy": "accept"})
+
+
+def _rule(chain: str, *expressions: Json) -> Json:
+    return _add("rule", {"chain": chain, "expr": list(expressions)})
+
+
+def _add(kind: str, fields: Json) -> Json:
+    return {"add": {kind: {"family": FAMILY, "table": NFT_TABLE} | fields}}
+
+
+def _listed(value: Any) -> Any:
+    return any_of(value) if isinstance(value, list) else value
