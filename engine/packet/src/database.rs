@@ -6,7 +6,7 @@ use crate::error::DatabaseError;
 use crate::lifetime::{self, Expiry};
 use crate::sa::{Sa, SaId, SaParams};
 use crate::sad::{Larval, SaEntry, Sad, SpiRequest};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Policies, Snapshot};
 use crate::spd::{Policy, PolicyKey, PolicyParams, Spd};
 
 /// SAD and SPD. Instants are seconds of one clock of the caller's choice.
@@ -16,6 +16,8 @@ pub struct Database {
     spd: Spd,
     number: u64,
     current: Option<(u64, u64, Arc<Snapshot>)>,
+    /// The policies as packets meet them, and the generation of the SPD that they are of.
+    policies: Option<(u64, Arc<Policies>)>,
 }
 
 impl Database {
@@ -137,9 +139,24 @@ impl Database {
             }
         }
         self.number += 1;
-        let snapshot = Arc::new(Snapshot::new(self.number, &self.sad, &self.spd));
+        let policies = self.current_policies();
+        let snapshot = Arc::new(Snapshot::new(self.number, &self.sad, policies));
         self.current = Some((generations.0, generations.1, Arc::clone(&snapshot)));
         snapshot
+    }
+
+    /// A rekey changes no policy, and there may be very many.
+    fn current_policies(&mut self) -> Arc<Policies> {
+        match &self.policies {
+            Some((generation, policies)) if *generation == self.spd.generation => {
+                Arc::clone(policies)
+            }
+            _ => {
+                let policies = Arc::new(Policies::new(&self.spd));
+                self.policies = Some((self.spd.generation, Arc::clone(&policies)));
+                policies
+            }
+        }
     }
 }
 

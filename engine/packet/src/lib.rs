@@ -20,6 +20,7 @@ pub mod ip;
 pub mod lifetime;
 pub mod limits;
 pub mod outer;
+mod policy_list;
 pub mod published;
 pub mod reason;
 pub mod replay;

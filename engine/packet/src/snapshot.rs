@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::ip::Headers;
+use crate::policy_list::PolicyList;
 use crate::reason::Drop;
 use crate::sa::Sa;
 use crate::sad::Sad;
@@ -35,13 +36,30 @@ pub(crate) enum Decision {
     NoPolicy,
 }
 
+/// The policies of each direction. Snapshots between which no policy changed share them.
+#[derive(Debug, Default)]
+pub(crate) struct Policies {
+    out: PolicyList,
+    inward: PolicyList,
+    forward: PolicyList,
+}
+
+impl Policies {
+    pub(crate) fn new(spd: &Spd) -> Policies {
+        let list = |direction| PolicyList::new(spd.in_order(direction));
+        Policies {
+            out: list(PolicyDirection::Out),
+            inward: list(PolicyDirection::In),
+            forward: list(PolicyDirection::Fwd),
+        }
+    }
+}
+
 /// An immutable picture of both databases.
 #[derive(Debug, Default)]
 pub struct Snapshot {
     number: u64,
-    out: Vec<Arc<Policy>>,
-    inward: Vec<Arc<Policy>>,
-    forward: Vec<Arc<Policy>>,
+    policies: Arc<Policies>,
     sas: Vec<Arc<Sa>>,
     by_spi: HashMap<(u32, IpAddr), u32>,
     /// Places of outbound SAs, the newest first.
@@ -50,12 +68,10 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// A picture with a number of its own.
-    pub(crate) fn new(number: u64, sad: &Sad, spd: &Spd) -> Snapshot {
+    pub(crate) fn new(number: u64, sad: &Sad, policies: Arc<Policies>) -> Snapshot {
         let mut snapshot = Snapshot {
             number,
-            out: spd.in_order(PolicyDirection::Out),
-            inward: spd.in_order(PolicyDirection::In),
-            forward: spd.in_order(PolicyDirection::Fwd),
+            policies,
             sas: sad.newest_first(),
             ..Snapshot::default()
         };
@@ -87,7 +103,7 @@ impl Snapshot {
         Some(&self.sas[*place as usize])
     }
 
-    /// What becomes of a packet that leaves. Walks the policies: packets go through a `FlowCache`.
+    /// What becomes of a packet that leaves. Packets go through a `FlowCache`, which remembers the answer.
     pub fn outbound(&self, headers: &Headers) -> Outbound<'_> {
         self.resolve(self.decide(headers))
     }
@@ -105,16 +121,12 @@ impl Snapshot {
         if !sa.covers(headers) {
             return Err(Drop::SelectorMismatch);
         }
-        let policies = [
-            first_match(&self.inward, headers),
-            first_match(&self.forward, headers),
-        ];
         let mut accepted = false;
-        for policy in policies
-            .into_iter()
-            .flatten()
-            .map(|(policy, _)| &policy.params)
-        {
+        for list in [&self.policies.inward, &self.policies.forward] {
+            let Some(place) = list.first_match(headers) else {
+                continue;
+            };
+            let policy = &list.at(place).params;
             if policy.action == Action::Block {
                 return Err(Drop::PolicyDiscard);
             }
@@ -130,9 +142,10 @@ impl Snapshot {
     }
 
     pub(crate) fn decide(&self, headers: &Headers) -> Decision {
-        let Some((policy, place)) = first_match(&self.out, headers) else {
+        let Some(place) = self.policies.out.first_match(headers) else {
             return Decision::NoPolicy;
         };
+        let policy = self.policies.out.at(place);
         match (policy.params.action, &policy.params.template) {
             (Action::Block, _) => Decision::Discard(place),
             (Action::Allow, None) => Decision::Bypass(place),
@@ -146,11 +159,11 @@ impl Snapshot {
     pub(crate) fn resolve(&self, decision: Decision) -> Outbound<'_> {
         match decision {
             Decision::Protect(sa) => Outbound::Protect(&self.sas[sa as usize]),
-            Decision::Discard(place) => Outbound::Discard(&self.out[place as usize]),
-            Decision::Bypass(place) => Outbound::Bypass(&self.out[place as usize]),
+            Decision::Discard(place) => Outbound::Discard(self.policies.out.at(place)),
+            Decision::Bypass(place) => Outbound::Bypass(self.policies.out.at(place)),
             Decision::NoPolicy => Outbound::NoPolicy,
             Decision::NeedSa(place) => {
-                let policy = &self.out[place as usize];
+                let policy = self.policies.out.at(place);
                 match &policy.params.template {
                     Some(template) => Outbound::NeedSa(policy, template),
                     None => Outbound::NoPolicy,
@@ -174,13 +187,6 @@ impl Snapshot {
             .copied()
             .find(suits)
     }
-}
-
-/// The first policy of an ordered list that applies, and its place. This is the seam for a better index.
-fn first_match<'a>(list: &'a [Arc<Policy>], headers: &Headers) -> Option<(&'a Arc<Policy>, u32)> {
-    list.iter()
-        .zip(0u32..)
-        .find(|(policy, _)| policy.params.selector.matches(headers))
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ import click
 
 from culvert.errors import CulvertError
 
+DEBUG = "CULVERT_DEBUG"
+"""Set in the environment, it shows the traceback of an unexpected failure."""
 NOT_GOOD = 1
 WRONG_USAGE = 2
 INTERRUPTED = 130
@@ -54,10 +56,12 @@ def _unexpected(error: BaseException) -> int:
 
     frames = traceback.extract_tb(error.__traceback__)
     where = f"{frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else "?"
-    detail = str(error).replace("\n", " ")
-    click.echo(
-        f"culvert: an unexpected failure, please report it: {type(error).__name__} at {where}: {detail}", err=True
-    )
-    if os.environ.get("CULVERT_DEBUG"):
+    kind, detail = type(error).__name__, str(error).replace("\n", " ")
+    click.echo(f"culvert: an unexpected failure, please report it: {kind} at {where}: {detail}", err=True)
+    if os.environ.get(DEBUG):
         traceback.print_exception(error)
+    else:
+        click.echo(
+            f"    The whole of it: {DEBUG}=1. What the gateway does is in its log, RUN_DIR/culvert.log.", err=True
+        )
     return NOT_GOOD

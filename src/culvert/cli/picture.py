@@ -22,7 +22,7 @@ WHAT_TO_DO = {
     "DISCONNECTED": "It was ended by hand; bring it back with: culvert connect PEER.",
     "PEER_DEAD": "It is tried again by itself; is the other gateway up?",
     "PEER_DELETED": "The other gateway ended it; look there.",
-    "ENGINE_LOST": "The engine is started again by itself; the log has the cause.",
+    "ENGINE_LOST": "An engine that ended is started again by itself; the log has the cause.",
 }
 """By reason: the next step for whoever reads it."""
 

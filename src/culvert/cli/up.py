@@ -19,7 +19,7 @@ LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNI
 @click.command()
 @click.option("-c", "--config", "file", type=PATH, default=DEFAULT_FILE, show_default=True, help="The configuration.")
 @click.option("-d", "--detach", is_flag=True, help="Return when the gateway is ready; its log is RUN_DIR/culvert.log.")
-@click.option("--backend", type=click.Choice(["auto", "engine"]), help="Who moves the packets; default: as configured.")
+@click.option("--backend", type=click.Choice(["auto", "engine"]), help="Who moves the packets: so far the engine.")
 @click.option("--log-json", is_flag=True, help="The log as JSON, one object a line.")
 @click.option("--log-level", type=click.Choice(list(LEVELS)), default="info", show_default=True, help="How much of it.")
 @click.option("--ready-fd", type=int, hidden=True)
@@ -29,24 +29,24 @@ def up(*, file: Path, detach: bool, backend: str | None, log_json: bool, log_lev
 
     Everything that it puts on this host it takes away again when it ends.
     """
+    del backend  # both words mean the engine, the only one that there is
     if detach:
         from culvert.cli.background import start
 
-        options = ["--backend", backend] if backend else []
-        options += ["--log-json"] if log_json else []
+        options = ["--log-json"] if log_json else []
         start(run_dir(), state_dir(), ["-c", str(file.absolute()), "--log-level", log_level, *options])
         return
     from culvert.cli.ready import Ready
 
     with Ready(ready_fd) as ready:
-        _run(file, backend, ready, as_json=log_json, level=LEVELS[log_level])
+        _run(file, ready, as_json=log_json, level=LEVELS[log_level])
 
 
-def _run(file: Path, backend: str | None, ready: Ready, *, as_json: bool, level: int) -> None:
+def _run(file: Path, ready: Ready, *, as_json: bool, level: int) -> None:
     from culvert.daemon.logging import set_up
     from culvert.daemon.program import Options, run
     from culvert.daemon.wiring import build
 
     journal = set_up(as_json=as_json, level=level)
-    options = Options(run_dir(), state_dir(), file.absolute(), backend or "")
+    options = Options(run_dir(), state_dir(), file.absolute())
     run(options, journal, build, ready.say)

@@ -59,3 +59,17 @@ class PeerStatus:
     message: str = ""
     ike: IkeStatus | None = None
     children: tuple[ChildStatus, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """How much the core holds: IKE SAs by how far they are, and child SAs, those about to go included.
+
+    `asking` counts requests that are not answered yet.
+    """
+
+    established: int
+    setting_up: int
+    ending: int
+    children: int
+    asking: int = 0

@@ -132,3 +132,7 @@ class HostFacts:
 
     interfaces: tuple[HostInterface, ...]
     path_mtu: tuple[tuple[str, int], ...] = ()
+
+
+NOTHING = DesiredState((), (), (), Firewall((), accept=False), ())
+"""A host on which nothing of ours stands."""

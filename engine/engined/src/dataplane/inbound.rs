@@ -15,6 +15,7 @@ use std::sync::Arc;
 use netio::raw::ipv4_header_octets;
 use netio::{ReceiveBatch, Received, poll};
 use packet::coalesce::Coalescer;
+use packet::flow::FlowCache;
 use packet::ip::Headers;
 use packet::published::Reader;
 use packet::reason::Drop;
@@ -56,6 +57,7 @@ pub struct InboundThread {
     reader: Reader,
     sockets: Vec<(Kind, Socket)>,
     batch: ReceiveBatch,
+    flows: FlowCache,
     coalescer: Coalescer,
 }
 
@@ -81,6 +83,7 @@ impl InboundThread {
             reader,
             sockets,
             batch: ReceiveBatch::new(BATCH_SLOTS),
+            flows: FlowCache::new(),
             coalescer: Coalescer::new(),
         }
     }
@@ -95,9 +98,16 @@ impl InboundThread {
                     "A packet on the way in met a bug and its batch is lost.",
                     &[],
                 );
-                self.reader.leave();
+                self.recover();
             }
         }
+    }
+
+    /// What the bug may have left half done is made anew.
+    fn recover(&mut self) {
+        self.reader.leave();
+        self.flows = FlowCache::new();
+        self.coalescer = Coalescer::new();
     }
 
     /// Waits for datagrams or a wake, and handles one batch of each socket that has some.
@@ -120,6 +130,7 @@ impl InboundThread {
             shared: &self.shared,
             snapshot: &snapshot,
             now_s,
+            flows: &mut self.flows,
             coalescer: &mut self.coalescer,
         };
         for ((kind, socket), _) in self
@@ -145,6 +156,7 @@ struct WayIn<'a> {
     shared: &'a Shared,
     snapshot: &'a Snapshot,
     now_s: u64,
+    flows: &'a mut FlowCache,
     coalescer: &'a mut Coalescer,
 }
 
@@ -233,14 +245,14 @@ impl WayIn<'_> {
 
     /// The headers of the inner packet, which may be shorter than what came: behind it there may be padding.
     fn judge(
-        &self,
+        &mut self,
         sa: &Sa,
         inner: &mut [u8],
         next_header: u8,
         traffic_class: u8,
     ) -> Result<Headers, Drop> {
         let headers = outer::judge_inner(inner, next_header)?;
-        self.snapshot.accept_inner(sa, &headers)?;
+        self.flows.accept_inner(self.snapshot, sa, &headers)?;
         outer::apply_tos(sa, inner, traffic_class)?;
         Ok(headers)
     }

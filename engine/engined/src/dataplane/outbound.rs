@@ -71,10 +71,17 @@ impl OutboundThread {
                     "A packet on the way out met a bug and its batch is lost.",
                     &[],
                 );
-                self.sender = Sender::new();
-                self.reader.leave();
+                self.recover();
             }
         }
+    }
+
+    /// What the bug may have left half done is made anew; packets that wait for an SA wait on.
+    fn recover(&mut self) {
+        self.reader.leave();
+        self.flows = FlowCache::new();
+        self.sender = Sender::new();
+        self.buffer = vec![0; READ_OCTETS];
     }
 
     /// Waits for packets or a wake, and handles one batch.

@@ -162,31 +162,23 @@ fn socket<'a>(devices: &'a Devices, run: &Run) -> Option<&'a Socket> {
 }
 
 fn send_runs(socket: &dyn Datagrams, arena: &[u8], runs: &[Run], drops: &DropCounters) {
-    for run in runs
-        .iter()
-        .filter(|run| run.datagrams > 1 && !socket.segmentation())
-    {
-        send_apart(socket, &run.transmit(arena), drops);
-    }
-    let whole: Vec<_> = runs
-        .iter()
-        .filter(|run| run.datagrams == 1 || socket.segmentation())
-        .map(|run| run.transmit(arena))
-        .collect();
-    send_all(socket, &whole, drops, true);
+    let transmits: Vec<_> = runs.iter().map(|run| run.transmit(arena)).collect();
+    send_all(socket, &transmits, drops);
 }
 
-/// Sends from the front until nothing is left; a transmit that the host refuses is counted, and a run is tried apart first.
-fn send_all(
-    socket: &dyn Datagrams,
-    transmits: &[Transmit<'_>],
-    drops: &DropCounters,
-    may_wait: bool,
-) {
-    let (mut rest, mut may_wait) = (transmits, may_wait);
+/// Sends from the front until nothing is left, all in its order. A run that the host cannot cut or refuses is sent apart; a
+/// single datagram that it refuses is counted.
+fn send_all(socket: &dyn Datagrams, transmits: &[Transmit<'_>], drops: &DropCounters) {
+    let (mut rest, mut may_wait) = (transmits, true);
     while let Some((first, others)) = rest.split_first() {
-        match socket.send(&rest[..rest.len().min(BATCH_DATAGRAMS)]) {
-            Ok(sent) if sent > 0 => rest = &rest[sent.min(rest.len())..],
+        let batch = sendable(socket, &rest[..rest.len().min(BATCH_DATAGRAMS)]);
+        if batch.is_empty() {
+            send_apart(socket, first, drops);
+            rest = others;
+            continue;
+        }
+        match socket.send(batch) {
+            Ok(sent) if sent > 0 => rest = &rest[sent.min(batch.len())..],
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && may_wait => {
                 may_wait = socket.descriptor().is_some_and(wait_for_room);
@@ -203,6 +195,15 @@ fn send_all(
     }
 }
 
+/// The transmits from the front that may go as they are.
+fn sendable<'a, 'b>(socket: &dyn Datagrams, transmits: &'a [Transmit<'b>]) -> &'a [Transmit<'b>] {
+    if socket.segmentation() {
+        return transmits;
+    }
+    let single = |transmit: &&Transmit<'_>| transmit.segment_octets.is_none();
+    &transmits[..transmits.iter().take_while(single).count()]
+}
+
 fn send_apart(socket: &dyn Datagrams, run: &Transmit<'_>, drops: &DropCounters) {
     let step = run
         .segment_octets
@@ -217,7 +218,7 @@ fn send_apart(socket: &dyn Datagrams, run: &Transmit<'_>, drops: &DropCounters) 
             ..*run
         })
         .collect();
-    send_all(socket, &single, drops, true);
+    send_all(socket, &single, drops);
 }
 
 /// The TUN's own queue grows meanwhile, and so its senders feel that the way is full.

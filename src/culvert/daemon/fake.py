@@ -1,0 +1,182 @@
+"""A host and a data plane in memory, for tests of the gateway without a host that could break."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+
+from culvert.addresses import IPAddress, SocketAddress
+from culvert.config.model import Gateway
+from culvert.daemon.seams import CountedAssociation, Finding
+from culvert.errors import HostError, Problem
+from culvert.ike.events import Event
+from culvert.ipsec.associations import AssociationId, SecurityAssociation
+from culvert.ipsec.policies import Policy
+from culvert.network.facts import NoRouteError, Way
+from culvert.plan.desired import DesiredState, HostFacts
+
+
+class Story:
+    """What happened, in order; and what is to be refused."""
+
+    def __init__(self) -> None:
+        self.steps: list[str] = []
+        self.refused: set[str] = set()
+
+    def step(self, what: str) -> None:
+        """Note a step. Raise HostError where it is to be refused."""
+        self.steps.append(what)
+        if what in self.refused:
+            raise HostError(Problem(f"{what} is refused", "the fake"))
+
+
+class FakeNetwork:
+    """The host's network: nothing but what was last applied."""
+
+    def __init__(self, story: Story, facts: HostFacts | None = None) -> None:
+        self.story = story
+        self.found = facts or HostFacts(())
+        self.findings: tuple[Finding, ...] = ()
+        self.firewall: DesiredState | None = None
+        self.steering: DesiredState | None = None
+        self.announced: asyncio.Queue[bool] = asyncio.Queue()
+
+    async def facts(self, _gateway: Gateway, path_mtu: Mapping[str, int]) -> HostFacts:
+        self.story.step("facts")
+        return HostFacts(self.found.interfaces, tuple(path_mtu.items()))
+
+    async def warnings(self, wanted: DesiredState, facts: HostFacts) -> tuple[Finding, ...]:
+        del wanted, facts
+        return self.findings
+
+    async def outside(self, addresses: Iterable[IPAddress]) -> tuple[str, ...]:
+        return ("outside",) if list(addresses) else ()
+
+    async def apply_sysctls(self, wanted: DesiredState) -> bool:
+        del wanted
+        self.story.step("sysctls")
+        return False
+
+    async def apply_firewall(self, wanted: DesiredState) -> bool:
+        self.story.step("firewall")
+        changed, self.firewall = self.firewall is None or self.firewall.firewall != wanted.firewall, wanted
+        return changed
+
+    async def apply_steering(self, wanted: DesiredState) -> bool:
+        self.story.step("steering")
+        changed, self.steering = self.steering is None or self.steering.routes != wanted.routes, wanted
+        return changed
+
+    async def remove_steering(self) -> None:
+        self.story.step("no steering")
+        self.steering = None
+
+    async def remove_link(self) -> None:
+        self.story.step("no link")
+
+    async def remove_firewall(self) -> None:
+        self.story.step("no firewall")
+        self.firewall = None
+
+    async def restore_sysctls(self) -> None:
+        self.story.step("no sysctls")
+
+    async def remains(self) -> bool:
+        return self.firewall is not None or self.steering is not None
+
+    async def changes(self) -> AsyncIterator[bool]:
+        while True:
+            yield await self.announced.get()
+
+
+class FakePlane:
+    """A data plane that moves no packets. `held` are its associations, also those of a former daemon."""
+
+    name = "fake"
+
+    def __init__(self, story: Story) -> None:
+        self.story = story
+        self.running = False
+        self.policies: tuple[Policy, ...] = ()
+        self.held: dict[AssociationId, CountedAssociation] = {}
+        self.sent: list[tuple[SocketAddress, SocketAddress, bytes]] = []
+        self.on_event: Callable[[Event], None] = lambda _event: None
+        self._gone = asyncio.Event()
+        self.started = 0
+
+    async def runs(self) -> bool:
+        return self.running
+
+    async def start(self, on_event: Callable[[Event], None], on_change: Callable[[], None]) -> bool:
+        del on_change
+        self.story.step("engine")
+        ran, self.running, self.on_event = self.running, True, on_event
+        self.started += 1
+        self._gone = asyncio.Event()
+        return ran
+
+    async def apply(self, policies: tuple[Policy, ...]) -> bool:
+        self._must_run()
+        self.story.step("policies")
+        changed, self.policies = self.policies != policies, policies
+        return changed
+
+    async def associations(self) -> tuple[CountedAssociation, ...]:
+        self._must_run()
+        return tuple(self.held.values())
+
+    async def drops(self) -> dict[str, int]:
+        self._must_run()
+        return {"NO_SA": 3}
+
+    async def install(self, association: SecurityAssociation) -> None:
+        self._must_run()
+        self.story.step(f"install {association.direction}")
+        self.held[association.id] = CountedAssociation(association.id, association.reqid)
+
+    async def remove(self, association: AssociationId) -> None:
+        self._must_run()
+        self.story.step("remove")
+        self.held.pop(association, None)
+
+    async def transmit(self, local: SocketAddress, remote: SocketAddress, data: bytes) -> None:
+        self._must_run()
+        self.story.step("transmit")
+        self.sent.append((local, remote, data))
+
+    async def lost(self) -> None:
+        await self._gone.wait()
+
+    def die(self) -> None:
+        """Be killed: everything held is lost."""
+        self.running, self.policies = False, ()
+        self.held.clear()
+        self._gone.set()
+
+    async def detach(self) -> None:
+        self.story.step("detach")
+
+    async def shut_down(self) -> None:
+        self.story.step("no engine")
+        self.running = False
+
+    def _must_run(self) -> None:
+        if not self.running:
+            raise HostError(Problem("the engine is not running", "the fake"))
+
+
+class FakeHost:
+    """Names, and the ways to addresses, as a test writes them down."""
+
+    def __init__(self, names: Mapping[str, list[IPAddress]], ways: Mapping[IPAddress, Way]) -> None:
+        self.names, self.ways = dict(names), dict(ways)
+
+    async def lookup(self, name: str) -> list[IPAddress]:
+        if name not in self.names:
+            raise OSError(-2, "Name or service not known")
+        return self.names[name]
+
+    async def way(self, destination: IPAddress) -> Way:
+        if destination not in self.ways:
+            raise NoRouteError(Problem("Network is unreachable"))
+        return self.ways[destination]

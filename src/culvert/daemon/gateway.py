@@ -1,0 +1,407 @@
+"""The gateway's life: what is built up in which order, and taken down in reverse.
+
+The order of a start is the fence, the kernel's settings (forwarding among them), the engine with its policies, the
+steering, and IKE last. So at no moment does anything stand that would let protected traffic leave in clear.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Protocol
+
+from culvert.clock import Clock
+from culvert.config import model
+from culvert.daemon import status
+from culvert.daemon.logging import Journal
+from culvert.daemon.loop import Core, Shell
+from culvert.daemon.notify import ServiceManager
+from culvert.daemon.paths import Resolver
+from culvert.daemon.proving import subject_of
+from culvert.daemon.seams import CountedAssociation, DataPlane, Finding, HostNetwork
+from culvert.daemon.takeover import Inherited
+from culvert.daemon.tasks import Tasks
+from culvert.errors import CulvertError, Problem
+from culvert.ike.events import Configured, EngineRestarted, Event
+from culvert.ike.status import PeerState, PeerStatus
+from culvert.ipsec.associations import SecurityAssociation
+from culvert.plan.desired import DesiredState, HostFacts
+from culvert.proof.subject import Subject
+from culvert.reasons import Drop
+
+COUNT_S = 2.0
+"""How long the engine may take to say what it counted; a status is not to hang with it."""
+FAREWELL_S = 1.0
+"""How long peers may keep us when we end."""
+
+
+class Phase(StrEnum):
+    """Where the gateway is in its life."""
+
+    STARTING = "starting"
+    READY = "ready"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+
+
+class Ending(StrEnum):
+    """How a gateway ends: everything of ours goes; all but the fence; or the daemon only."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+    DAEMON = "daemon"
+
+
+class Loaded(Protocol):
+    """A configuration that was read, with what is worth saying about it."""
+
+    @property
+    def gateway(self) -> model.Gateway: ...
+
+    @property
+    def warnings(self) -> Iterable[Problem]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a gateway is made of; `wiring` alone builds the real ones."""
+
+    load: Callable[[Path], Loaded]
+    plan: Callable[[model.Gateway, HostFacts], DesiredState]
+    tunnel_mtu: Callable[[model.Gateway, HostFacts], dict[str, int]]
+    prove: Callable[[Subject], Awaitable[dict[str, Any]]]
+    network: HostNetwork
+    data_plane: DataPlane
+    core: Core
+    resolver: Resolver
+    clock: Clock
+    journal: Journal
+    tasks: Tasks
+    manager: ServiceManager
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What stands on the host now, and what it was made from."""
+
+    gateway: model.Gateway
+    facts: HostFacts
+    desired: DesiredState
+
+
+class Gateway:
+    """One gateway, from `start` to `stop`."""
+
+    def __init__(self, parts: Parts, file: Path) -> None:
+        self._parts, self._file = parts, file
+        self._journal, self._tasks = parts.journal, parts.tasks
+        self._applied: Applied | None = None
+        self._inherited = Inherited()
+        self._taken_over = False
+        self._shell_task: asyncio.Task[None] | None = None
+        self._change = asyncio.Event()
+        self.applying = asyncio.Lock()
+        self.policies_changed = asyncio.Event()
+        self.phase = Phase.STARTING
+        self.engine_up = False
+        self.count_s = COUNT_S
+        self.findings: tuple[Finding, ...] = ()
+        self.shell = Shell(
+            parts.core,
+            parts.clock,
+            mover=parts.data_plane,
+            resolver=parts.resolver,
+            tasks=parts.tasks,
+            journal=parts.journal,
+            on_change=self._peer_changed,
+            on_install=self._installed,
+            on_path=self._path_found,
+        )
+
+    # --- up ---
+
+    async def start(self) -> None:
+        """Build everything up and talk to the peers. Raise CulvertError; then nothing of this start is left."""
+        gateway = self._load()
+        async with self.applying:
+            applied = await self._planned(gateway)
+            await self._name_hindrances(applied)
+            stood = await self._parts.network.remains()
+            try:
+                await self._build(applied)
+            except (CulvertError, asyncio.CancelledError):
+                await self._undo(stood)
+                raise
+            self._applied = applied
+        self.phase = Phase.READY
+        self._shell_task = self._tasks.spawn("ike", self.shell.run())
+        self.shell.post(Configured(gateway.peers, gateway.identity))
+
+    def _load(self) -> model.Gateway:
+        loaded = self._parts.load(self._file)
+        for problem in loaded.warnings:
+            self._journal.warning(problem.what, where=problem.where, what_to_do=problem.what_to_do)
+        return loaded.gateway
+
+    async def _planned(self, gateway: model.Gateway) -> Applied:
+        self._parts.resolver.ours = gateway.addresses
+        self._parts.resolver.our_names = gateway.address_names
+        await self._measure(gateway)
+        facts = await self._parts.network.facts(gateway, self._parts.resolver.path_mtu)
+        return Applied(gateway, facts, self._parts.plan(gateway, facts))
+
+    async def _measure(self, gateway: model.Gateway) -> None:
+        """Look up the ways to peers that are given as addresses; names are looked up when IKE wants them."""
+        for peer in gateway.peers:
+            literal = [address for address in peer.addresses if _is_address(address)]
+            if literal and peer.name not in self._parts.resolver.path_mtu:
+                await self._parts.resolver.resolve(peer.name, literal)
+
+    async def _name_hindrances(self, planned: Applied) -> None:
+        self.findings = await self._parts.network.warnings(planned.desired, planned.facts)
+        for finding in self.findings:
+            what_to_do = finding.what_to_do
+            self._journal.warning(finding.what, where=finding.where, reason=finding.reason, what_to_do=what_to_do)
+
+    async def _build(self, applied: Applied) -> None:
+        network, desired = self._parts.network, applied.desired
+        await network.apply_firewall(desired)
+        await network.apply_sysctls(desired)
+        if await self.start_engine(desired):
+            await self._inherit(desired)
+        await network.apply_steering(desired)
+        self.engine_up = True
+
+    async def start_engine(self, desired: DesiredState) -> bool:
+        """Start the data plane, or take it over, and give it the policies. Tell whether it ran already."""
+        self._taken_over = await self._parts.data_plane.start(self.shell.post, self.policies_changed.set)
+        await self._parts.data_plane.apply(desired.policies)
+        return self._taken_over
+
+    async def _inherit(self, desired: DesiredState) -> None:
+        self._inherited = Inherited(await self._parts.data_plane.associations())
+        reqids = {template.reqid for policy in desired.policies for template in policy.templates}
+        for association in self._inherited.without_policy(reqids):
+            await self._parts.data_plane.remove(association)
+        self._journal.info("The engine runs already and is taken over.", associations=len(self._inherited))
+
+    async def _undo(self, stood: bool) -> None:
+        """Take back a start that failed. An engine taken over goes on, and a fence that stood before stands."""
+        if self._taken_over:
+            await self._parts.data_plane.detach()
+        else:
+            await take_down(self._parts, Ending.CLOSED if stood else Ending.OPEN)
+        self.phase = Phase.STOPPED
+
+    # --- while it runs ---
+
+    @property
+    def applied(self) -> Applied:
+        """What stands. Raise CulvertError before the gateway is ready."""
+        if self._applied is None:
+            raise CulvertError(Problem("the gateway is still starting", what_to_do="Try again in a moment."))
+        return self._applied
+
+    async def reload(self) -> None:
+        """Read the file again and make it so, touching only what changed. Raise CulvertError, changing nothing."""
+        async with self.applying:
+            before = self.applied
+            gateway = self._load()
+            after = await self._planned(gateway)
+            await self._name_hindrances(after)
+            await self._change_to(before, after)
+            self._journal.info("The configuration was read again.", gateway=gateway.name, peers=len(gateway.peers))
+        self.shell.post(Configured(gateway.peers, gateway.identity))
+
+    async def replan(self) -> None:
+        """Compute the desired state anew, for the host is another than it was, and apply the difference."""
+        async with self.applying:
+            before = self.applied
+            await self._change_to(before, await self._planned(before.gateway))
+
+    async def reassert(self) -> bool:
+        """Put back what others took away from the host or the engine. Tell whether anything was missing."""
+        async with self.applying:
+            if self.phase is not Phase.READY:
+                return False
+            desired = self.applied.desired
+            changed = await self._parts.network.apply_firewall(desired)
+            changed |= await self._parts.network.apply_steering(desired)
+            if self.engine_up:
+                changed |= await self._parts.data_plane.apply(desired.policies)
+            return changed
+
+    async def restart_engine(self) -> bool:
+        """Put an engine in the place of the one that was lost. Tell whether it is a fresh one. Raise CulvertError."""
+        async with self.applying:
+            if self.phase is not Phase.READY:
+                return False
+            ran = await self.start_engine(self.applied.desired)
+            await self._parts.network.apply_steering(self.applied.desired)
+            if not ran:
+                await self.shell.perform(EngineRestarted())
+            self.engine_up = True
+            self._peer_changed("")
+            return not ran
+
+    async def _change_to(self, before: Applied, after: Applied) -> None:
+        """Fence what was and what will be, then policies, then steering; only then let go of the old fence."""
+        network, old, new = self._parts.network, before.desired.firewall, after.desired.firewall
+        if before.desired == after.desired:
+            self._applied = after
+            return
+        both = replace(new, fenced=tuple(dict.fromkeys((*old.fenced, *new.fenced))))
+        await network.apply_firewall(replace(after.desired, firewall=both))
+        await network.apply_sysctls(after.desired)
+        if self.engine_up:
+            await self._parts.data_plane.apply(after.desired.policies)
+        await network.apply_steering(after.desired)
+        await network.apply_firewall(after.desired)
+        self._applied = after
+
+    def _peer_changed(self, _peer: str) -> None:
+        self._change.set()
+        self._change = asyncio.Event()
+
+    async def changed(self) -> None:
+        """Return when the state of any peer changed."""
+        await self._change.wait()
+
+    def _installed(self, association: SecurityAssociation) -> None:
+        if old := self._inherited.succeeded_by(association):
+            self._tasks.spawn("retire inherited associations", self._retire(old))
+
+    async def _retire(self, old: Iterable[Any]) -> None:
+        for association in old:
+            try:
+                await self._parts.data_plane.remove(association)
+            except CulvertError as error:
+                self._journal.debug("An inherited association could not be removed.", error=error)
+
+    def _path_found(self, peer: str) -> None:
+        applied = self._applied
+        known = dict(applied.facts.path_mtu).get(peer) if applied else None
+        if self.phase is Phase.READY and known != self._parts.resolver.path_mtu.get(peer):
+            self._tasks.spawn("replan", self.replan_quietly())
+
+    async def replan_quietly(self) -> None:
+        """The same, where nobody waits for it: what goes wrong is logged."""
+        try:
+            await self.replan()
+        except CulvertError as error:
+            self._journal.error("The host could not be fitted to the new path.", error=error)
+
+    def engine_lost(self) -> None:
+        """The data plane is gone, and all associations with it. The fence stands."""
+        self.engine_up = False
+        self._inherited.clear()
+        self._peer_changed("")
+
+    def post(self, event: Event) -> None:
+        self.shell.post(event)
+
+    async def perform(self, event: Event) -> None:
+        """Have the core handle an event, and return when all that it led to is done."""
+        await self.shell.perform(event)
+
+    # --- what it is like ---
+
+    def peers(self) -> tuple[PeerStatus, ...]:
+        return self.shell.status()
+
+    async def status(self) -> dict[str, Any]:
+        """Give the whole status as a document."""
+        applied = self.applied
+        associations, drops, trouble = await self._counted()
+        return status.document(
+            status.Picture(
+                gateway=applied.gateway,
+                phase=self.phase.value,
+                backend=self._parts.data_plane.name,
+                peers=self.shell.status(),
+                associations=associations,
+                drops=drops,
+                warnings=self.findings,
+                addresses=self._addresses(applied.gateway),
+                mtu=self._parts.tunnel_mtu(applied.gateway, applied.facts),
+                now=self._parts.clock.now(),
+                engine_trouble=trouble,
+            )
+        )
+
+    async def prove(self, peer: model.Peer) -> dict[str, Any]:
+        """Show that nothing between the networks of a peer can be read outside, and give the verdict."""
+        known = {status.name: status for status in self.peers()}
+        status = known.get(peer.name, PeerStatus(peer.name, PeerState.DOWN))
+        resolver = self._parts.resolver
+        addresses = [status.ike.remote.ip] if status.ike else resolver.reached.get(peer.name, ())
+        outside = await self._parts.network.outside(addresses)
+        return await self._parts.prove(subject_of(peer, status, self.applied.facts, outside))
+
+    async def _counted(self) -> tuple[tuple[CountedAssociation, ...], dict[str, int], str]:
+        """Ask the engine what it counted; the third is what is wrong with it."""
+        if not self.engine_up:
+            return (), {}, "the packet engine is being started anew"
+        try:
+            async with asyncio.timeout(self.count_s):
+                associations, drops = await self._parts.data_plane.associations(), await self._parts.data_plane.drops()
+        except (CulvertError, TimeoutError):
+            return (), {}, "the packet engine does not answer; if that lasts: culvert down, then culvert up"
+        if dropped := self.shell.datagrams_dropped:
+            drops[Drop.IKE_QUEUE_FULL.name] = drops.get(Drop.IKE_QUEUE_FULL.name, 0) + dropped
+        return associations, drops, ""
+
+    def _addresses(self, gateway: model.Gateway) -> tuple[str, ...]:
+        """Ours: as configured, else those that the IKE SAs use."""
+        used = [str(peer.ike.local.ip) for peer in self.shell.status() if peer.ike]
+        return tuple(str(address) for address in gateway.addresses) or tuple(dict.fromkeys(used))
+
+    # --- down ---
+
+    async def stop(self, ending: Ending) -> None:
+        """End as asked and return when it is so. What cannot be taken away is said, and the rest goes all the same."""
+        if self.phase in (Phase.STOPPING, Phase.STOPPED):
+            return
+        self.phase = Phase.STOPPING
+        self._peer_changed("")
+        self._parts.manager.stopping()
+        if ending is not Ending.DAEMON and self._shell_task and not await self.shell.stop(FAREWELL_S):
+            self._journal.warning("Not every peer could be told that we end.")
+        async with self.applying:
+            await self._tasks.cancel_all()
+            if ending is Ending.DAEMON:
+                await self._parts.data_plane.detach()
+            else:
+                await take_down(self._parts, ending)
+        self.phase = Phase.STOPPED
+        self._journal.info("The gateway has ended.", ending=ending.value)
+
+
+async def take_down(parts: Parts, ending: Ending) -> None:
+    """The reverse of a start. With the steering gone and the fence up, nothing passes while the engine ends."""
+    network = parts.network
+    steps: list[tuple[str, Callable[[], Awaitable[None]]]] = [
+        ("steering", network.remove_steering),
+        ("engine", parts.data_plane.shut_down),
+        ("tunnel device", network.remove_link),
+        ("settings of the kernel", network.restore_sysctls),
+    ]
+    if ending is Ending.OPEN:
+        steps.append(("firewall table", network.remove_firewall))
+    for what, act in steps:
+        try:
+            await act()
+        except (CulvertError, OSError) as error:
+            parts.journal.error("Something of ours could not be taken away.", what=what, error=error)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True

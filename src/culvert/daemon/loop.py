@@ -1,0 +1,207 @@
+"""The shell around the IKE core: one queue of events, actions in order, one timer.
+
+The core decides and does nothing; here its decisions are executed, one after the other, before the next event is
+looked at. So an inbound association stands before the reply leaves that tells the peer of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from culvert.addresses import SocketAddress
+from culvert.clock import SECOND, Clock
+from culvert.daemon.logging import Journal
+from culvert.daemon.paths import Resolver
+from culvert.daemon.tasks import Tasks
+from culvert.errors import CulvertError
+from culvert.ike.actions import (
+    Action,
+    InstallAssociation,
+    Log,
+    PeerChanged,
+    RemoveAssociation,
+    ResolvePath,
+    Transmit,
+)
+from culvert.ike.events import DatagramReceived, DeadlineReached, Event, Stop
+from culvert.ike.status import PeerStatus
+from culvert.ipsec.associations import AssociationId, SecurityAssociation
+
+MAX_QUEUED_DATAGRAMS = 1024
+"""Datagrams that wait for the core. Beyond, new ones are dropped: peers send theirs again, forgers wait."""
+MIN_TIMER_S = 0.001
+"""The core's deadlines are not followed more closely than this."""
+
+
+class Core(Protocol):
+    """What the shell needs of `ike.endpoint.Endpoint`."""
+
+    def step(self, event: Event, now: int) -> list[Action]: ...
+
+    def deadline(self) -> tuple[int, str] | None: ...
+
+    def statuses(self) -> dict[str, PeerStatus]: ...
+
+
+class PacketMover(Protocol):
+    """What the core's actions need of the data plane. Each raises CulvertError where it refuses or is gone."""
+
+    async def install(self, association: SecurityAssociation) -> None: ...
+
+    async def remove(self, association: AssociationId) -> None: ...
+
+    async def transmit(self, local: SocketAddress, remote: SocketAddress, data: bytes) -> None: ...
+
+
+class Shell:
+    """Runs the core until it is told to stop."""
+
+    def __init__(
+        self,
+        core: Core,
+        clock: Clock,
+        *,
+        mover: PacketMover,
+        resolver: Resolver,
+        tasks: Tasks,
+        journal: Journal,
+        on_change: Callable[[str], None] = lambda _peer: None,
+        on_install: Callable[[SecurityAssociation], None] = lambda _association: None,
+        on_path: Callable[[str], None] = lambda _peer: None,
+    ) -> None:
+        self._core, self._clock, self._mover = core, clock, mover
+        self._resolver, self._tasks, self._journal = resolver, tasks, journal
+        self._on_change, self._on_install, self._on_path = on_change, on_install, on_path
+        self._events: deque[tuple[Event, asyncio.Event | None]] = deque()
+        self._datagrams = 0
+        self._timer_had_its_turn = False
+        self._wake = asyncio.Event()
+        self._stopped = asyncio.Event()
+        self.datagrams_dropped = 0
+
+    def post(self, event: Event) -> None:
+        """Queue an event. Datagrams are dropped where too many wait; everything else is ours and is kept."""
+        if isinstance(event, DatagramReceived):
+            if self._datagrams >= MAX_QUEUED_DATAGRAMS:
+                self.datagrams_dropped += 1
+                return
+            self._datagrams += 1
+        self._events.append((event, None))
+        self._wake.set()
+
+    async def perform(self, event: Event) -> None:
+        """Queue an event and return when all that it led to is done, or nothing is done any more."""
+        if self._stopped.is_set():
+            return
+        done = asyncio.Event()
+        self._events.append((event, done))
+        self._wake.set()
+        await done.wait()
+
+    def status(self) -> tuple[PeerStatus, ...]:
+        return tuple(self._core.statuses().values())
+
+    async def run(self) -> None:
+        """Handle events until Stop has been handled."""
+        while not self._stopped.is_set():
+            event, done = await self._next()
+            try:
+                await self._execute(self._step(event))
+            except Exception as error:
+                self._journal.bug("An action of the IKE core failed.", error, event=type(event).__name__)
+            if done is not None:
+                done.set()
+            if isinstance(event, Stop):
+                self._end()
+
+    def _end(self) -> None:
+        self._stopped.set()
+        for _, done in self._events:
+            if done is not None:
+                done.set()
+
+    async def stop(self, within_s: float) -> bool:
+        """Let the core say farewell to its peers. Tell whether it could, within the time given."""
+        self.post(Stop())
+        try:
+            async with asyncio.timeout(within_s):
+                await self._stopped.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _next(self) -> tuple[Event, asyncio.Event | None]:
+        """Give what comes next: a deadline that is due and the queue take turns, so that neither starves."""
+        while True:
+            wait_s = self._until_deadline()
+            if wait_s is not None and wait_s <= 0 and not (self._events and self._timer_had_its_turn):
+                self._timer_had_its_turn = True
+                await asyncio.sleep(0)
+                return DeadlineReached(), None
+            if self._events:
+                self._timer_had_its_turn = False
+                event, done = self._events.popleft()
+                self._datagrams -= isinstance(event, DatagramReceived)
+                return event, done
+            await self._woken(wait_s)
+
+    def _until_deadline(self) -> float | None:
+        deadline = self._core.deadline()
+        return None if deadline is None else (deadline[0] - self._clock.now()) / SECOND
+
+    async def _woken(self, within_s: float | None) -> None:
+        self._wake.clear()
+        if self._events:
+            return
+        try:
+            async with asyncio.timeout(within_s and max(within_s, MIN_TIMER_S)):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    def _step(self, event: Event) -> Iterable[Action]:
+        """One mutation of the core. An exception out of it is our bug; it must not take the other peers along."""
+        try:
+            return self._core.step(event, self._clock.now())
+        except Exception as error:
+            self._journal.bug("The IKE core failed at an event.", error, event=type(event).__name__)
+            return ()
+
+    async def _execute(self, actions: Iterable[Action]) -> None:
+        for action in actions:
+            try:
+                await self._do(action)
+            except CulvertError as error:
+                self._refused(action, error)
+
+    async def _do(self, action: Action) -> None:
+        match action:
+            case Transmit():
+                await self._mover.transmit(action.local, action.remote, action.data)
+            case InstallAssociation():
+                await self._mover.install(action.association)
+                self._on_install(action.association)
+            case RemoveAssociation():
+                await self._mover.remove(action.id)
+            case ResolvePath():
+                self._tasks.spawn(f"resolve {action.peer}", self._resolve(action))
+            case Log():
+                self._journal.log(action.level, action.message, peer=action.peer, reason=action.reason)
+            case PeerChanged():
+                self._on_change(action.peer)
+
+    def _refused(self, action: Action, error: CulvertError) -> None:
+        if isinstance(action, InstallAssociation):
+            self._journal.error(
+                "The data plane refused a security association.", peer=action.peer, child=action.child, error=error
+            )
+        else:
+            self._journal.debug("The data plane refused.", action=type(action).__name__, error=error)
+
+    async def _resolve(self, action: ResolvePath) -> None:
+        answer = await self._resolver.resolve(action.peer, action.addresses)
+        self._on_path(action.peer)
+        self.post(answer)

@@ -1,0 +1,115 @@
+"""What the gateway needs of the host and of the data plane: the seams that fakes fill in tests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from culvert.addresses import IPAddress
+from culvert.config.model import Gateway
+from culvert.daemon.loop import PacketMover
+from culvert.ike.events import Event
+from culvert.ipsec.associations import AssociationId
+from culvert.ipsec.policies import Policy
+from culvert.plan.desired import DesiredState, HostFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something on this host that hinders the tunnel, and the line that lets it through."""
+
+    what: str
+    where: str = ""
+    what_to_do: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CountedAssociation:
+    """An association as the data plane holds it. `drops` counts packets by reason."""
+
+    id: AssociationId
+    reqid: int
+    octets: int = 0
+    packets: int = 0
+    drops: Mapping[str, int] = field(default_factory=dict)
+
+
+class DataPlane(PacketMover, Protocol):
+    """Who moves the packets. Every method raises CulvertError where it refuses or is gone, HostError at `start`."""
+
+    name: str
+
+    async def runs(self) -> bool:
+        """Tell whether one runs here, ours or a former daemon's."""
+        ...
+
+    async def start(self, on_event: Callable[[Event], None], on_change: Callable[[], None]) -> bool:
+        """Start it, or take over the one that runs. Tell whether one ran.
+
+        Its events go to `on_event`; `on_change` is called when somebody changed its policies.
+        """
+        ...
+
+    async def apply(self, policies: tuple[Policy, ...]) -> bool:
+        """Make the SPD exactly this, without a gap; return when every packet meets it. Tell whether it was another."""
+        ...
+
+    async def associations(self) -> tuple[CountedAssociation, ...]: ...
+
+    async def drops(self) -> dict[str, int]: ...
+
+    async def lost(self) -> None:
+        """Return when the data plane is gone."""
+        ...
+
+    async def detach(self) -> None:
+        """Let go of it; it goes on."""
+        ...
+
+    async def shut_down(self) -> None:
+        """End it and return when its process and its device are gone. Not an error where it is gone already."""
+        ...
+
+
+class HostNetwork(Protocol):
+    """The drivers of links, routes, rules, nftables and sysctls.
+
+    Every method raises HostError. What applies tells whether anything was not so already.
+    """
+
+    async def facts(self, gateway: Gateway, path_mtu: Mapping[str, int]) -> HostFacts: ...
+
+    async def warnings(self, wanted: DesiredState, facts: HostFacts) -> tuple[Finding, ...]: ...
+
+    async def outside(self, addresses: Iterable[IPAddress]) -> tuple[str, ...]:
+        """Give the interfaces by which packets of the engine's own leave for these."""
+        ...
+
+    async def apply_sysctls(self, wanted: DesiredState) -> bool: ...
+
+    async def apply_firewall(self, wanted: DesiredState) -> bool: ...
+
+    async def apply_steering(self, wanted: DesiredState) -> bool:
+        """Bring the TUN up; then make routes and rules exactly these."""
+        ...
+
+    async def remove_steering(self) -> None: ...
+
+    async def remove_link(self) -> None: ...
+
+    async def remove_firewall(self) -> None: ...
+
+    async def restore_sysctls(self) -> None: ...
+
+    async def remains(self) -> bool:
+        """Tell whether anything of ours is on this host."""
+        ...
+
+    def changes(self) -> AsyncIterator[bool]:
+        """Tell each time that something of ours, or an address of the host, changed, whoever did it.
+
+        True where it was an address: then the plan may be another.
+        """
+        ...

@@ -1,0 +1,87 @@
+"""What keeps the gateway as it should be: the engine back on its feet, and what others took from the host put back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+from culvert.daemon.gateway import Gateway, Parts, Phase
+from culvert.errors import CulvertError
+
+FIRST_RETRY_S = 0.1
+LAST_RETRY_S = 10.0
+SETTLE_S = 0.05
+"""How long a burst of changes on the host may last before it is looked at: one repair for all of them."""
+REASSERT_S = 60.0
+"""How often everything is compared anyway, for what nobody announced."""
+
+
+class Supervisor:
+    """Watches the engine and the host while the gateway is ready."""
+
+    def __init__(self, gateway: Gateway, parts: Parts) -> None:
+        self._gateway, self._parts = gateway, parts
+        self._journal = parts.journal
+
+    def start(self) -> None:
+        self._parts.tasks.spawn("watch the engine", self._watch_engine())
+        self._parts.tasks.spawn("watch the host", self._watch_host())
+        self._parts.tasks.spawn("watch the policies", self._watch_policies())
+        self._parts.tasks.spawn("compare now and then", self._compare())
+
+    async def _watch_engine(self) -> None:
+        """The socket's end is the engine's end. The fence stands meanwhile, and the routes lead nowhere."""
+        while True:
+            await self._parts.data_plane.lost()
+            self._gateway.engine_lost()
+            self._journal.error("The packet engine is lost; nothing passes until it is back.")
+            if await self._restart_engine():
+                self._journal.warning("The packet engine runs again; the peers are asked for new keys.")
+            else:
+                self._journal.warning("The packet engine is found again, with all that it held.")
+
+    async def _restart_engine(self) -> bool:
+        waits = _waits()
+        while True:
+            try:
+                return await self._gateway.restart_engine()
+            except CulvertError as error:
+                wait_s = next(waits)
+                self._journal.error("The packet engine could not be started.", error=error, next_try_in_s=wait_s)
+                await asyncio.sleep(wait_s)
+
+    async def _watch_host(self) -> None:
+        """Our own repairs are announced as well; the look that follows them finds nothing to do."""
+        async for addresses in self._parts.network.changes():
+            await asyncio.sleep(SETTLE_S)
+            if addresses:
+                await self._gateway.replan_quietly()
+            await self._repair()
+
+    async def _watch_policies(self) -> None:
+        while True:
+            await self._gateway.policies_changed.wait()
+            self._gateway.policies_changed.clear()
+            await asyncio.sleep(SETTLE_S)
+            await self._repair()
+
+    async def _compare(self) -> None:
+        while True:
+            await asyncio.sleep(REASSERT_S)
+            await self._repair()
+
+    async def _repair(self) -> None:
+        if self._gateway.phase is not Phase.READY:
+            return
+        try:
+            if await self._gateway.reassert():
+                self._journal.warning("Something of ours was changed by others, and is put back.")
+        except CulvertError as error:
+            self._journal.error("What is missing on the host could not be put back.", error=error)
+
+
+def _waits() -> Iterator[float]:
+    wait_s = FIRST_RETRY_S
+    while True:
+        yield wait_s
+        wait_s = min(wait_s * 2, LAST_RETRY_S)

@@ -1,0 +1,289 @@
+import asyncio
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+
+from culvert.crypto.transforms import ENCRYPTION
+from culvert.daemon.gateway import Ending, Phase
+from culvert.daemon.gateway import Gateway as RunningGateway
+from culvert.daemon.seams import CountedAssociation, Finding
+from culvert.daemon.supervision import Supervisor
+from culvert.errors import ConfigurationError, HostError, Problem
+from culvert.ike.actions import InstallAssociation
+from culvert.ike.events import Acquired, Configured, EngineRestarted, PathResolved, Stop
+from culvert.ike.status import PeerState
+from culvert.ipsec.associations import AssociationId, Direction, SecurityAssociation
+from culvert.network.facts import Way
+from culvert.plan.desired import Pair
+from culvert.reasons import Refusal
+
+
+def association(reqid, direction=Direction.OUT, spi=0x1000):
+    return SecurityAssociation(
+        ip_address("203.0.113.1"),
+        ip_address("198.51.100.1"),
+        spi,
+        direction,
+        reqid,
+        ENCRYPTION[0],
+        bytes(20),
+    )
+
+
+async def settled(world):
+    """Wait until the shell has handled all that was posted."""
+    async with asyncio.timeout(5):
+        while world.gateway.shell._events:
+            await asyncio.sleep(0)
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+
+async def reached(condition):
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+async def test_the_start_goes_from_the_fence_to_ike(world):
+    await world.gateway.start()
+    assert world.story.steps == ["facts", "firewall", "sysctls", "engine", "policies", "steering"]
+    assert world.gateway.phase is Phase.READY
+    await settled(world)
+    assert world.core.events == [Configured(world.configuration.peers, None)]
+    await world.gateway.stop(Ending.OPEN)
+
+
+async def test_the_end_goes_in_reverse_and_peers_are_told_first(world):
+    await world.gateway.start()
+    world.story.steps.clear()
+    await world.gateway.stop(Ending.OPEN)
+    assert world.story.steps == ["no steering", "no engine", "no link", "no sysctls", "no firewall"]
+    assert isinstance(world.core.events[-1], Stop)
+    assert world.gateway.phase is Phase.STOPPED
+
+
+async def test_down_closed_leaves_the_fence(world):
+    await world.gateway.start()
+    await world.gateway.stop(Ending.CLOSED)
+    assert "no firewall" not in world.story.steps
+    assert world.network.firewall is not None
+    assert not world.plane.running
+
+
+async def test_down_daemon_leaves_everything_and_tells_nobody(world):
+    await world.gateway.start()
+    world.story.steps.clear()
+    await world.gateway.stop(Ending.DAEMON)
+    assert world.story.steps == ["detach"]
+    assert not any(isinstance(event, Stop) for event in world.core.events)
+
+
+async def test_what_cannot_be_taken_away_does_not_keep_the_rest(world):
+    await world.gateway.start()
+    world.story.refused = {"no engine", "no link"}
+    await world.gateway.stop(Ending.OPEN)
+    assert world.story.steps[-2:] == ["no sysctls", "no firewall"]
+
+
+async def test_a_configuration_with_errors_changes_nothing(world):
+    world.problems = [Problem("one"), Problem("two")]
+    with pytest.raises(ConfigurationError) as raised:
+        await world.gateway.start()
+    assert len(raised.value.problems) == 2
+    assert world.story.steps == []
+
+
+@pytest.mark.parametrize("refused", ["sysctls", "firewall", "engine", "policies", "steering"])
+async def test_a_start_that_fails_is_taken_back(world, refused):
+    world.story.refused = {refused}
+    with pytest.raises(HostError):
+        await world.gateway.start()
+    assert world.story.steps[-5:] == ["no steering", "no engine", "no link", "no sysctls", "no firewall"]
+    assert not world.plane.running
+
+
+async def test_a_take_over_that_fails_leaves_what_stood(world):
+    world.plane.running = True
+    world.story.refused = {"steering"}
+    with pytest.raises(HostError):
+        await world.gateway.start()
+    assert world.plane.running
+    assert "no firewall" not in world.story.steps
+
+
+async def test_a_start_that_fails_leaves_a_fence_that_stood_before(world):
+    await world.gateway.start()
+    await world.gateway.stop(Ending.CLOSED)
+    world.story.refused = {"engine"}
+    second = RunningGateway(world.parts, Path("gateway.toml"))
+    world.story.steps.clear()
+    with pytest.raises(HostError):
+        await second.start()
+    assert "no firewall" not in world.story.steps
+    assert world.network.firewall is not None
+
+
+async def test_inherited_associations_serve_until_new_ones_come(world):
+    reqid = world.configuration.peers[0].children[0].reqid
+    old = AssociationId(ip_address("198.51.100.1"), 0x77)
+    orphan = AssociationId(ip_address("198.51.100.9"), 0x78)
+    world.plane.running = True
+    world.plane.held = {old: CountedAssociation(old, reqid), orphan: CountedAssociation(orphan, 5)}
+    await world.gateway.start()
+    assert set(world.plane.held) == {old}
+
+    inbound, outbound = association(reqid, Direction.IN, 0x1001), association(reqid)
+    world.core.script[Acquired] = [InstallAssociation(inbound, "warehouse", "warehouse")]
+    world.gateway.post(Acquired(reqid, old.destination, old.destination))
+    await settled(world)
+    assert old in world.plane.held
+
+    world.core.script[Acquired] = [InstallAssociation(outbound, "warehouse", "warehouse")]
+    world.gateway.post(Acquired(reqid, old.destination, old.destination))
+    await reached(lambda: old not in world.plane.held)
+    assert {inbound.id, outbound.id} <= set(world.plane.held)
+    await world.gateway.stop(Ending.OPEN)
+
+
+async def test_reload_fences_the_old_and_the_new_until_the_new_stands(world, make):
+    await world.gateway.start()
+    world.configuration = make.configuration(make.peer("harbour", str(make.theirs), "192.168.3.0/24"))
+    world.story.steps.clear()
+    fences = []
+    apply = world.network.apply_firewall
+
+    async def remembered(wanted):
+        fences.append(wanted.firewall.fenced)
+        return await apply(wanted)
+
+    world.network.apply_firewall = remembered
+    await world.gateway.reload()
+    assert world.story.steps == ["facts", "firewall", "sysctls", "policies", "steering", "firewall"]
+    assert [len(fenced) for fenced in fences] == [2, 1]
+    assert isinstance(fences[1][0], Pair)
+    await settled(world)
+    assert world.core.events[-1] == Configured(world.configuration.peers, None)
+    await world.gateway.stop(Ending.OPEN)
+
+
+async def test_reload_of_the_same_touches_nothing(world):
+    await world.gateway.start()
+    world.story.steps.clear()
+    await world.gateway.reload()
+    assert world.story.steps == ["facts"]
+    await world.gateway.stop(Ending.OPEN)
+
+
+async def test_reload_with_errors_changes_nothing(world):
+    await world.gateway.start()
+    applied = world.gateway.applied
+    world.problems = [Problem("one")]
+    with pytest.raises(ConfigurationError):
+        await world.gateway.reload()
+    assert world.gateway.applied is applied
+    await world.gateway.stop(Ending.OPEN)
+
+
+async def test_an_engine_that_dies_is_started_again_and_ike_makes_all_anew(world):
+    await world.gateway.start()
+    Supervisor(world.gateway, world.parts).start()
+    await settled(world)
+    world.story.steps.clear()
+    world.plane.die()
+    await reached(lambda: any(isinstance(event, EngineRestarted) for event in world.core.events))
+    assert world.story.steps[:3] == ["engine", "policies", "steering"]
+    assert "no firewall" not in world.story.steps
+    assert world.gateway.engine_up
+    await world.gateway.stop(Ending.OPEN)
+
+
+async def test_while_the_engine_does_not_start_the_status_says_so(world):
+    await world.gateway.start()
+    Supervisor(world.gateway, world.parts).start()
+    await settled(world)
+    world.core.set("warehouse", PeerState.UP)
+    world.story.refused = {"engine"}
+    world.plane.die()
+    await reached(lambda: world.story.steps.count("engine") > 2)
+    status = await world.gateway.status()
+    assert status["peers"]["warehouse"]["state"] == "down"
+    assert status["peers"]["warehouse"]["reason"] == Refusal.ENGINE_LOST
+    world.story.refused = set()
+    await reached(lambda: world.gateway.engine_up)
+    await world.gateway.stop(Ending.OPEN)
+
+
+async def test_an_engine_that_does_not_answer_does_not_hold_up_the_status(world):
+    world.gateway.count_s = 0.01
+    await world.gateway.start()
+    world.core.set("warehouse", PeerState.UP)
+    world.plane.associations = asyncio.Event().wait
+    entry = (await world.gateway.status())["peers"]["warehouse"]
+    assert (entry["state"], entry["reason"]) == ("down", Refusal.ENGINE_LOST)
+    assert "does not answer" in entry["message"]
+    await world.gateway.stop(Ending.OPEN)
+
+
+async def test_what_others_take_away_is_put_back(world):
+    await world.gateway.start()
+    Supervisor(world.gateway, world.parts).start()
+    world.network.steering = None
+    world.network.announced.put_nowait(False)
+    await reached(lambda: world.network.steering is not None)
+    await world.gateway.stop(Ending.OPEN)
+
+
+async def test_a_shorter_path_changes_the_plan(world):
+    await world.gateway.start()
+    await settled(world)
+    world.host.ways[ip_address("198.51.100.1")] = Way(1, ip_address("203.0.113.1"), 1400)
+    answer = await world.parts.resolver.resolve("warehouse", ["198.51.100.1"])
+    assert isinstance(answer, PathResolved)
+    world.gateway._path_found("warehouse")
+    await reached(lambda: world.network.steering.routes[0].mtu == 1400)
+    assert (await world.gateway.status())["peers"]["warehouse"]["mtu"] == 1400 - 73
+    await world.gateway.stop(Ending.OPEN)
+
+
+async def test_a_start_that_is_interrupted_is_taken_back(world):
+    waiting = asyncio.Event()
+
+    async def never(_on_event, _on_change):
+        waiting.set()
+        await asyncio.Event().wait()
+
+    world.plane.start = never
+    start = world.tasks.spawn("start", world.gateway.start(), awaited=True)
+    await waiting.wait()
+    start.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await start
+    assert world.story.steps[-1] == "no firewall"
+
+
+async def test_hindrances_are_named_and_kept_for_the_status(world):
+    world.network.findings = (Finding("ufw drops UDP 500", "table x", "ufw allow 500/udp", "FOREIGN_FIREWALL"),)
+    await world.gateway.start()
+    status = await world.gateway.status()
+    assert status["gateway"]["warnings"] == [
+        {
+            "reason": "FOREIGN_FIREWALL",
+            "message": "ufw drops UDP 500",
+            "where": "table x",
+            "what_to_do": "ufw allow 500/udp",
+        }
+    ]
+    await world.gateway.stop(Ending.OPEN)
+
+
+async def test_stopping_twice_is_stopping_once(world):
+    await world.gateway.start()
+    await asyncio.gather(world.gateway.stop(Ending.OPEN), world.gateway.stop(Ending.OPEN))
+    assert world.story.steps.count("no engine") == 1
+
+
+async def test_the_status_before_it_is_ready_is_an_error_for_people(world):
+    with pytest.raises(Exception, match="still starting"):
+        await world.gateway.status()

@@ -1,0 +1,62 @@
+from ipaddress import ip_address
+
+from culvert.daemon.fake import FakeHost
+from culvert.daemon.paths import MAX_PATHS, RealHost, Resolver
+from culvert.ike.events import PathFailed, PathResolved
+from culvert.network.facts import Way
+from culvert.reasons import Refusal
+
+A, B = ip_address("198.51.100.1"), ip_address("198.51.100.2")
+SIX = ip_address("2001:db8::1")
+HERE = ip_address("203.0.113.1")
+OTHER = ip_address("203.0.113.9")
+
+
+async def test_all_addresses_of_all_names_are_tried_in_turn():
+    host = FakeHost({"gw.example": [B, A]}, {A: Way(1, HERE, 1500), B: Way(1, HERE, 1400)})
+    resolver = Resolver(host)
+    assert await resolver.resolve("x", ["198.51.100.1", "gw.example"]) == PathResolved(
+        "x", ((HERE, A), (HERE, B), (HERE, A))
+    )
+    assert resolver.path_mtu == {"x": 1400}
+
+
+async def test_a_name_that_does_not_resolve_is_named():
+    answer = await Resolver(FakeHost({}, {})).resolve("x", ["gw.example"])
+    assert isinstance(answer, PathFailed)
+    assert answer.reason is Refusal.NAME_NOT_RESOLVED
+    assert "gw.example" in answer.message
+    assert "Name or service not known" in answer.message
+
+
+async def test_an_address_without_a_route_is_named():
+    answer = await Resolver(FakeHost({}, {})).resolve("x", [str(A)])
+    assert isinstance(answer, PathFailed)
+    assert answer.reason is Refusal.NO_ROUTE
+    assert f"ip route get {A}" in answer.message
+
+
+async def test_one_good_name_is_enough():
+    host = FakeHost({}, {A: Way(1, HERE, 1500)})
+    assert await Resolver(host).resolve("x", ["gw.example", str(B), str(A)]) == PathResolved("x", ((HERE, A),))
+
+
+async def test_our_configured_address_wins_over_the_routes():
+    host = FakeHost({}, {A: Way(1, HERE, 1500), SIX: Way(1, SIX, 1500)})
+    assert await Resolver(host, (OTHER,)).resolve("x", [str(A)]) == PathResolved("x", ((OTHER, A),))
+    assert await Resolver(host, (OTHER, HERE)).resolve("x", [str(A)]) == PathResolved("x", ((HERE, A),))
+    answer = await Resolver(host, (OTHER,)).resolve("x", [str(SIX)])
+    assert isinstance(answer, PathFailed)
+    assert "IPv6" in answer.message
+
+
+async def test_a_name_with_endless_addresses_is_bounded():
+    many = [ip_address(f"198.51.100.{number}") for number in range(200)]
+    host = FakeHost({"gw.example": many}, {address: Way(1, HERE, 1500) for address in many})
+    answer = await Resolver(host).resolve("x", ["gw.example"])
+    assert isinstance(answer, PathResolved)
+    assert len(answer.paths) == MAX_PATHS
+
+
+async def test_the_system_resolves_what_it_knows_itself():
+    assert ip_address("127.0.0.1") in await RealHost().lookup("localhost")
