@@ -1,4 +1,4 @@
-"""What must hold of every plan, and of every step from one to another."""
+"""What must hold of every plan."""
 
 from __future__ import annotations
 
@@ -11,21 +11,9 @@ from hypothesis import strategies as st
 
 from culvert.config.model import Child, Gateway, Peer
 from culvert.ipsec.associations import Direction
-from culvert.ipsec.policies import Policy
 from culvert.ipsec.selectors import TrafficSelector
-from culvert.plan.desired import DesiredState, HostFacts, HostInterface, Pair, Route, RouteKind
+from culvert.plan.desired import HostFacts, HostInterface, Pair, Route, RouteKind
 from culvert.plan.desired_state import desired
-from culvert.plan.difference import (
-    NOTHING,
-    AddPolicies,
-    AddSteering,
-    RemovePolicies,
-    RemoveSteering,
-    SetFirewall,
-    SetSysctls,
-    Step,
-    difference,
-)
 
 
 @st.composite
@@ -119,63 +107,3 @@ def test_nothing_enters_the_tun_that_no_policy_knows(gateway: Gateway, facts: Ho
             rule.source.subnet_of(policy.selector.source) and route.destination.subnet_of(policy.selector.destination)
             for policy in state.policies
         )
-
-
-def apply(state: DesiredState, step: Step) -> DesiredState:
-    """What drivers do with a step, on values."""
-    match step:
-        case SetSysctls():
-            return state
-        case SetFirewall(firewall):
-            return replace(state, firewall=firewall)
-        case AddPolicies(policies):
-            new = {key_of(policy) for policy in policies}
-            kept = [policy for policy in state.policies if key_of(policy) not in new]
-            return replace(state, policies=(*kept, *policies))
-        case RemovePolicies(policies):
-            return replace(state, policies=tuple(policy for policy in state.policies if policy not in policies))
-        case AddSteering(routes, rules):
-            new_routes = {(route.destination, route.metric) for route in routes}
-            old = [route for route in state.routes if (route.destination, route.metric) not in new_routes]
-            return replace(state, routes=(*old, *routes), rules=(*state.rules, *rules))
-        case RemoveSteering(rules, routes):
-            return replace(
-                state,
-                routes=tuple(route for route in state.routes if route not in routes),
-                rules=tuple(rule for rule in state.rules if rule not in rules),
-            )
-
-
-def key_of(policy: Policy) -> tuple[object, ...]:
-    return policy.selector, policy.direction
-
-
-def judge(state: DesiredState, before: DesiredState, after: DesiredState) -> None:
-    """At no instant is anything unfenced that was protected and will be, or steered without a policy."""
-    always = set(before.firewall.fenced) & set(after.firewall.fenced)
-    assert always <= set(state.firewall.fenced)
-    policies = {
-        Pair(policy.selector.source, policy.selector.destination)
-        for policy in state.policies
-        if policy.direction is Direction.OUT
-    }
-    assert policies <= set(state.firewall.fenced)
-    remotes = {pair.remote for pair in policies}
-    assert {route.destination for route in state.routes if route.kind is RouteKind.TUN} <= remotes
-
-
-@given(gateways(), gateways(), hosts(), st.booleans())
-def test_every_step_from_one_plan_to_another_is_safe(
-    one: Gateway, other: Gateway, facts: HostFacts, from_nothing: bool
-) -> None:
-    before = NOTHING if from_nothing else desired(one, facts)
-    after = desired(other, facts)
-    state = before
-    for step in difference(after, before):
-        state = apply(state, step)
-        judge(state, before, after)
-    assert state.firewall == after.firewall
-    assert set(state.policies) == set(after.policies)
-    assert set(state.routes) == set(after.routes)
-    assert set(state.rules) == set(after.rules)
-    assert difference(after, after) == ()
