@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from culvert.plan.desired_state import desired
 from culvert.plan.desired import NOTHING
+from culvert.plan.desired_state import desired
 from culvert.plan.explain import explain
 
 

@@ -1,0 +1,163 @@
+"""The IKE core: events in, actions out. No clock, no socket, no randomness of its own."""
+
+from __future__ import annotations
+
+import traceback
+
+from culvert.entropy import Entropy
+from culvert.ike import peering, reporting
+from culvert.ike.actions import Action
+from culvert.ike.cookies import Cookies
+from culvert.ike.events import (
+    Acquired,
+    AssociationExpired,
+    Configured,
+    Connect,
+    DatagramReceived,
+    DeadlineReached,
+    Disconnect,
+    EngineRestarted,
+    Event,
+    PathFailed,
+    PathResolved,
+    RekeyRequested,
+    Stop,
+)
+from culvert.ike.logs import ERROR
+from culvert.ike.status import Census, PeerStatus
+from culvert.ike.timers import Key, Timer
+from culvert.ike.v2 import demands, dispatch, lineages, runner
+from culvert.ike.v2.context import Context
+from culvert.ike.v2.sa import IkeSa
+from culvert.reasons import Refusal
+
+MAX_ROUNDS = 1_000
+"""Outcomes that one event may have; they settle within a handful, and a bug must not turn into a loop."""
+_PEER_TIMERS = (Timer.RECONNECT, Timer.CHILD_CHECK, Timer.SETTLE)
+
+
+class Endpoint:
+    """All IKE SAs of a gateway. One call of `step` is one change with all of its consequences."""
+
+    def __init__(self, entropy: Entropy, now: int) -> None:
+        self._ctx = Context(entropy, Cookies(entropy), now)
+        self._ctx.limiter.refilled_at = now
+        self._stopped = False
+
+    def step(self, event: Event, now: int) -> list[Action]:
+        """Take one event at `now` (nanoseconds); give what is to be done, in that order. Raises nothing."""
+        ctx = self._ctx
+        ctx.now = max(ctx.now, now)
+        if self._stopped and not isinstance(event, Configured):
+            return []
+        try:
+            self._handle(event)
+            self._settle()
+        except Exception as error:
+            self._contain(event, error)
+        actions, self._ctx.actions = self._ctx.actions, []
+        return actions
+
+    def deadline(self) -> tuple[int, str] | None:
+        """Give the instant of the next DeadlineReached and what it is for, or None."""
+        due = self._ctx.timers.next()
+        return (due[0], due[1][0].value) if due else None
+
+    def status(self, peer: str) -> PeerStatus:
+        """Give what is known about a peer. Raise KeyError where none is configured under this name."""
+        return reporting.status(self._ctx, self._ctx.peers[peer])
+
+    def statuses(self) -> dict[str, PeerStatus]:
+        return {name: self.status(name) for name in self._ctx.peers}
+
+    def census(self) -> Census:
+        """Count what is held."""
+        return reporting.census(self._ctx)
+
+    def _handle(self, event: Event) -> None:
+        ctx = self._ctx
+        match event:
+            case DatagramReceived():
+                dispatch.receive(ctx, event.data, event.local, event.remote)
+            case DeadlineReached():
+                self._deadlines()
+            case Configured():
+                self._stopped = False
+                peering.configure(ctx, event)
+            case PathResolved():
+                peering.path_resolved(ctx, event)
+            case PathFailed():
+                peering.path_failed(ctx, event)
+            case Connect(peer) if peer in ctx.peers:
+                peering.connect(ctx, ctx.peers[peer])
+            case Disconnect(peer) if peer in ctx.peers:
+                peering.disconnect(ctx, ctx.peers[peer])
+            case Acquired():
+                peering.acquired(ctx, event)
+            case RekeyRequested():
+                demands.rekey(ctx, event.peer, event.child, event.ike)
+            case AssociationExpired():
+                demands.expired(ctx, event.id, event.hard)
+            case EngineRestarted():
+                demands.make_anew(ctx)
+            case Stop():
+                self._stop()
+
+    def _deadlines(self) -> None:
+        """Do all that is due. What a deadline sets anew lies in the future, so this ends."""
+        ctx = self._ctx
+        while (key := ctx.timers.pop(ctx.now)) is not None:
+            try:
+                self._expired(key)
+            except Exception as error:
+                self._report_bug(error, self._owner(key))
+
+    def _owner(self, key: Key) -> IkeSa | None:
+        """Give the IKE SA that a deadline belongs to, if it is one's."""
+        timer, owner = key
+        named = isinstance(owner, str) and timer not in _PEER_TIMERS
+        return self._ctx.sas.get(bytes.fromhex(str(owner))) if named else None
+
+    def _expired(self, key: Key) -> None:
+        timer, owner = key
+        if timer in _PEER_TIMERS:
+            peering.expired(self._ctx, timer, str(owner))
+        else:
+            runner.expired(self._ctx, timer, owner)
+
+    def _settle(self) -> None:
+        """Let outcomes have theirs, and begin what may begin, until nothing is left to do."""
+        ctx = self._ctx
+        for _ in range(MAX_ROUNDS):
+            runner.run(ctx)
+            if not ctx.outcomes:
+                return
+            peering.react(ctx, ctx.outcomes.pop(0))
+        raise RuntimeError("an event that does not settle")
+
+    def _stop(self) -> None:
+        """Say DELETE to everybody and forget them."""
+        farewells = demands.farewell(self._ctx)
+        entropy, now, actions = self._ctx.entropy, self._ctx.now, self._ctx.actions
+        self._ctx = Context(entropy, Cookies(entropy), now, actions + farewells)
+        self._stopped = True
+
+    def _contain(self, event: Event, error: Exception) -> None:
+        """A bug ends the IKE SA that it met, and nothing else."""
+        sa = dispatch.find(self._ctx, event.data) if isinstance(event, DatagramReceived) else None
+        self._report_bug(error, sa)
+        try:
+            self._settle()
+        except Exception as second:
+            self._ctx.outcomes.clear()
+            self._ctx.dirty.clear()
+            self._report_bug(second, None)
+
+    def _report_bug(self, error: Exception, sa: IkeSa | None) -> None:
+        """Say where it happened, without the values: they may be secrets."""
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{type(error).__name__} at {frame.filename.rpartition('/')[2]}:{frame.lineno}"
+        self._ctx.log(sa.peer if sa else "", f"a bug of ours: {where}", None, ERROR)
+        lineage = self._ctx.lineages.get(sa.lineage) if sa else None
+        if lineage is not None:
+            lineages.drop(self._ctx, lineage, Refusal.UNEXPECTED_MESSAGE, "ended by a bug of ours")

@@ -1,0 +1,86 @@
+"""Narrowing of traffic selectors (RFC 7296 section 2.9)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from culvert.config.model import Child
+from culvert.ipsec.selectors import TrafficSelector
+from culvert.limits import MAX_TRAFFIC_SELECTORS
+
+Selectors = tuple[TrafficSelector, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Narrowed:
+    """What a responder answers with: the child that it is, and both sides as we see them."""
+
+    child: Child
+    local: Selectors
+    remote: Selectors
+
+
+def narrow(offered: Sequence[TrafficSelector], configured: Sequence[TrafficSelector]) -> Selectors:
+    """Give what both lists cover, without what is covered twice; empty where they have nothing in common.
+
+    The offered order is kept. At most MAX_TRAFFIC_SELECTORS are given.
+    """
+    found: list[TrafficSelector] = []
+    for one in offered[:MAX_TRAFFIC_SELECTORS]:
+        for other in configured:
+            common = one.intersect(other)
+            if common is not None:
+                _keep(found, common)
+    return tuple(found[:MAX_TRAFFIC_SELECTORS])
+
+
+def _keep(found: list[TrafficSelector], new: TrafficSelector) -> None:
+    if len(found) >= 2 * MAX_TRAFFIC_SELECTORS or any(old.covers(new) for old in found):
+        return
+    found[:] = [old for old in found if not new.covers(old)]
+    found.append(new)
+
+
+def within(answered: Sequence[TrafficSelector], offered: Sequence[TrafficSelector]) -> bool:
+    """Tell whether every selector of an answer lies in one that we offered."""
+    return bool(answered) and all(any(wide.covers(one) for wide in offered) for one in answered)
+
+
+def choose_child(
+    children: Iterable[Child], local: Sequence[TrafficSelector], remote: Sequence[TrafficSelector]
+) -> Narrowed | None:
+    """Find the configured child that an offer means: one that is exactly it, else the first with traffic in common."""
+    best: tuple[int, Narrowed] | None = None
+    for child in children:
+        ours, theirs = narrow(local, child.local), narrow(remote, child.remote)
+        if not ours or not theirs:
+            continue
+        score = _score(child, local, remote, ours, theirs)
+        if best is None or score > best[0]:
+            best = score, Narrowed(child, ours, theirs)
+    return best[1] if best else None
+
+
+def _score(
+    child: Child,
+    local: Sequence[TrafficSelector],
+    remote: Sequence[TrafficSelector],
+    ours: Selectors,
+    theirs: Selectors,
+) -> int:
+    if tuple(local) == child.local and tuple(remote) == child.remote:
+        return 3
+    if within(tuple(local), ours) and within(tuple(remote), theirs):
+        return 2
+    return 1
+
+
+def describe(local: Sequence[TrafficSelector], remote: Sequence[TrafficSelector]) -> str:
+    """Write both sides for people: `10.1.0.0/16 <-> 10.2.0.0/16, 10.3.0.0/16`."""
+    return f"{_listed(local)} <-> {_listed(remote)}"
+
+
+def _listed(selectors: Sequence[TrafficSelector]) -> str:
+    shown = ", ".join(str(one) for one in selectors[:8])
+    return shown + (f" and {len(selectors) - 8} more" if len(selectors) > 8 else "") if selectors else "nothing"

@@ -1,0 +1,237 @@
+"""Choosing algorithms: configured proposals against those on the wire (RFC 7296 sections 2.7 and 3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from culvert.crypto.transforms import (
+    BY_NAME,
+    NO_KEY_EXCHANGE,
+    Encryption,
+    Esn,
+    Integrity,
+    KeyExchange,
+    Prf,
+    Transform,
+    TransformType,
+)
+from culvert.ipsec.proposals import Proposal
+from culvert.limits import MAX_PROPOSALS_JUDGED
+from culvert.wire.isakmp.numbers import ProtocolId
+from culvert.wire.isakmp.sa import Proposal as WireProposal
+from culvert.wire.isakmp.sa import SecurityAssociation, TransformSubstructure
+
+NONE_ID = 0
+"""NONE of transform types 3 and 4, and "no" of type 5."""
+Number = tuple[int, int | None]
+_KINDS = tuple(int(kind) for kind in TransformType)
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """One transform of each kind. `prf` is an IKE SA's alone; `key_exchange` is None where there is none."""
+
+    encryption: Encryption
+    integrity: Integrity | None = None
+    prf: Prf | None = None
+    key_exchange: KeyExchange | None = None
+
+    def __str__(self) -> str:
+        parts = (self.encryption, self.integrity, self.prf, self.key_exchange)
+        return "-".join(part.name for part in parts if part is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A proposal that suits both: what to answer with, and the peer's SPI in it."""
+
+    suite: Suite
+    spi: bytes
+    number: int
+    transforms: tuple[TransformSubstructure, ...]
+
+    def answer(self, protocol: ProtocolId, spi: bytes) -> SecurityAssociation:
+        """Write the SA payload of the response; `spi` is ours."""
+        return SecurityAssociation((WireProposal(self.number, protocol, spi, self.transforms),))
+
+
+def offer(proposals: Sequence[Proposal], protocol: ProtocolId, spi: bytes, key_exchange: bool) -> SecurityAssociation:
+    """Write the SA payload of a request. Without `key_exchange` no groups are named (RFC 7296 section 1.2)."""
+    return SecurityAssociation(
+        tuple(
+            WireProposal(number, protocol, spi, tuple(_substructures(proposal, key_exchange)))
+            for number, proposal in enumerate(proposals, 1)
+        )
+    )
+
+
+def choose(
+    offered: SecurityAssociation,
+    configured: Sequence[Proposal],
+    protocol: ProtocolId,
+    *,
+    key_exchange: bool = True,
+    method: int | None = None,
+) -> Chosen | None:
+    """Find the first of our proposals that one of the peer's meets, or None.
+
+    `method` is that of the peer's KE payload: taken where it is acceptable, to save a round trip.
+    """
+    for ours in configured:
+        for theirs in offered.proposals[:MAX_PROPOSALS_JUDGED]:
+            chosen = _match(ours, theirs, protocol, key_exchange, method)
+            if chosen is not None:
+                return chosen
+    return None
+
+
+def accept(
+    answer: SecurityAssociation, configured: Sequence[Proposal], protocol: ProtocolId, *, key_exchange: bool = True
+) -> Chosen | None:
+    """Judge a response: exactly one proposal, of those that we made, with one transform of each type. Else None."""
+    if len(answer.proposals) != 1:
+        return None
+    theirs = answer.proposals[0]
+    types = [transform.type for transform in theirs.transforms]
+    if len(types) != len(dict.fromkeys(types)) or not 1 <= theirs.number <= len(configured):
+        return None
+    return _match(configured[theirs.number - 1], theirs, protocol, key_exchange, None)
+
+
+def acceptable_method(configured: Sequence[Proposal], method: int) -> KeyExchange | None:
+    """Give the key exchange with this number where we allow it, else None."""
+    return next((one for proposal in configured for one in proposal.key_exchange if one.id == method and method), None)
+
+
+def preferred_method(configured: Sequence[Proposal]) -> KeyExchange | None:
+    """Give the key exchange to begin with, or None where we would rather have none."""
+    first = next((one for proposal in configured for one in proposal.key_exchange), NO_KEY_EXCHANGE)
+    return first if first.id else None
+
+
+def explain(offered: SecurityAssociation, configured: Sequence[Proposal], key_exchange: bool = True) -> str:
+    """Say for people why nothing was chosen: the first kind of transform that differs, and both lists."""
+    kind = _first_difference(offered, configured, key_exchange)
+    theirs = "; ".join(_describe(one) for one in offered.proposals[:4])
+    ours = "; ".join(str(one) for one in configured[:4])
+    return f"{kind}; the peer offers {theirs}; we allow {ours}"
+
+
+def _first_difference(offered: SecurityAssociation, configured: Sequence[Proposal], key_exchange: bool) -> str:
+    labels = {
+        TransformType.ENCR: "no encryption in common",
+        TransformType.INTEG: "no integrity in common",
+        TransformType.PRF: "no PRF in common",
+        TransformType.KE: "no key exchange in common",
+        TransformType.ESN: "extended sequence numbers wanted by one side only",
+    }
+    for kind, label in labels.items():
+        theirs = [number for one in offered.proposals for number in _numbers_offered(one, kind)]
+        ours = [_number(one) for proposal in configured for one in _ours(proposal, kind, key_exchange)]
+        if ours and theirs and not any(number in theirs for number in ours):
+            return label
+    return "no proposal has all its algorithms in common with one of ours"
+
+
+def _match(
+    ours: Proposal, theirs: WireProposal, protocol: ProtocolId, key_exchange: bool, method: int | None
+) -> Chosen | None:
+    if theirs.protocol != protocol or any(one.type not in _KINDS for one in theirs.transforms):
+        return None
+    picked: dict[TransformType, Transform | None] = {}
+    transforms: list[TransformSubstructure] = []
+    for kind in TransformType:
+        if kind is TransformType.KE and not key_exchange:
+            continue
+        pick = _pick(_ours(ours, kind, key_exchange), theirs, kind, method if kind is TransformType.KE else None)
+        if pick is None:
+            return None
+        picked[kind] = pick[0]
+        transforms += [pick[1]] if pick[1] else []
+    return Chosen(_suite(picked), theirs.spi, theirs.number, tuple(transforms))
+
+
+def _pick(
+    ours: Sequence[Transform], theirs: WireProposal, kind: TransformType, method: int | None
+) -> tuple[Transform | None, TransformSubstructure | None] | None:
+    """Give our transform and theirs, both None where this kind is absent on both sides; None where nothing suits."""
+    offered = {
+        (one.id, one.key_length): one for one in theirs.transforms if one.type == kind and not one.unknown_attributes
+    }
+    wanted: list[Transform] = sorted(ours, key=lambda one: _number(one)[0] != method) if method else list(ours)
+    for one in wanted:
+        if _number(one) in offered:
+            return one, offered[_number(one)]
+    named = any(one.type == kind for one in theirs.transforms)
+    if not named and (not ours or any(_number(one)[0] == NONE_ID for one in ours)):
+        return None, None
+    if not ours and (NONE_ID, None) in offered:
+        return None, offered[NONE_ID, None]
+    return None
+
+
+def _suite(picked: dict[TransformType, Transform | None]) -> Suite:
+    encryption, integrity = picked[TransformType.ENCR], picked[TransformType.INTEG]
+    prf, method = picked[TransformType.PRF], picked.get(TransformType.KE)
+    if not isinstance(encryption, Encryption):
+        raise TypeError("a proposal without encryption was chosen")
+    return Suite(
+        encryption,
+        integrity if isinstance(integrity, Integrity) else None,
+        prf if isinstance(prf, Prf) else None,
+        method if isinstance(method, KeyExchange) and method.id else None,
+    )
+
+
+def _ours(proposal: Proposal, kind: TransformType, key_exchange: bool) -> Sequence[Transform]:
+    if kind is TransformType.ENCR:
+        return proposal.encryption
+    if kind is TransformType.INTEG:
+        return proposal.integrity
+    if kind is TransformType.PRF:
+        return proposal.prf
+    if kind is TransformType.KE:
+        return proposal.key_exchange if key_exchange else ()
+    # The data plane counts in 32 bits, whatever a proposal says.
+    return (Esn.NO,) if proposal.esn else ()
+
+
+def _substructures(proposal: Proposal, key_exchange: bool) -> Iterable[TransformSubstructure]:
+    for kind in TransformType:
+        for one in _ours(proposal, kind, key_exchange):
+            number, key_length = _number(one)
+            yield TransformSubstructure(kind, number, key_length)
+
+
+def _number(transform: Transform) -> Number:
+    if isinstance(transform, Esn):
+        return int(transform), None
+    if isinstance(transform, Encryption) and transform.key_length_attribute:
+        return transform.id, transform.key_octets * 8
+    return transform.id, None
+
+
+def _numbers_offered(proposal: WireProposal, kind: TransformType) -> list[Number]:
+    return [(one.id, one.key_length) for one in proposal.transforms if one.type == kind]
+
+
+_NAMES: dict[tuple[int, Number], str] = {
+    (kind, _number(one)): name
+    for name, one in BY_NAME.items()
+    for kind, cls in (
+        (TransformType.ENCR, Encryption),
+        (TransformType.INTEG, Integrity),
+        (TransformType.PRF, Prf),
+        (TransformType.KE, KeyExchange),
+        (TransformType.ESN, Esn),
+    )
+    if isinstance(one, cls)
+}
+
+
+def _describe(proposal: WireProposal) -> str:
+    words = [
+        _NAMES.get((one.type, (one.id, one.key_length)), f"type{one.type}:{one.id}") for one in proposal.transforms[:24]
+    ]
+    return "-".join(words) or "nothing"

@@ -1,0 +1,204 @@
+"""Agreeing on a child, in IKE_AUTH as in CREATE_CHILD_SA (RFC 7296 sections 1.2, 1.3, 2.9, 2.17)."""
+
+from __future__ import annotations
+
+from culvert.config.model import Child, Peer
+from culvert.crypto.errors import InvalidKeyExchange
+from culvert.crypto.key_exchange import begin as begin_key_exchange
+from culvert.ike import narrowing, negotiation
+from culvert.ike.negotiation import Chosen
+from culvert.ike.v2 import children, keys
+from culvert.ike.v2.context import LOWEST_CHILD_SPI, Context
+from culvert.ike.v2.keys import Nonces
+from culvert.ike.v2.reading import Contents, child_notify, name_of, refused, selectors_of, wire_selectors
+from culvert.ike.v2.sa import ChildOffer, ChildSa, IkeSa
+from culvert.ike.v2.sealing import Payloads
+from culvert.ipsec.associations import Mode
+from culvert.limits import MAX_CHILDREN
+from culvert.wire.isakmp.ke import KeyExchangePayload
+from culvert.wire.isakmp.nonce import Nonce
+from culvert.wire.isakmp.notify import Notify, NotifyType
+from culvert.wire.isakmp.numbers import ProtocolId
+from culvert.wire.isakmp.payload import Payload
+from culvert.wire.isakmp.sa import SecurityAssociation
+from culvert.wire.isakmp.ts import TSi, TSr
+
+
+def request(offer: ChildOffer, *, key_exchange: bool, old_spi_in: int | None = None) -> Payloads:
+    """Write the payloads that ask for a child. With `key_exchange` it is CREATE_CHILD_SA, with a nonce of its own."""
+    child = offer.child
+    spi = offer.spi_in.to_bytes(4, "big")
+    rekey = (child_notify(NotifyType.REKEY_SA, old_spi_in),) if old_spi_in is not None else ()
+    transport = (Notify(NotifyType.USE_TRANSPORT_MODE),) if child.mode is Mode.TRANSPORT else ()
+    nonce: tuple[Payload, ...] = (Nonce(offer.nonce),) if key_exchange else ()
+    ke: tuple[Payload, ...] = ()
+    if offer.private is not None and offer.method is not None:
+        ke = (KeyExchangePayload(offer.method.id, offer.private.public),)
+    return (
+        *rekey,
+        *transport,
+        negotiation.offer(child.proposals, ProtocolId.ESP, spi, key_exchange=offer.method is not None),
+        *nonce,
+        *ke,
+        TSi(wire_selectors(child.local)),
+        TSr(wire_selectors(child.remote)),
+    )
+
+
+def respond(
+    ctx: Context,
+    sa: IkeSa,
+    peer: Peer,
+    contents: Contents,
+    *,
+    nonces: Nonces,
+    key_exchange: bool,
+    rekeyed: ChildSa | None = None,
+) -> tuple[ChildSa, Payloads]:
+    """Answer a request for a child; it is not installed yet. Raise Refused."""
+    if len(ctx.lineage_of(sa).children) >= MAX_CHILDREN:
+        raise refused(NotifyType.NO_ADDITIONAL_SAS, f"the peer has {MAX_CHILDREN} children already")
+    narrowed = _narrow(peer, contents, rekeyed)
+    mode = _mode(narrowed.child, contents)
+    chosen = _choose(narrowed.child, contents, key_exchange)
+    shared, public = _key_exchange(ctx, chosen, contents)
+    spi_in = ctx.fresh_child_spi()
+    agreed = children.Agreement(
+        narrowed.child,
+        chosen.suite,
+        keys.child_keys(sa, chosen.suite, nonces, shared),
+        spi_in,
+        _spi(chosen),
+        narrowed.local,
+        narrowed.remote,
+        mode,
+        False,
+        min(nonces.i, nonces.r),
+    )
+    child = children.build(ctx, sa, peer, agreed)
+    return child, (
+        *((Notify(NotifyType.USE_TRANSPORT_MODE),) if mode is Mode.TRANSPORT else ()),
+        chosen.answer(ProtocolId.ESP, spi_in.to_bytes(4, "big")),
+        *((Nonce(nonces.r),) if key_exchange else ()),
+        *public,
+        TSi(wire_selectors(narrowed.remote)),
+        TSr(wire_selectors(narrowed.local)),
+    )
+
+
+def _narrow(peer: Peer, contents: Contents, rekeyed: ChildSa | None) -> narrowing.Narrowed:
+    remote, local = selectors_of(contents.get(TSi)), selectors_of(contents.get(TSr))
+    candidates = [one for one in peer.children if rekeyed is None or one.name == rekeyed.child.name]
+    narrowed = narrowing.choose_child(candidates, local, remote)
+    if narrowed is None:
+        have = "; ".join(narrowing.describe(one.local, one.remote) for one in candidates[:8])
+        asked = narrowing.describe(local, remote)
+        raise refused(
+            NotifyType.TS_UNACCEPTABLE, f"the peer asks for {asked} (our side first); we have {have or 'none'}"
+        )
+    return narrowed
+
+
+def _mode(child: Child, contents: Contents) -> Mode:
+    asked = contents.notify(NotifyType.USE_TRANSPORT_MODE) is not None
+    if child.mode is Mode.TRANSPORT and not asked:
+        raise refused(NotifyType.NO_PROPOSAL_CHOSEN, f"{child.name} is in transport mode here, and not at the peer")
+    return child.mode
+
+
+def _choose(child: Child, contents: Contents, key_exchange: bool) -> Chosen:
+    offered, ke = contents.get(SecurityAssociation), contents.find(KeyExchangePayload)
+    method = ke.method if ke else None
+    chosen = negotiation.choose(
+        offered, child.proposals, ProtocolId.ESP, key_exchange=key_exchange, method=method if key_exchange else None
+    )
+    if chosen is None:
+        explanation = f"{child.name}: {negotiation.explain(offered, child.proposals, key_exchange)}"
+        raise refused(NotifyType.NO_PROPOSAL_CHOSEN, explanation)
+    if chosen.suite.key_exchange is not None and chosen.suite.key_exchange.id != method:
+        wanted = chosen.suite.key_exchange
+        raise refused(NotifyType.INVALID_KE_PAYLOAD, f"{wanted.name} was asked for", wanted.id.to_bytes(2, "big"))
+    return chosen
+
+
+def _key_exchange(ctx: Context, chosen: Chosen, contents: Contents) -> tuple[bytes, Payloads]:
+    method, ke = chosen.suite.key_exchange, contents.find(KeyExchangePayload)
+    if method is None or ke is None:
+        return b"", ()
+    private = begin_key_exchange(method, ctx.entropy)
+    try:
+        return private.shared(ke.public), (KeyExchangePayload(method.id, private.public),)
+    except InvalidKeyExchange as error:
+        raise refused(NotifyType.INVALID_SYNTAX, f"bad public value: {error}") from error
+
+
+def _spi(chosen: Chosen) -> int:
+    spi = int.from_bytes(chosen.spi, "big")
+    if len(chosen.spi) != 4 or spi < LOWEST_CHILD_SPI:
+        raise refused(NotifyType.INVALID_SYNTAX, f"the peer chose the reserved SPI {spi}")
+    return spi
+
+
+def conclude(
+    ctx: Context,
+    sa: IkeSa,
+    peer: Peer,
+    offer: ChildOffer,
+    contents: Contents,
+    *,
+    nonces: Nonces,
+    key_exchange: bool,
+) -> ChildSa:
+    """Take the answer to our request; it is not installed yet. Raise Refused where it is not what we asked for."""
+    child = offer.child
+    chosen = negotiation.accept(
+        contents.get(SecurityAssociation),
+        child.proposals,
+        ProtocolId.ESP,
+        key_exchange=key_exchange and offer.method is not None,
+    )
+    if chosen is None:
+        raise refused(NotifyType.NO_PROPOSAL_CHOSEN, f"{child.name}: the peer chose algorithms that we did not offer")
+    local, remote = selectors_of(contents.get(TSi)), selectors_of(contents.get(TSr))
+    if not narrowing.within(local, child.local) or not narrowing.within(remote, child.remote):
+        explanation = (
+            f"{child.name}: the peer answers {narrowing.describe(local, remote)}, "
+            f"which is not in {narrowing.describe(child.local, child.remote)}"
+        )
+        raise refused(NotifyType.TS_UNACCEPTABLE, explanation)
+    if (contents.notify(NotifyType.USE_TRANSPORT_MODE) is not None) != (child.mode is Mode.TRANSPORT):
+        raise refused(NotifyType.NO_PROPOSAL_CHOSEN, f"{child.name}: the peer answers in another mode")
+    agreed = children.Agreement(
+        child,
+        chosen.suite,
+        keys.child_keys(sa, chosen.suite, nonces, _shared(offer, chosen, contents)),
+        offer.spi_in,
+        _spi(chosen),
+        local,
+        remote,
+        child.mode,
+        True,
+        min(nonces.i, nonces.r),
+    )
+    return children.build(ctx, sa, peer, agreed)
+
+
+def _shared(offer: ChildOffer, chosen: Chosen, contents: Contents) -> bytes:
+    if chosen.suite.key_exchange is None:
+        return b""
+    ke = contents.get(KeyExchangePayload)
+    if offer.private is None or offer.method != chosen.suite.key_exchange or ke.method != offer.method.id:
+        raise refused(NotifyType.INVALID_KE_PAYLOAD, f"{offer.child.name}: the peer answers with another group")
+    try:
+        return offer.private.shared(ke.public)
+    except InvalidKeyExchange as error:
+        raise refused(NotifyType.INVALID_SYNTAX, f"bad public value: {error}") from error
+
+
+def explain_refusal(offer: ChildOffer, error: Notify | None) -> str:
+    """Say for people what the peer refused; it does not tell what it would have taken."""
+    child, name = offer.child, name_of(error) if error else "an empty answer"
+    ours = narrowing.describe(child.local, child.remote)
+    if error is not None and error.type == NotifyType.NO_PROPOSAL_CHOSEN:
+        ours = "; ".join(str(one) for one in child.proposals[:4])
+    return f"{child.name}: the peer refuses with {name}; we asked for {ours}"

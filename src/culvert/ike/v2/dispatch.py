@@ -1,0 +1,234 @@
+"""A datagram's way in: which IKE SA, once and in order, authentic, legal here, then its exchange (RFC 7296)."""
+
+from __future__ import annotations
+
+from culvert.addresses import SocketAddress
+from culvert.crypto.errors import NotAuthentic
+from culvert.ike.actions import Transmit
+from culvert.ike.logs import DEBUG, WARNING
+from culvert.ike.timers import Timer
+from culvert.ike.v2 import children, lineages, requests, succession, table, window
+from culvert.ike.v2.answers import Answer
+from culvert.ike.v2.context import Context
+from culvert.ike.v2.exchanges import create_child_sa, ike_auth, ike_sa_init, informational
+from culvert.ike.v2.reading import Contents, Refused, refused
+from culvert.ike.v2.sa import (
+    ChildOffer,
+    CreateChild,
+    DeleteChild,
+    DeleteIke,
+    IkeOffer,
+    IkeSa,
+    IkeState,
+    Liveness,
+    Outstanding,
+    Refuse,
+    RekeyChild,
+    RekeyIke,
+    SetUp,
+)
+from culvert.ike.v2.sealing import unseal
+from culvert.limits import MAX_IKE_MESSAGE_OCTETS
+from culvert.reasons import Refusal
+from culvert.wire.isakmp.encrypted import Encrypted
+from culvert.wire.isakmp.errors import ParseError
+from culvert.wire.isakmp.header import MAJOR_VERSION, NO_SPI, Header, peek, read_header
+from culvert.wire.isakmp.message import Message, emit_message, parse_message
+from culvert.wire.isakmp.notify import Notify, NotifyType
+from culvert.wire.isakmp.numbers import ExchangeType
+
+Path = tuple[SocketAddress, SocketAddress]
+
+
+def find(ctx: Context, data: bytes) -> IkeSa | None:
+    """Give the IKE SA that a datagram claims to belong to."""
+    try:
+        header = read_header(data)
+    except ParseError:
+        return None
+    sa = ctx.sas.get(header.spi_r if header.initiator else header.spi_i)
+    if sa is None or sa.initiator == header.initiator:
+        return None
+    theirs, known = (header.spi_i, sa.spi_i) if header.initiator else (header.spi_r, sa.spi_r)
+    return sa if theirs == known or (known == NO_SPI and sa.state is IkeState.INIT_SENT) else None
+
+
+def receive(ctx: Context, data: bytes, local: SocketAddress, remote: SocketAddress) -> None:
+    """Handle one datagram, whatever it is."""
+    try:
+        if len(data) > MAX_IKE_MESSAGE_OCTETS:
+            raise ParseError(Refusal.INVALID_SYNTAX, f"a message of {len(data)} octets")
+        _route(ctx, peek(data), data, (local, remote))
+    except ParseError as error:
+        ctx.note(f"a message from {remote} was dropped: {error.text}", error.reason)
+        if error.reason is Refusal.INVALID_MAJOR_VERSION:
+            _name_our_version(ctx, data, (local, remote))
+
+
+def _route(ctx: Context, header: Header, data: bytes, path: Path) -> None:
+    first = header.exchange == ExchangeType.IKE_SA_INIT and not header.response
+    if first and header.spi_r == NO_SPI and header.initiator and header.message_id == 0:
+        ike_sa_init.respond(ctx, parse_message(data), data, *path)
+        return
+    sa = find(ctx, data)
+    if sa is None:
+        ctx.note(f"a message from {path[1]} is for an IKE SA that is not here", Refusal.UNKNOWN_IKE_SPI)
+    elif header.response:
+        _response(ctx, sa, header, data, path)
+    else:
+        _request(ctx, sa, header, data, path)
+
+
+def _name_our_version(ctx: Context, data: bytes, path: Path) -> None:
+    """Answer a request of a later major version (RFC 7296 section 2.5), at the rate of the log."""
+    header = read_header(data)
+    if header.major <= MAJOR_VERSION or header.response or not ctx.limiter.allow(ctx.now):
+        return
+    notify = Notify(NotifyType.INVALID_MAJOR_VERSION, bytes([MAJOR_VERSION]))
+    reply = Message(header.spi_i, header.spi_r, header.exchange, False, True, header.message_id, (notify,))
+    ctx.emit(Transmit(path[0], path[1], emit_message(reply)))
+
+
+def _request(ctx: Context, sa: IkeSa, header: Header, data: bytes, path: Path) -> None:
+    verdict = window.judge(sa.window, header.message_id, data)
+    if verdict is window.Verdict.REPEATED:
+        ctx.emit(Transmit(path[0], path[1], sa.window.last_response))
+        return
+    if verdict is window.Verdict.OUTSIDE or not table.request_allowed(sa.state, header.exchange):
+        what = f"exchange {int(header.exchange)} with message ID {header.message_id} while {sa.state}"
+        ctx.note(f"a message from {path[1]} was dropped: {what}", Refusal.UNEXPECTED_MESSAGE, DEBUG)
+        return
+    answer = _answer(ctx, sa, header, data, path)
+    if answer is None:
+        return
+    requests.answer(ctx, sa, data, answer.payloads, path)
+    if answer.ends is not None:
+        _end(ctx, sa, *answer.ends)
+
+
+def _answer(ctx: Context, sa: IkeSa, header: Header, data: bytes, path: Path) -> Answer | None:
+    """Give the answer to a request that is next in order; None where it is not authentic."""
+    try:
+        contents = _open(ctx, sa, data, path)
+        if contents is None:
+            return None
+        _heard(ctx, sa, path)
+        _judge(contents, table.judge_request(sa.state, header.exchange, contents))
+        return _respond(ctx, sa, header, contents)
+    except ParseError as error:
+        return Answer((Notify(NotifyType.INVALID_SYNTAX),), (Refusal.INVALID_SYNTAX, error.text))
+    except Refused as refusal:
+        level = DEBUG if refusal.reason is Refusal.TEMPORARY_FAILURE else WARNING
+        ctx.note(refusal.explanation, refusal.reason, level, sa.peer)
+        return Answer((refusal.notify,), (refusal.reason, refusal.explanation) if refusal.fatal else None)
+
+
+def _respond(ctx: Context, sa: IkeSa, header: Header, contents: Contents) -> Answer:
+    if header.exchange == ExchangeType.IKE_AUTH:
+        return ike_auth.respond(ctx, sa, contents)
+    if header.exchange == ExchangeType.CREATE_CHILD_SA:
+        return create_child_sa.respond(ctx, sa, contents)
+    return informational.respond(ctx, sa, contents)
+
+
+def _open(ctx: Context, sa: IkeSa, data: bytes, path: Path) -> Contents | None:
+    """Open a protected message; None where it is not authentic. Raise ParseError where its sender wrote it wrongly."""
+    try:
+        message = parse_message(data)
+        sealed = message.encrypted
+        if not isinstance(sealed, Encrypted) or len(message.payloads) != 1:
+            raise NotAuthentic("no Encrypted payload, or others before it")
+    except (NotAuthentic, ParseError):
+        ctx.note(f"a message from {path[1]} was dropped", Refusal.NOT_AUTHENTIC_MESSAGE)
+        return None
+    try:
+        return Contents(unseal(sa, data, sealed))
+    except NotAuthentic:
+        ctx.note(f"a message from {path[1]} was dropped", Refusal.NOT_AUTHENTIC_MESSAGE)
+        return None
+
+
+def _judge(contents: Contents, problem: str) -> None:
+    critical = contents.critical
+    if critical is not None:
+        explanation = f"a critical payload of type {critical.type} is not known here"
+        raise refused(NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD, explanation, bytes([critical.type]))
+    if problem:
+        raise refused(NotifyType.INVALID_SYNTAX, problem, fatal=True)
+
+
+def _heard(ctx: Context, sa: IkeSa, path: Path) -> None:
+    """Enter that the peer lives. Follow it to a new address where a NAT may have moved it (RFC 7296 section 2.23)."""
+    sa.last_heard = ctx.now
+    children.confirm(ctx.lineage_of(sa))
+    if (sa.local, sa.remote) == path:
+        return
+    if sa.state is IkeState.HALF_OPEN:
+        sa.local, sa.remote = path
+    elif sa.nat_remote and sa.state is IkeState.ESTABLISHED and sa.remote != path[1]:
+        _follow(ctx, sa, path)
+
+
+def _follow(ctx: Context, sa: IkeSa, path: Path) -> None:
+    """Move an IKE SA to where its peer is now; its children get successors, whose associations lead there."""
+    ctx.log(sa.peer, f"the peer moved from {sa.remote} to {path[1]}")
+    lineage = ctx.lineage_of(sa)
+    sa.local, sa.remote = path
+    for child in lineage.children.values():
+        if child.current:
+            lineages.enqueue(ctx, lineage, RekeyChild(child.spi_in))
+    ctx.changed(sa.peer)
+
+
+def _end(ctx: Context, sa: IkeSa, reason: Refusal, message: str) -> None:
+    """End an IKE SA after its last answer: the whole lineage, where it was the current one."""
+    lineage = ctx.lineages.get(sa.lineage)
+    if lineage is None or sa.spi != lineage.current or lineage.closing:
+        lineages.close(ctx, sa)
+    else:
+        lineages.drop(ctx, lineage, reason, message)
+
+
+def _response(ctx: Context, sa: IkeSa, header: Header, data: bytes, path: Path) -> None:
+    if not window.awaits(sa.window, header.message_id):
+        return
+    if sa.state is IkeState.INIT_SENT:
+        if header.exchange == ExchangeType.IKE_SA_INIT:
+            ike_sa_init.conclude(ctx, sa, parse_message(data), data)
+        return
+    outstanding = sa.window.outstanding
+    try:
+        contents = _open(ctx, sa, data, path)
+        if contents is None or outstanding is None:
+            return
+        sa.last_heard, sa.window.outstanding = ctx.now, None
+        ctx.timers.clear(Timer.RETRANSMIT, sa.spi.hex())
+        _judge(contents, table.judge_response(sa.state, header.exchange, contents))
+        _conclude(ctx, sa, outstanding, contents)
+    except ParseError as error:
+        _fail(ctx, sa, Refusal.INVALID_SYNTAX, error.text)
+    except Refused as refusal:
+        _fail(ctx, sa, refusal.reason, refusal.explanation)
+    ctx.dirty[sa.lineage] = None
+
+
+def _fail(ctx: Context, sa: IkeSa, reason: Refusal, message: str) -> None:
+    """A response that cannot be used ends its IKE SA: what the peer did, we do not know."""
+    lineage = ctx.lineages.get(sa.lineage)
+    if lineage is not None:
+        sa.window.outstanding = None
+        lineages.drop(ctx, lineage, reason, message)
+
+
+def _conclude(ctx: Context, sa: IkeSa, outstanding: Outstanding, contents: Contents) -> None:
+    match outstanding.task, outstanding.offer:
+        case SetUp(), ChildOffer() as offer:
+            ike_auth.conclude(ctx, sa, contents, offer)
+        case (CreateChild() | RekeyChild()) as task, ChildOffer() as offer:
+            create_child_sa.conclude(ctx, sa, contents, task, offer)
+        case RekeyIke() as task, IkeOffer() as offer:
+            succession.conclude(ctx, sa, contents, task, offer)
+        case (DeleteChild() | DeleteIke() | Refuse() | Liveness()) as task, None:
+            informational.conclude(ctx, sa, task)
+        case _:
+            raise TypeError("a task without its offer")

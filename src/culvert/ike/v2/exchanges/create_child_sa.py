@@ -1,0 +1,211 @@
+"""CREATE_CHILD_SA: a new child, or a successor for a child or the IKE SA (RFC 7296 sections 1.3, 2.8, 2.25)."""
+
+from __future__ import annotations
+
+from culvert.clock import SECOND
+from culvert.config.model import Child
+from culvert.crypto.key_exchange import begin as begin_key_exchange
+from culvert.ike import negotiation
+from culvert.ike.logs import WARNING
+from culvert.ike.records import ChildDown
+from culvert.ike.timers import Timer
+from culvert.ike.v2 import child_negotiation, children, lineages, requests, retries, succession, table
+from culvert.ike.v2.answers import Answer
+from culvert.ike.v2.context import Context
+from culvert.ike.v2.keys import Nonces
+from culvert.ike.v2.reading import Contents, Refused, child_notify, name_of, reason_of, refused
+from culvert.ike.v2.sa import (
+    ChildOffer,
+    ChildSa,
+    CreateChild,
+    DeleteChild,
+    IkeSa,
+    IkeState,
+    Lineage,
+    RekeyChild,
+    RekeyIke,
+)
+from culvert.reasons import Refusal
+from culvert.wire.isakmp.nonce import Nonce
+from culvert.wire.isakmp.notify import Notify, NotifyType
+from culvert.wire.isakmp.numbers import ExchangeType, ProtocolId
+from culvert.wire.isakmp.sa import SecurityAssociation
+
+REFUSED_RETRY_NS = 60 * SECOND
+"""When a rekey that the peer refused for good is tried again; the configuration of one end must change first."""
+
+
+def initiate(ctx: Context, sa: IkeSa, task: CreateChild | RekeyChild) -> bool:
+    """Ask for a child, or for the successor of one; False where that is moot."""
+    lineage = ctx.lineage_of(sa)
+    old = lineage.children.get(task.spi_in) if isinstance(task, RekeyChild) else None
+    child = _subject(ctx, lineage, task, old)
+    if child is None:
+        return False
+    wanted = negotiation.acceptable_method(child.proposals, task.method) if task.method else None
+    method = wanted or negotiation.preferred_method(child.proposals)
+    private = begin_key_exchange(method, ctx.entropy) if method else None
+    offer = ChildOffer(child, ctx.fresh_child_spi(), ctx.nonce(), private, method, old.spi_in if old else None)
+    offer.early = old is not None and old.unconfirmed
+    payloads = child_negotiation.request(offer, key_exchange=True, old_spi_in=offer.rekeys)
+    requests.send(ctx, sa, ExchangeType.CREATE_CHILD_SA, payloads, task=task, offer=offer)
+    return True
+
+
+def _subject(ctx: Context, lineage: Lineage, task: CreateChild | RekeyChild, old: ChildSa | None) -> Child | None:
+    if isinstance(task, RekeyChild):
+        return old.child if old and old.current else None
+    record = ctx.peers.get(lineage.peer.name) if lineage.peer else None
+    there = children.current_child(lineage, task.child)
+    return record.child(task.child) if record and there is None else None
+
+
+def respond(ctx: Context, sa: IkeSa, contents: Contents) -> Answer:
+    """Answer a request for a child or for a successor of the IKE SA. Raise Refused."""
+    lineage = ctx.lineage_of(sa)
+    if sa.state is not IkeState.ESTABLISHED or lineage.closing or lineage.peer is None:
+        raise refused(NotifyType.TEMPORARY_FAILURE, f"the IKE SA is {sa.state}")
+    if table.rekeys_ike(contents):
+        return Answer(succession.respond(ctx, sa, lineage, contents))
+    return Answer(_respond_child(ctx, sa, lineage, contents).payloads)
+
+
+def _respond_child(ctx: Context, sa: IkeSa, lineage: Lineage, contents: Contents) -> Answer:
+    under_way = sa.window.outstanding
+    if under_way and isinstance(under_way.task, RekeyIke):
+        raise refused(NotifyType.TEMPORARY_FAILURE, "the IKE SA itself is being rekeyed")
+    old = _rekeyed(lineage, contents)
+    if lineage.peer is None:
+        raise refused(NotifyType.TEMPORARY_FAILURE, "the IKE SA has no peer")
+    nonces = Nonces(contents.get(Nonce).value, ctx.nonce())
+    child, payloads = child_negotiation.respond(
+        ctx, sa, lineage.peer, contents, nonces=nonces, key_exchange=True, rekeyed=old
+    )
+    if old is None:
+        children.install(ctx, lineage, child)
+        children.settle(lineage, child)
+        ctx.dirty[lineage.number] = None
+        return Answer(payloads)
+    rival = under_way.offer if under_way and under_way.task == RekeyChild(old.spi_in, _method(under_way.task)) else None
+    children.install(ctx, lineage, child, outbound=False)
+    if isinstance(rival, ChildOffer):
+        rival.rival, child.replaces = child.spi_in, old.spi_in
+    else:
+        children.replace(ctx, old, child)
+    return Answer(payloads)
+
+
+def _method(task: object) -> int | None:
+    return task.method if isinstance(task, RekeyChild) else None
+
+
+def _rekeyed(lineage: Lineage, contents: Contents) -> ChildSa | None:
+    """Find the child that REKEY_SA names, None where a new one is wanted. Raise Refused (RFC 7296 section 2.25.1)."""
+    notify = contents.notify(NotifyType.REKEY_SA)
+    if notify is None:
+        return None
+    spi = int.from_bytes(notify.spi[:4], "big")
+    old = children.find_outbound(lineage, spi) if notify.protocol == ProtocolId.ESP else None
+    if old is None:
+        not_found = child_notify(NotifyType.CHILD_SA_NOT_FOUND, spi)
+        raise Refused(not_found, Refusal.CHILD_SA_NOT_FOUND, f"the peer wants to rekey 0x{spi:08x}, which is not there")
+    if not old.current:
+        raise refused(NotifyType.TEMPORARY_FAILURE, "the child is being replaced or ended")
+    return old
+
+
+def conclude(ctx: Context, sa: IkeSa, contents: Contents, task: CreateChild | RekeyChild, offer: ChildOffer) -> None:
+    """Take the answer to our request for a child."""
+    lineage = ctx.lineage_of(sa)
+    if lineage.closing or lineage.peer is None:
+        return
+    error = contents.error
+    if contents.find(SecurityAssociation) is None:
+        _refused(ctx, lineage, task, offer, error)
+        return
+    nonces = Nonces(offer.nonce, contents.get(Nonce).value)
+    try:
+        child = child_negotiation.conclude(ctx, sa, lineage.peer, offer, contents, nonces=nonces, key_exchange=True)
+    except Refused as refusal:
+        lineages.enqueue(ctx, lineage, DeleteChild(offer.spi_in, orphan=True))
+        _report(ctx, lineage, offer, refusal.reason, refusal.explanation)
+        return
+    lineage.retries = 0
+    if isinstance(task, RekeyChild):
+        _replace(ctx, lineage, offer, child)
+    else:
+        children.install(ctx, lineage, child)
+        children.settle(lineage, child)
+    ctx.dirty[lineage.number] = None
+
+
+def _replace(ctx: Context, lineage: Lineage, offer: ChildOffer, new: ChildSa) -> None:
+    """Let `new` succeed the old child, unless the peer's rival of it wins (RFC 7296 section 2.8.1)."""
+    old = lineage.children.get(offer.rekeys or 0)
+    rival = lineage.children.get(offer.rival or 0)
+    if rival is not None and new.lowest_nonce < rival.lowest_nonce:
+        new.redundant = True
+        children.install(ctx, lineage, new, outbound=False)
+        lineages.enqueue(ctx, lineage, DeleteChild(new.spi_in))
+        if old is not None:
+            children.replace(ctx, old, rival)
+        return
+    if rival is not None:
+        children.make_redundant(ctx, rival)
+    children.install(ctx, lineage, new)
+    if old is not None:
+        children.replace(ctx, old, new)
+        old.deleting = True
+        lineages.enqueue(ctx, lineage, DeleteChild(old.spi_in), first=True)
+
+
+def _refused(
+    ctx: Context, lineage: Lineage, task: CreateChild | RekeyChild, offer: ChildOffer, error: Notify | None
+) -> None:
+    """The peer makes no child: try again, let the old one go, or report it, as it says (RFC 7296 section 2.25)."""
+    old, rival = lineage.children.get(offer.rekeys or 0), lineage.children.get(offer.rival or 0)
+    if rival is not None and old is not None and old.current:
+        children.replace(ctx, old, rival)
+        return
+    if isinstance(task, RekeyChild) and (old is None or not old.current):
+        return
+    kind = error.type if error else None
+    if error and kind == NotifyType.INVALID_KE_PAYLOAD and task.method is None:
+        _with_other_group(ctx, lineage, task, offer, error)
+    elif kind == NotifyType.TEMPORARY_FAILURE or _too_early(kind, offer):
+        retries.soon(ctx, lineage, task, offer)
+    elif kind == NotifyType.CHILD_SA_NOT_FOUND and old is not None:
+        children.remove(ctx, lineage, old)
+        lineages.enqueue(ctx, lineage, CreateChild(offer.child.name))
+    elif kind == NotifyType.NO_ADDITIONAL_SAS and old is not None:
+        lineages.end(ctx, lineage, Refusal.NO_ADDITIONAL_SAS, "the peer rekeys no child; beginning anew")
+    else:
+        reason = reason_of(error.type) if error else Refusal.UNEXPECTED_MESSAGE
+        _report(ctx, lineage, offer, reason, child_negotiation.explain_refusal(offer, error))
+
+
+def _too_early(kind: NotifyType | int | None, offer: ChildOffer) -> bool:
+    """Tell whether the peer did not know a child because our answer that made it was still on its way."""
+    return kind == NotifyType.CHILD_SA_NOT_FOUND and offer.early
+
+
+def _with_other_group(
+    ctx: Context, lineage: Lineage, task: CreateChild | RekeyChild, offer: ChildOffer, error: Notify
+) -> None:
+    method = negotiation.acceptable_method(offer.child.proposals, int.from_bytes(error.data[:2], "big"))
+    if method is None or len(error.data) != 2:
+        what = f"{offer.child.name}: the peer wants a key exchange that we do not allow ({name_of(error)})"
+        _report(ctx, lineage, offer, Refusal.INVALID_KE_PAYLOAD, what)
+    elif isinstance(task, RekeyChild):
+        lineages.enqueue(ctx, lineage, RekeyChild(task.spi_in, method.id), first=True)
+    else:
+        lineages.enqueue(ctx, lineage, CreateChild(task.child, method.id), first=True)
+
+
+def _report(ctx: Context, lineage: Lineage, offer: ChildOffer, reason: Refusal, message: str) -> None:
+    name = lineage.peer.name if lineage.peer else ""
+    ctx.log(name, message, reason, WARNING)
+    if offer.rekeys is None:
+        ctx.outcomes.append(ChildDown(name, offer.child.name, reason, message))
+    else:
+        ctx.timers.set(Timer.CHILD_REKEY, offer.rekeys, ctx.now + REFUSED_RETRY_NS)

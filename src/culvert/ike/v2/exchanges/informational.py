@@ -1,0 +1,89 @@
+"""INFORMATIONAL: deletes, liveness, and errors found too late (RFC 7296 sections 1.4, 1.4.1, 2.21.2)."""
+
+from __future__ import annotations
+
+from culvert.ike.records import ChildDown
+from culvert.ike.v2 import children, lineages, requests, succession
+from culvert.ike.v2.answers import Answer
+from culvert.ike.v2.context import Context
+from culvert.ike.v2.reading import Contents
+from culvert.ike.v2.sa import ChildSa, DeleteChild, DeleteIke, IkeSa, IkeState, Lineage, Liveness, Refuse
+from culvert.ike.v2.sealing import Payloads
+from culvert.reasons import Refusal
+from culvert.wire.isakmp.delete import Delete
+from culvert.wire.isakmp.notify import Notify, NotifyType
+from culvert.wire.isakmp.numbers import ExchangeType, ProtocolId
+
+DELETED = "the peer ended the tunnel"
+
+
+def initiate(ctx: Context, sa: IkeSa, task: DeleteChild | DeleteIke | Refuse | Liveness) -> bool:
+    """Send what the task says; False where it is moot."""
+    payloads: Payloads = ()
+    if isinstance(task, DeleteChild):
+        child = ctx.lineage_of(sa).children.get(task.spi_in)
+        if child is None and not task.orphan:
+            return False
+        if child is not None:
+            child.deleting = True
+        payloads = (Delete(ProtocolId.ESP, (task.spi_in.to_bytes(4, "big"),)),)
+    elif isinstance(task, DeleteIke):
+        sa.state = IkeState.DELETING
+        payloads = (Delete(ProtocolId.IKE),)
+    elif isinstance(task, Refuse):
+        payloads = (Notify(NotifyType.AUTHENTICATION_FAILED),)
+    requests.send(ctx, sa, ExchangeType.INFORMATIONAL, payloads, task=task)
+    return True
+
+
+def respond(ctx: Context, sa: IkeSa, contents: Contents) -> Answer:
+    """Do what the peer says. An empty request is answered with nothing: we are here."""
+    deletes = contents.all(Delete)
+    if any(one.protocol == ProtocolId.IKE for one in deletes):
+        return _delete_ike(ctx, sa)
+    if contents.notify(NotifyType.AUTHENTICATION_FAILED):
+        return Answer((), (Refusal.AUTHENTICATION_FAILED, "the peer did not accept our proof"))
+    lineage = ctx.lineage_of(sa)
+    spis = [spi for one in deletes if one.protocol == ProtocolId.ESP for spi in one.spis]
+    gone = [_delete_child(ctx, lineage, int.from_bytes(spi, "big")) for spi in dict.fromkeys(spis)]
+    ours = tuple(spi.to_bytes(4, "big") for spi in gone if spi is not None)
+    return Answer((Delete(ProtocolId.ESP, ours),) if ours else ())
+
+
+def _delete_child(ctx: Context, lineage: Lineage, spi_out: int) -> int | None:
+    """Let a child go; give our SPI of it, or None where we are ending it ourselves (section 1.4.1)."""
+    child = children.find_outbound(lineage, spi_out)
+    if child is None:
+        return None
+    crossing = child.deleting
+    _report(ctx, lineage, child)
+    children.remove(ctx, lineage, child)
+    return None if crossing else child.spi_in
+
+
+def _report(ctx: Context, lineage: Lineage, child: ChildSa) -> None:
+    others = [one for one in lineage.children.values() if one is not child and one.child.name == child.child.name]
+    if child.current and not any(one.current for one in others) and lineage.peer:
+        ctx.outcomes.append(ChildDown(lineage.peer.name, child.child.name, Refusal.PEER_DELETED, "the peer ended it"))
+
+
+def _delete_ike(ctx: Context, sa: IkeSa) -> Answer:
+    """End this IKE SA. A lineage lives on where another one is its current, or where the peer made a successor."""
+    lineage = ctx.lineage_of(sa)
+    if sa.spi == lineage.rival:
+        lineage.rival = None
+    elif sa.spi == lineage.current and not lineage.closing and succession.adopt_rival(ctx, lineage, sa):
+        ctx.dirty[lineage.number] = None
+    return Answer((), (Refusal.PEER_DELETED, DELETED))
+
+
+def conclude(ctx: Context, sa: IkeSa, task: DeleteChild | DeleteIke | Refuse | Liveness) -> None:
+    """Take the answer; what we ended is gone now."""
+    lineage = ctx.lineage_of(sa)
+    if isinstance(task, DeleteIke | Refuse):
+        lineages.close(ctx, sa)
+    elif isinstance(task, DeleteChild):
+        child = lineage.children.get(task.spi_in)
+        if child is not None:
+            children.remove(ctx, lineage, child)
+        ctx.dirty[lineage.number] = None

@@ -1,0 +1,157 @@
+"""The life of IKE SAs and of their lineages: entered, succeeded, closed, forgotten."""
+
+from __future__ import annotations
+
+from culvert.clock import SECOND
+from culvert.config.model import Peer
+from culvert.ike.logs import INFO, WARNING
+from culvert.ike.records import Established, Lost, SetUpFailed
+from culvert.ike.timers import Timer
+from culvert.ike.v2 import children
+from culvert.ike.v2.context import Context
+from culvert.ike.v2.sa import DeleteIke, IkeSa, IkeState, Lineage, Task
+from culvert.limits import MAX_QUEUED_TASKS
+from culvert.reasons import Refusal
+
+LINGER_NS = 30 * SECOND
+"""How long a closed IKE SA answers repeated requests."""
+REPLACED_NS = 90 * SECOND
+"""How long a replaced IKE SA waits for its DELETE: longer than an established peer repeats its request."""
+KEEPALIVE_NS = 20 * SECOND
+"""RFC 3948 section 4."""
+
+
+def begin(ctx: Context, sa: IkeSa, peer: Peer | None) -> Lineage:
+    """Enter a new IKE SA as the first of a lineage."""
+    ctx.lineages_made += 1
+    lineage = Lineage(ctx.lineages_made, peer, sa.spi, sa.initiator, ctx.now)
+    ctx.lineages[lineage.number] = lineage
+    enter(ctx, lineage, sa)
+    return lineage
+
+
+def enter(ctx: Context, lineage: Lineage, sa: IkeSa) -> None:
+    """Enter an IKE SA as a member of a lineage."""
+    sa.lineage = lineage.number
+    lineage.members.append(sa.spi)
+    ctx.sas[sa.spi] = sa
+
+
+def enqueue(ctx: Context, lineage: Lineage, task: Task, *, first: bool = False) -> None:
+    """Let an exchange wait for its turn; the same one does not wait twice."""
+    if task in lineage.queue or len(lineage.queue) >= MAX_QUEUED_TASKS:
+        return
+    lineage.queue.insert(0 if first else len(lineage.queue), task)
+    ctx.dirty[lineage.number] = None
+
+
+def establish(ctx: Context, lineage: Lineage, sa: IkeSa, peer: Peer) -> None:
+    """Enter that the first IKE SA of a lineage is authenticated."""
+    sa.state, sa.peer, sa.established_at = IkeState.ESTABLISHED, peer.name, ctx.now
+    lineage.peer, lineage.established, lineage.lowest_nonce = peer, True, sa.lowest_nonce
+    # The key exchange is over; what it was authenticated with need not stay in memory.
+    sa.init_request = sa.init_response = b""
+    arm(ctx, sa, peer)
+    ctx.log(peer.name, f"IKE SA established with {sa.identity} at {sa.remote}")
+    ctx.outcomes.append(Established(peer.name, lineage.number))
+    ctx.dirty[lineage.number] = None
+    ctx.changed(peer.name)
+
+
+def arm(ctx: Context, sa: IkeSa, peer: Peer) -> None:
+    """Set the timers of an established IKE SA."""
+    owner = sa.spi.hex()
+    sa.last_heard = ctx.now
+    ctx.timers.clear(Timer.HALF_OPEN, owner)
+    if peer.rekey.after_s:
+        ctx.timers.set(Timer.IKE_REKEY, owner, ctx.now + ctx.jittered(peer.rekey.after_s * SECOND))
+        ctx.timers.set(Timer.IKE_HARD, owner, ctx.now + peer.rekey.hard_s * SECOND)
+    if peer.dpd_s:
+        ctx.timers.set(Timer.LIVENESS, owner, ctx.now + peer.dpd_s * SECOND)
+    if sa.nat_local:
+        ctx.timers.set(Timer.KEEPALIVE, owner, ctx.now + KEEPALIVE_NS)
+
+
+def succeed(ctx: Context, lineage: Lineage, old: IkeSa, new: IkeSa) -> None:
+    """Make `new` the current IKE SA of the lineage; `old` waits for its DELETE."""
+    new.state, new.established_at = IkeState.ESTABLISHED, ctx.now
+    lineage.current, lineage.rival, lineage.retries, lineage.retry_at = new.spi, None, 0, None
+    retire(ctx, old)
+    if lineage.peer:
+        arm(ctx, new, lineage.peer)
+        ctx.log(lineage.peer.name, "IKE SA rekeyed")
+        ctx.changed(lineage.peer.name)
+    ctx.dirty[lineage.number] = None
+
+
+def retire(ctx: Context, sa: IkeSa) -> None:
+    """Keep an IKE SA only until its DELETE comes."""
+    sa.state = IkeState.REPLACED
+    owner = sa.spi.hex()
+    for timer in (Timer.IKE_REKEY, Timer.IKE_HARD, Timer.LIVENESS, Timer.KEEPALIVE):
+        ctx.timers.clear(timer, owner)
+    ctx.timers.set(Timer.IKE_LINGER, owner, ctx.now + REPLACED_NS)
+
+
+def close(ctx: Context, sa: IkeSa) -> None:
+    """End one IKE SA. It still answers requests that are repeated, so that a lost answer is no lost peer."""
+    sa.state = IkeState.CLOSED
+    sa.window.outstanding = None
+    sa.keys = None
+    ctx.timers.clear_all(sa.spi.hex())
+    ctx.timers.set(Timer.IKE_LINGER, sa.spi.hex(), ctx.now + LINGER_NS)
+    lineage = ctx.lineages.get(sa.lineage)
+    if lineage is not None:
+        lineage.members = [spi for spi in lineage.members if spi != sa.spi]
+        _bury(ctx, lineage)
+
+
+def forget(ctx: Context, sa: IkeSa) -> None:
+    """Let an IKE SA go without a trace."""
+    close(ctx, sa)
+    ctx.timers.clear_all(sa.spi.hex())
+    ctx.sas.pop(sa.spi, None)
+    for key in [key for key, spi in ctx.first_messages.items() if spi == sa.spi]:
+        del ctx.first_messages[key]
+
+
+def _bury(ctx: Context, lineage: Lineage) -> None:
+    if not lineage.members:
+        ctx.timers.clear(Timer.TASK_RETRY, lineage.number)
+        ctx.timers.clear(Timer.SETTLE, lineage.number)
+        ctx.lineages.pop(lineage.number, None)
+
+
+def drop(ctx: Context, lineage: Lineage, reason: Refusal, message: str) -> None:
+    """End a lineage without a word to the peer."""
+    detach(ctx, lineage, reason, message)
+    for spi in list(lineage.members):
+        close(ctx, ctx.sas[spi])
+
+
+def end(ctx: Context, lineage: Lineage, reason: Refusal, message: str) -> None:
+    """End a lineage and tell the peer; where nothing is established there is nobody to tell."""
+    established = lineage.established
+    detach(ctx, lineage, reason, message)
+    if not established:
+        drop(ctx, lineage, reason, message)
+    else:
+        lineage.queue = [DeleteIke()]
+        ctx.dirty[lineage.number] = None
+
+
+def detach(ctx: Context, lineage: Lineage, reason: Refusal, message: str) -> None:
+    """Take a lineage's children away and report it as gone, once."""
+    if lineage.closing:
+        return
+    lineage.closing = True
+    lineage.queue.clear()
+    for child in list(lineage.children.values()):
+        children.remove(ctx, lineage, child)
+    if lineage.peer is not None:
+        outcome = Lost if lineage.established else SetUpFailed
+        if lineage.established or lineage.initiator:
+            ctx.outcomes.append(outcome(lineage.peer.name, reason, message))
+        level = INFO if reason in (Refusal.DISCONNECTED, Refusal.PEER_DELETED) else WARNING
+        ctx.log(lineage.peer.name, message, reason, level)
+        ctx.changed(lineage.peer.name)

@@ -1,0 +1,90 @@
+"""Sending requests and repeating them, and sending responses."""
+
+from __future__ import annotations
+
+from culvert.addresses import SocketAddress
+from culvert.ike.actions import Transmit
+from culvert.ike.retransmission import ESTABLISHED, SET_UP, Schedule
+from culvert.ike.timers import Timer
+from culvert.ike.v2 import lineages, window
+from culvert.ike.v2.context import Context
+from culvert.ike.v2.sa import ChildOffer, DeleteIke, IkeOffer, IkeSa, IkeState, Refuse, Task
+from culvert.ike.v2.sealing import Payloads, seal
+from culvert.reasons import Refusal
+from culvert.wire.isakmp.header import read_header
+from culvert.wire.isakmp.message import Message, emit_message
+from culvert.wire.isakmp.numbers import ExchangeType
+
+
+def send(
+    ctx: Context,
+    sa: IkeSa,
+    exchange: ExchangeType,
+    payloads: Payloads,
+    *,
+    task: Task,
+    offer: ChildOffer | IkeOffer | None = None,
+) -> None:
+    """Send a request of ours; it is repeated until it is answered or the peer counts as dead."""
+    message_id = sa.window.next_request
+    if exchange is ExchangeType.IKE_SA_INIT:
+        data = emit_message(Message(sa.spi_i, sa.spi_r, exchange, True, False, message_id, payloads))
+    else:
+        data = seal(sa, ctx.entropy, exchange, payloads, message_id=message_id, response=False)
+    window.sent(sa.window, data, task, offer)
+    ctx.emit(Transmit(sa.local, sa.remote, data))
+    _arm(ctx, sa, 1)
+
+
+def answer(
+    ctx: Context,
+    sa: IkeSa,
+    request: bytes,
+    payloads: Payloads,
+    path: tuple[SocketAddress, SocketAddress],
+) -> None:
+    """Answer the request that is expected next; `path` is our end and theirs as the request came."""
+    header = read_header(request)
+    exchange = header.exchange
+    data = seal(sa, ctx.entropy, exchange, payloads, message_id=header.message_id, response=True)
+    window.answered(sa.window, request, data)
+    ctx.emit(Transmit(path[0], path[1], data))
+
+
+def repeat(ctx: Context, sa: IkeSa) -> None:
+    """Send the request under way once more, or give the peer up."""
+    outstanding = sa.window.outstanding
+    if outstanding is None:
+        return
+    outstanding.transmissions += 1
+    if not _arm(ctx, sa, outstanding.transmissions):
+        give_up(ctx, sa, outstanding.task)
+        return
+    ctx.emit(Transmit(sa.local, sa.remote, outstanding.data))
+
+
+def give_up(ctx: Context, sa: IkeSa, task: Task) -> None:
+    """The peer did not answer: what that ends depends on what was asked."""
+    lineage = ctx.lineage_of(sa)
+    if lineage.closing or (isinstance(task, DeleteIke | Refuse) and sa.spi != lineage.current):
+        lineages.close(ctx, sa)
+    elif not lineage.established:
+        reason, message = sa.hint or (Refusal.NO_RESPONSE, f"{sa.remote} does not answer")
+        lineages.drop(ctx, lineage, reason, message)
+    else:
+        lineages.drop(ctx, lineage, Refusal.PEER_DEAD, f"{sa.remote} no longer answers")
+
+
+def _arm(ctx: Context, sa: IkeSa, transmissions: int) -> bool:
+    outstanding = sa.window.outstanding
+    wait = _schedule(sa).wait(transmissions) if outstanding else None
+    if wait is None:
+        return False
+    ctx.timers.set(Timer.RETRANSMIT, sa.spi.hex(), ctx.now + wait)
+    return True
+
+
+def _schedule(sa: IkeSa) -> Schedule:
+    if sa.state in (IkeState.INIT_SENT, IkeState.AUTH_SENT):
+        return SET_UP
+    return ESTABLISHED

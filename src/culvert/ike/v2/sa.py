@@ -1,0 +1,240 @@
+"""IKE SAs, their successors and their children as plain values, so that they can be written down and taken up again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from culvert.addresses import SocketAddress
+from culvert.config.model import Child, Peer
+from culvert.crypto.key_exchange import KeyExchangeState
+from culvert.crypto.keys import IkeKeys
+from culvert.crypto.transforms import KeyExchange
+from culvert.identities import Identity
+from culvert.ike.negotiation import Suite
+from culvert.ipsec.associations import SecurityAssociation
+from culvert.ipsec.selectors import TrafficSelector
+from culvert.reasons import Refusal
+
+
+class IkeState(StrEnum):
+    """Where an IKE SA stands. `table.py` says what is legal in each state."""
+
+    INIT_SENT = "init-sent"
+    AUTH_SENT = "auth-sent"
+    HALF_OPEN = "half-open"
+    ESTABLISHED = "established"
+    UNDECIDED = "undecided"  # made by the peer's side of a rekey collision whose outcome is open (2.8.2)
+    REPLACED = "replaced"  # a successor is there; only its DELETE is awaited
+    DELETING = "deleting"
+    CLOSED = "closed"  # answers repeated requests from its window, nothing else
+
+
+@dataclass(frozen=True, slots=True)
+class SetUp:
+    """IKE_SA_INIT and IKE_AUTH, as initiator."""
+
+
+@dataclass(frozen=True, slots=True)
+class CreateChild:
+    """A child that is configured and not there. `method`: the group that the peer asked for."""
+
+    child: str
+    method: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RekeyChild:
+    """A successor for the child with this inbound SPI. `method` as in CreateChild."""
+
+    spi_in: int
+    method: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RekeyIke:
+    """A successor for the IKE SA itself."""
+
+    method: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteChild:
+    """The end of a child. `orphan`: only the peer has it, since we did not take its answer."""
+
+    spi_in: int
+    orphan: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteIke:
+    """The end of the IKE SA, with all of its children where it is the current one of its lineage."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Tell a responder that its proof was not accepted (RFC 7296 section 2.21.2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Liveness:
+    """An empty INFORMATIONAL: are you there? (RFC 7296 section 2.4)."""
+
+
+Task = SetUp | CreateChild | RekeyChild | RekeyIke | DeleteChild | DeleteIke | Refuse | Liveness
+
+
+@dataclass(slots=True)
+class ChildOffer:
+    """What we asked for in an exchange that makes a child. `rekeys` is the inbound SPI of the old one.
+
+    `rival` is that of the successor which the peer made of the same old one meanwhile (RFC 7296 section 2.8.1).
+    `early`: when we asked, the peer may not have known the old one yet.
+    """
+
+    child: Child
+    spi_in: int
+    nonce: bytes
+    private: KeyExchangeState | None = field(default=None, repr=False)
+    method: KeyExchange | None = None
+    rekeys: int | None = None
+    rival: int | None = None
+    early: bool = False
+
+
+@dataclass(slots=True)
+class IkeOffer:
+    """What we asked for in IKE_SA_INIT, or in the rekey of an IKE SA; `spi` is ours for the new one."""
+
+    spi: bytes
+    nonce: bytes
+    private: KeyExchangeState = field(repr=False)
+    method: KeyExchange
+
+
+@dataclass(slots=True)
+class Outstanding:
+    """Our one request under way."""
+
+    message_id: int
+    data: bytes = field(repr=False)
+    task: Task
+    offer: ChildOffer | IkeOffer | None = None
+    transmissions: int = 1
+
+
+@dataclass(slots=True)
+class Window:
+    """Message IDs of both directions, window size 1 (RFC 7296 section 2.3)."""
+
+    next_request: int = 0
+    outstanding: Outstanding | None = None
+    expected: int = 0
+    last_request: bytes = field(default=b"", repr=False)
+    last_response: bytes = field(default=b"", repr=False)
+
+
+@dataclass(slots=True)
+class IkeSa:
+    """One IKE SA. `initiator`: we began it. `nonce_i` and `nonce_r` are those that made its keys."""
+
+    lineage: int
+    initiator: bool
+    spi_i: bytes
+    spi_r: bytes
+    state: IkeState
+    local: SocketAddress
+    remote: SocketAddress
+    created_at: int
+    peer: str = ""
+    nonce_i: bytes = b""
+    nonce_r: bytes = b""
+    suite: Suite | None = None
+    keys: IkeKeys | None = field(default=None, repr=False)
+    init_request: bytes = field(default=b"", repr=False)
+    init_response: bytes = field(default=b"", repr=False)
+    nat_local: bool = False
+    nat_remote: bool = False
+    peer_is_culvert: bool = False
+    first_source: SocketAddress | None = None
+    window: Window = field(default_factory=Window)
+    ivs_used: int = 0
+    last_heard: int = 0
+    established_at: int = 0
+    identity: Identity | None = None
+    restarts: int = 0
+    cookie: bytes = b""
+    first_child: str | None = None
+    hint: tuple[Refusal, str] | None = None
+
+    @property
+    def spi(self) -> bytes:
+        """Our own SPI, by which messages to us are found."""
+        return self.spi_i if self.initiator else self.spi_r
+
+    @property
+    def lowest_nonce(self) -> bytes:
+        """The lower of its two nonces, which decides collisions (RFC 7296 section 2.8.1)."""
+        return min(self.nonce_i, self.nonce_r)
+
+
+@dataclass(slots=True)
+class ChildSa:
+    """A pair of associations. `initiator`: we began the exchange that made it.
+
+    `waiting`: its outbound association is not in use yet, because the peer still may not know the inbound one.
+    `unconfirmed`: we answered that exchange, and nothing shows yet that our answer arrived.
+    """
+
+    child: Child
+    inbound: SecurityAssociation
+    outbound: SecurityAssociation
+    local: tuple[TrafficSelector, ...]
+    remote: tuple[TrafficSelector, ...]
+    suite: Suite
+    established_at: int
+    lowest_nonce: bytes
+    initiator: bool
+    waiting: bool = False
+    unconfirmed: bool = False
+    replaces: int | None = None
+    replaced_by: int | None = None
+    redundant: bool = False
+    deleting: bool = False
+
+    @property
+    def spi_in(self) -> int:
+        return self.inbound.spi
+
+    @property
+    def spi_out(self) -> int:
+        return self.outbound.spi
+
+    @property
+    def current(self) -> bool:
+        """Nothing replaces it and nobody ends it."""
+        return self.replaced_by is None and not self.redundant and not self.deleting
+
+
+@dataclass(slots=True)
+class Lineage:
+    """An IKE SA with its successors; children and waiting exchanges belong to it, not to one key's lifetime.
+
+    `initiator`: we began the first one. `began_at`: when its first message was sent or came. `rival` is the SPI of
+    the IKE SA that the peer made while our own rekey of the same one was under way.
+    """
+
+    number: int
+    peer: Peer | None
+    current: bytes
+    initiator: bool
+    began_at: int
+    lowest_nonce: bytes = b""
+    members: list[bytes] = field(default_factory=list)
+    children: dict[int, ChildSa] = field(default_factory=dict)
+    queue: list[Task] = field(default_factory=list)
+    rival: bytes | None = None
+    closing: bool = False
+    established: bool = False
+    retries: int = 0
+    retry_at: int | None = None

@@ -1,0 +1,198 @@
+"""A successor for an IKE SA, made within CREATE_CHILD_SA (RFC 7296 sections 1.3.2, 2.8.2, 2.18, 2.25.2)."""
+
+from __future__ import annotations
+
+from culvert.clock import SECOND
+from culvert.crypto.errors import InvalidKeyExchange
+from culvert.crypto.key_exchange import KeyExchangeState
+from culvert.crypto.key_exchange import begin as begin_key_exchange
+from culvert.ike import negotiation
+from culvert.ike.logs import WARNING
+from culvert.ike.negotiation import Chosen
+from culvert.ike.timers import Timer
+from culvert.ike.v2 import keys, lineages, requests, retries
+from culvert.ike.v2.context import Context
+from culvert.ike.v2.reading import Contents, Refused, name_of, reason_of, refused
+from culvert.ike.v2.sa import (
+    CreateChild,
+    DeleteChild,
+    DeleteIke,
+    IkeOffer,
+    IkeSa,
+    IkeState,
+    Lineage,
+    RekeyChild,
+    RekeyIke,
+)
+from culvert.ike.v2.sealing import Payloads
+from culvert.limits import MAX_IKE_SAS_PER_PEER
+from culvert.wire.isakmp.delete import Delete
+from culvert.wire.isakmp.header import NO_SPI
+from culvert.wire.isakmp.ke import KeyExchangePayload
+from culvert.wire.isakmp.nonce import Nonce
+from culvert.wire.isakmp.notify import NotifyType
+from culvert.wire.isakmp.numbers import ExchangeType, ProtocolId
+from culvert.wire.isakmp.sa import SecurityAssociation
+
+REFUSED_RETRY_NS = 60 * SECOND
+
+
+def initiate(ctx: Context, sa: IkeSa, task: RekeyIke) -> bool:
+    """Ask for a successor; False where there is nobody to ask."""
+    lineage = ctx.lineage_of(sa)
+    if lineage.peer is None:
+        return False
+    proposals = lineage.peer.proposals
+    wanted = negotiation.acceptable_method(proposals, task.method) if task.method else None
+    method = wanted or (sa.suite.key_exchange if sa.suite else None) or negotiation.preferred_method(proposals)
+    if method is None:
+        return False
+    offer = IkeOffer(ctx.fresh_ike_spi(), ctx.nonce(), begin_key_exchange(method, ctx.entropy), method)
+    payloads: Payloads = (
+        negotiation.offer(proposals, ProtocolId.IKE, offer.spi, key_exchange=True),
+        Nonce(offer.nonce),
+        KeyExchangePayload(method.id, offer.private.public),
+    )
+    requests.send(ctx, sa, ExchangeType.CREATE_CHILD_SA, payloads, task=task, offer=offer)
+    return True
+
+
+def respond(ctx: Context, sa: IkeSa, lineage: Lineage, contents: Contents) -> Payloads:
+    """Make the successor that the peer asks for. Where we asked for one too, the nonces decide later. Raise Refused."""
+    task = sa.window.outstanding.task if sa.window.outstanding else None
+    if isinstance(task, CreateChild | RekeyChild | DeleteChild) or sa.spi != lineage.current:
+        raise refused(NotifyType.TEMPORARY_FAILURE, "a child of the IKE SA is being changed")
+    if lineage.rival is not None or len(lineage.members) >= MAX_IKE_SAS_PER_PEER or lineage.peer is None:
+        raise refused(NotifyType.TEMPORARY_FAILURE, "another successor is under way")
+    chosen = _choose(lineage, contents)
+    new = _successor(sa, chosen, initiator=False, spi_i=chosen.spi, spi_r=ctx.fresh_ike_spi(), now=ctx.now)
+    new.nonce_i, new.nonce_r = contents.get(Nonce).value, ctx.nonce()
+    payloads = _answer(ctx, sa, new, chosen, contents)
+    lineages.enter(ctx, lineage, new)
+    if isinstance(task, RekeyIke):
+        new.state, lineage.rival = IkeState.UNDECIDED, new.spi
+    else:
+        lineages.succeed(ctx, lineage, sa, new)
+    return payloads
+
+
+def _choose(lineage: Lineage, contents: Contents) -> Chosen:
+    proposals = lineage.peer.proposals if lineage.peer else ()
+    offered, ke = contents.get(SecurityAssociation), contents.get(KeyExchangePayload)
+    chosen = negotiation.choose(offered, proposals, ProtocolId.IKE, method=ke.method)
+    if chosen is None or chosen.suite.key_exchange is None:
+        raise refused(NotifyType.NO_PROPOSAL_CHOSEN, negotiation.explain(offered, proposals))
+    if chosen.suite.key_exchange.id != ke.method:
+        wanted = chosen.suite.key_exchange
+        raise refused(NotifyType.INVALID_KE_PAYLOAD, f"{wanted.name} was asked for", wanted.id.to_bytes(2, "big"))
+    if len(chosen.spi) != len(NO_SPI) or chosen.spi == NO_SPI:
+        raise refused(NotifyType.INVALID_SYNTAX, "a successor needs an SPI of 8 octets")
+    return chosen
+
+
+def _answer(ctx: Context, sa: IkeSa, new: IkeSa, chosen: Chosen, contents: Contents) -> Payloads:
+    method, ke = chosen.suite.key_exchange, contents.get(KeyExchangePayload)
+    if method is None:
+        raise refused(NotifyType.NO_PROPOSAL_CHOSEN, "a successor needs a key exchange")
+    private = begin_key_exchange(method, ctx.entropy)
+    keys.derive(new, _shared(private, ke.public), sa)
+    return (
+        chosen.answer(ProtocolId.IKE, new.spi_r),
+        Nonce(new.nonce_r),
+        KeyExchangePayload(method.id, private.public),
+    )
+
+
+def _successor(sa: IkeSa, chosen: Chosen, *, initiator: bool, spi_i: bytes, spi_r: bytes, now: int) -> IkeSa:
+    """Make an IKE SA that inherits the path, the identity and what is known of NATs."""
+    new = IkeSa(sa.lineage, initiator, spi_i, spi_r, IkeState.UNDECIDED, sa.local, sa.remote, now, peer=sa.peer)
+    new.suite, new.identity, new.last_heard = chosen.suite, sa.identity, now
+    new.nat_local, new.nat_remote, new.peer_is_culvert = sa.nat_local, sa.nat_remote, sa.peer_is_culvert
+    return new
+
+
+def conclude(ctx: Context, sa: IkeSa, contents: Contents, task: RekeyIke, offer: IkeOffer) -> None:
+    """Take the answer to our request for a successor."""
+    lineage = ctx.lineage_of(sa)
+    if lineage.closing or lineage.peer is None:
+        return
+    if contents.find(SecurityAssociation) is None:
+        _refused(ctx, sa, lineage, contents, task)
+        return
+    try:
+        new = _take(ctx, sa, lineage, contents, offer)
+    except Refused as refusal:
+        # The peer has a successor that we do not have: this cannot be mended, only begun anew.
+        lineages.end(ctx, lineage, refusal.reason, refusal.explanation)
+        return
+    lineages.enter(ctx, lineage, new)
+    _decide(ctx, sa, lineage, new)
+
+
+def _take(ctx: Context, sa: IkeSa, lineage: Lineage, contents: Contents, offer: IkeOffer) -> IkeSa:
+    proposals = lineage.peer.proposals if lineage.peer else ()
+    chosen = negotiation.accept(contents.get(SecurityAssociation), proposals, ProtocolId.IKE)
+    ke = contents.get(KeyExchangePayload)
+    if chosen is None or chosen.suite.key_exchange != offer.method or ke.method != offer.method.id:
+        raise refused(NotifyType.NO_PROPOSAL_CHOSEN, "the peer chose algorithms that we did not offer")
+    if len(chosen.spi) != len(NO_SPI) or chosen.spi == NO_SPI:
+        raise refused(NotifyType.INVALID_SYNTAX, "the peer's successor has no SPI")
+    new = _successor(sa, chosen, initiator=True, spi_i=offer.spi, spi_r=chosen.spi, now=ctx.now)
+    new.nonce_i, new.nonce_r = offer.nonce, contents.get(Nonce).value
+    keys.derive(new, _shared(offer.private, ke.public), sa)
+    return new
+
+
+def _decide(ctx: Context, old: IkeSa, lineage: Lineage, new: IkeSa) -> None:
+    """Let ours succeed, unless the peer's rival of it wins: the lowest of the four nonces loses (section 2.8.1)."""
+    rival = ctx.sas.get(lineage.rival) if lineage.rival else None
+    if rival is not None and new.lowest_nonce < rival.lowest_nonce:
+        lineages.succeed(ctx, lineage, old, rival)
+        delete(ctx, new)
+        return
+    lineages.succeed(ctx, lineage, old, new)
+    if rival is not None:
+        lineages.retire(ctx, rival)
+    delete(ctx, old)
+
+
+def delete(ctx: Context, sa: IkeSa) -> None:
+    """Send DELETE for an IKE SA that is no lineage's current one any more."""
+    sa.state = IkeState.DELETING
+    ctx.timers.clear(Timer.IKE_LINGER, sa.spi.hex())
+    requests.send(ctx, sa, ExchangeType.INFORMATIONAL, (Delete(ProtocolId.IKE),), task=DeleteIke())
+
+
+def adopt_rival(ctx: Context, lineage: Lineage, old: IkeSa) -> bool:
+    """Let the peer's successor succeed where ours came to nothing; False where there is none."""
+    rival = ctx.sas.get(lineage.rival) if lineage.rival else None
+    lineage.rival = None
+    if rival is None or rival.state is not IkeState.UNDECIDED:
+        return False
+    lineages.succeed(ctx, lineage, old, rival)
+    return True
+
+
+def _refused(ctx: Context, sa: IkeSa, lineage: Lineage, contents: Contents, task: RekeyIke) -> None:
+    if adopt_rival(ctx, lineage, sa):
+        return
+    error = contents.error
+    if error is not None and error.type == NotifyType.TEMPORARY_FAILURE:
+        retries.soon(ctx, lineage, task, None)
+        return
+    if error is not None and error.type == NotifyType.INVALID_KE_PAYLOAD and task.method is None:
+        method = int.from_bytes(error.data[:2], "big")
+        if lineage.peer and negotiation.acceptable_method(lineage.peer.proposals, method):
+            lineages.enqueue(ctx, lineage, RekeyIke(method), first=True)
+            return
+    name = name_of(error) if error else "nothing that we understand"
+    reason = reason_of(error.type) if error else None
+    ctx.log(sa.peer, f"the peer refuses to rekey the IKE SA with {name}", reason, WARNING)
+    ctx.timers.set(Timer.IKE_REKEY, sa.spi.hex(), ctx.now + REFUSED_RETRY_NS)
+
+
+def _shared(private: KeyExchangeState, public: bytes) -> bytes:
+    try:
+        return private.shared(public)
+    except InvalidKeyExchange as error:
+        raise refused(NotifyType.INVALID_SYNTAX, f"bad public value: {error}") from error

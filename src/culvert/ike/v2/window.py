@@ -1,0 +1,45 @@
+"""Message IDs: each request once and in order, a repeated one answered with the same octets (RFC 7296 2.1 to 2.3)."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from culvert.ike.v2.sa import ChildOffer, IkeOffer, Outstanding, Task, Window
+
+
+class Verdict(Enum):
+    """What a request is, judged by its message ID and octets."""
+
+    NEW = "new"
+    REPEATED = "repeated"
+    OUTSIDE = "outside"
+
+
+def judge(window: Window, message_id: int, data: bytes) -> Verdict:
+    """Judge a request. A repeated one has the very octets of the last one; anything else of that ID is none of ours."""
+    if message_id == window.expected:
+        return Verdict.NEW
+    if message_id == window.expected - 1 and data == window.last_request and window.last_response:
+        return Verdict.REPEATED
+    return Verdict.OUTSIDE
+
+
+def answered(window: Window, request: bytes, response: bytes) -> None:
+    """Remember the answer to the expected request, and expect the next one."""
+    window.expected += 1
+    window.last_request = request
+    window.last_response = response
+
+
+def sent(window: Window, data: bytes, task: Task, offer: ChildOffer | IkeOffer | None) -> Outstanding:
+    """Enter our request as the one under way."""
+    if window.outstanding is not None:
+        raise ValueError("a second request while one is under way")
+    window.outstanding = Outstanding(window.next_request, data, task, offer)
+    window.next_request += 1
+    return window.outstanding
+
+
+def awaits(window: Window, message_id: int) -> bool:
+    """Tell whether a response with this ID answers our request under way."""
+    return window.outstanding is not None and window.outstanding.message_id == message_id

@@ -1,0 +1,30 @@
+"""Bounds on everything that a peer can fill, each with its reason."""
+
+from __future__ import annotations
+
+MAX_HALF_OPEN = 1_024
+"""Responder IKE SAs that are not authenticated yet; each holds some 4 KiB and a key exchange."""
+MAX_HALF_OPEN_PER_SOURCE = 16
+"""The same for one address: a hundred offices do not share one NAT and start in the same half minute."""
+COOKIE_THRESHOLD = 32
+"""Half-open IKE SAs from which on a first message must bring a cookie (RFC 7296 section 2.6)."""
+COOKIE_THRESHOLD_PER_SOURCE = 4
+"""The same for one address: a gateway needs one, two when both begin at once."""
+MAX_CHILDREN = 128
+"""Child SAs of one IKE SA and its successors, those about to be replaced included."""
+MAX_TRAFFIC_SELECTORS = 64
+"""Traffic selectors that narrowing yields for one side of a child; more no data plane would hold well."""
+MAX_PROPOSALS_JUDGED = 32
+"""Proposals of one SA payload that are looked at; real peers send at most a dozen."""
+MAX_QUEUED_TASKS = 256
+"""Exchanges of one IKE SA that wait for their turn; twice the children."""
+MAX_SET_UP_RESTARTS = 4
+"""Times that IKE_SA_INIT is sent again because of a cookie or another group, so that nobody leads us in circles."""
+MAX_IKE_SAS_PER_PEER = 8
+"""IKE SAs of one authenticated peer at once; one is usual, two while both ends begin at once or rekey."""
+LOG_BURST = 20
+"""Lines about unauthenticated messages that are written at once."""
+LOG_INTERVAL_S = 5
+"""Seconds after which one more such line is written."""
+MAX_IKE_MESSAGE_OCTETS = 16_384
+"""Longest IKE message that is read; certificates come to a few thousand octets."""

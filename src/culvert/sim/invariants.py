@@ -1,0 +1,100 @@
+"""What must hold at every moment, whatever the network does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from culvert.ipsec.associations import AssociationId, Direction, SecurityAssociation
+from culvert.wire.isakmp.encrypted import GENERIC_HEADER_OCTETS
+from culvert.wire.isakmp.header import HEADER_OCTETS, NO_SPI, read_header
+from culvert.wire.isakmp.numbers import ExchangeType
+
+SEALED_AT = HEADER_OCTETS + GENERIC_HEADER_OCTETS
+IV_OCTETS = 8
+"""Where the IV stands, and its length with AES-GCM, which is what the simulated peers use."""
+Conversation = tuple[str, bytes, bytes]
+"""Who sends, and the SPIs of the IKE SA."""
+
+
+class Broken(AssertionError):  # noqa: N818 - it names what is the case
+    """An invariant does not hold; the text says which and where, `trace` what happened before."""
+
+    trace: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class DataPlane:
+    """A model of one endpoint's SAD."""
+
+    name: str
+    associations: dict[AssociationId, SecurityAssociation] = field(default_factory=dict)
+    used: dict[AssociationId, None] = field(default_factory=dict)
+
+    def install(self, association: SecurityAssociation) -> None:
+        """Take an association. The same SPI never comes twice, even where the first one is gone."""
+        if association.direction is Direction.IN:
+            if association.id in self.used:
+                raise Broken(f"{self.name}: {association.id} was in use before")
+            self.used[association.id] = None
+        self.associations[association.id] = association
+
+    def remove(self, id_: AssociationId) -> None:
+        self.associations.pop(id_, None)
+
+    def flush(self) -> None:
+        self.associations.clear()
+
+    def side(self, direction: Direction) -> list[SecurityAssociation]:
+        return [one for one in self.associations.values() if one.direction is direction]
+
+
+def agree(one: DataPlane, other: DataPlane) -> None:
+    """What `one` sends on, `other` must open with the same keys, where it has it."""
+    for sent in one.side(Direction.OUT):
+        # A NAT makes the destination another one, and each end draws from 32 bits: the SPI tells them apart.
+        received = next((sa for sa in other.side(Direction.IN) if sa.spi == sent.spi), None)
+        if received is not None:
+            same = (sent.encryption_key, sent.integrity_key) == (received.encryption_key, received.integrity_key)
+            if not same or received.selectors != sent.selectors:
+                raise Broken(f"{one.name} and {other.name} do not agree on {sent.id}")
+
+
+@dataclass(slots=True)
+class Wire:
+    """Watches every message: one request at a time, and the same octets for the same message."""
+
+    seen: dict[tuple[Conversation, bool, int], bytes] = field(default_factory=dict)
+    ivs: dict[tuple[Conversation, bytes], bytes] = field(default_factory=dict)
+    answered: dict[Conversation, int] = field(default_factory=dict)
+    asked: dict[Conversation, int] = field(default_factory=dict)
+
+    def sent(self, sender: str, data: bytes) -> None:
+        header = read_header(data)
+        if header.exchange == ExchangeType.IKE_SA_INIT and (header.spi_r == NO_SPI or header.response):
+            return
+        conversation = (sender, header.spi_i, header.spi_r)
+        key = (conversation, header.response, header.message_id)
+        if self.seen.setdefault(key, data) != data:
+            raise Broken(f"{sender} says message {header.message_id} in two ways")
+        self._sealed(conversation, data)
+        if not header.response:
+            self._asked(conversation, header.message_id)
+
+    def _sealed(self, conversation: Conversation, data: bytes) -> None:
+        iv = data[SEALED_AT : SEALED_AT + IV_OCTETS]
+        if self.ivs.setdefault((conversation, iv), data) != data:
+            raise Broken(f"{conversation[0]} uses an IV twice")
+
+    def _asked(self, conversation: Conversation, message_id: int) -> None:
+        last = self.asked.get(conversation, message_id)
+        if message_id > last and self.answered.get(conversation, -1) < message_id - 1:
+            raise Broken(f"{conversation[0]} asks {message_id} while {last} is not answered")
+        if message_id > last + 1:
+            raise Broken(f"{conversation[0]} leaves out a message ID before {message_id}")
+        self.asked[conversation] = max(last, message_id)
+
+    def delivered(self, receiver: str, data: bytes) -> None:
+        header = read_header(data)
+        if header.response:
+            conversation = (receiver, header.spi_i, header.spi_r)
+            self.answered[conversation] = max(self.answered.get(conversation, -1), header.message_id)

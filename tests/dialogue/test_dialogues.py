@@ -1,0 +1,103 @@
+"""Dialogues: `>>` is something that happens at one end, `<<` what both ends then say and do, in this order and no more.
+
+`>+` happens together with the `>>` that follows it; `==` changes what one end has configured.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from culvert.config.model import EncapsulationChoice, Start
+from culvert.ike.events import (
+    Acquired,
+    Configured,
+    Connect,
+    Disconnect,
+    EngineRestarted,
+    Event,
+    RekeyRequested,
+    Stop,
+)
+from culvert.ipsec.proposals import ike_proposal
+from culvert.sim.pair import Pair, with_child
+
+SCRIPTS = sorted((Path(__file__).parent / "scripts").glob("*.txt"))
+
+
+def _setting(pair: Pair, words: str) -> None:
+    """Change what one end has configured before the dialogue begins."""
+    side, _, what = words.partition(" ")
+    attribute = f"{side}_peer"
+    peer = getattr(pair, attribute)
+    key, _, value = what.partition("=")
+    changed = {
+        "secret": lambda: replace(peer, secret=value.encode()),
+        "start": lambda: replace(peer, start=Start(value)),
+        "networks": lambda: with_child(peer, *value.split(",")),
+        "proposals": lambda: replace(peer, proposals=(ike_proposal(value),)),
+        "encapsulation": lambda: replace(peer, encapsulation=EncapsulationChoice(value)),
+    }[key]()
+    setattr(pair, attribute, changed)
+
+
+def _event(pair: Pair, side: str, words: str) -> Event:
+    other = "east" if side == "west" else "west"
+    peer = getattr(pair, f"{side}_peer")
+    child = peer.children[0]
+    events: dict[str, Event] = {
+        "configured": Configured((peer,)),
+        "without peers": Configured(()),
+        "connect": Connect(other),
+        "disconnect": Disconnect(other),
+        "rekey child": RekeyRequested(other),
+        "rekey ike": RekeyRequested(other, ike=True),
+        "traffic": Acquired(child.reqid, child.local[0].start, child.remote[0].start),
+        "engine restarted": EngineRestarted(),
+        "stop": Stop(),
+    }
+    return events[words]
+
+
+def _spoken(line: str) -> str | None:
+    """Reduce a line of the trace to what a script says: no instants, SPIs or receipts."""
+    text = line[12:]
+    if " receives " in text or re.fullmatch(r"\w+ [A-Z]\w+", text):
+        return None
+    text = re.sub(r" \[\w+/\w+ [ir]\]", "", text)
+    return re.sub(r" esp 0x\w+ to [\d.]+", "", text)
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_dialogue(script: Path) -> None:
+    pair, said, expected = Pair(), [], []
+    for line in script.read_text().splitlines():
+        mark, words = line[:2], line[3:].strip()
+        if mark == "==":
+            _setting(pair, words)
+        elif mark == ">+":
+            _together(pair, words)
+        elif mark == "<<":
+            expected.append(words)
+        elif mark == ">>":
+            assert said == expected
+            said, expected = _happen(pair, words), []
+    assert said == expected
+
+
+def _happen(pair: Pair, words: str) -> list[str]:
+    side, _, what = words.partition(" ")
+    trace = pair.wait(float(what)) if side == "wait" else pair.tell(side, _event(pair, side, what))
+    return [spoken for line in trace if (spoken := _spoken(line)) is not None]
+
+
+def _together(pair: Pair, words: str) -> None:
+    side, _, what = words.partition(" ")
+    pair.world.at(pair.world.now, side, _event(pair, side, what))
+
+
+def test_there_are_dialogues() -> None:
+    assert len(SCRIPTS) > 10
