@@ -101,7 +101,10 @@ def missing_tools() -> list[str]:
     if sys.version_info < PYTHON_AT_LEAST:
         found.append(f"Python 3.11 or newer (this is {sys.version.split()[0]}): apt-get install python3")
     cargo = version(["cargo", "--version"])
-    how = "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y && . ~/.cargo/env"
+    how = (
+        "apt-get install -y curl && curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y "
+        "&& . ~/.cargo/env"
+    )
     if cargo is None:
         found.append(f"Rust {RUST_AT_LEAST[0]}.{RUST_AT_LEAST[1]} or newer, to build the packet engine:\n        {how}")
     elif cargo < RUST_AT_LEAST:
@@ -255,7 +258,7 @@ def main() -> int:
         python_environment(purpose)
         engine()
     except MissingError as missing:
-        print(f"make: something is missing:\n    {missing}", file=sys.stderr)
+        print(f"make: this cannot go on before you have dealt with:\n    {missing}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
