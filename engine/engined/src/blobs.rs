@@ -5,14 +5,8 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use crate::limits::{MAX_BLOB_OCTETS, MAX_BLOBS, MAX_KEY_OCTETS};
 use crate::refusal::Refusal;
-
-/// Blobs in all: the daemon keeps one for each of its IKE SAs and a few of its own.
-pub const MAX_BLOBS: usize = 1_024;
-/// Octets of one blob; with [`MAX_BLOBS`], 16 MiB in all.
-pub const MAX_BLOB_OCTETS: usize = 16 * 1024;
-/// Octets of a key.
-pub const MAX_KEY_OCTETS: usize = 128;
 
 /// A blob as it is shared with a dump; it is wiped when the last holder lets it go.
 pub type Blob = Arc<Zeroizing<Vec<u8>>>;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -164,6 +164,12 @@ pub fn listen(path: &Path) -> Result<(Listener, SocketFile), Refused> {
 }
 
 fn remove_stale(path: &Path, name: &str) -> Result<(), Refused> {
+    let found = std::fs::symlink_metadata(path).map_err(|error| Refused::about(name, &error))?;
+    if !found.file_type().is_socket() {
+        return Err(Refused(format!(
+            "SOCKET_TAKEN {name}: a file that is no socket lies there"
+        )));
+    }
     match Connection::connect(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             std::fs::remove_file(path).map_err(|error| Refused::about(name, &error))
@@ -200,6 +206,15 @@ mod tests {
         assert!(listen(&path).unwrap_err().0.starts_with("SOCKET_TAKEN "));
         drop((listener, file));
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_file_that_is_no_socket_stays() {
+        let path = std::env::temp_dir().join(format!("culvert-file-{}", std::process::id()));
+        std::fs::write(&path, "mine").unwrap();
+        assert!(listen(&path).unwrap_err().0.starts_with("SOCKET_TAKEN "));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
+        std::fs::remove_file(path).unwrap();
     }
 
     #[test]

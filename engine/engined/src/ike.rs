@@ -7,12 +7,10 @@ use netio::Transmit;
 
 use crate::dataplane::inbound::{KEEPALIVE, NON_ESP_MARKER};
 use crate::family::{attribute, message, parse_endpoint, put_endpoint};
+use crate::limits::MAX_IKE_MESSAGES;
 use crate::netlink::{self, Attributes, Header, put_attribute};
 use crate::refusal::Refusal;
 use crate::shared::{Devices, IKE_PORT, IkeMessage, NAT_T_PORT};
-
-/// Messages kept while nobody subscribes: the set-ups and retransmissions of the few seconds that a restart takes.
-pub const MAX_KEPT: usize = 256;
 
 /// Messages that came while no daemon was there; the oldest give way.
 #[derive(Default)]
@@ -23,7 +21,7 @@ pub struct Kept {
 impl Kept {
     /// Keeps a message; true when the oldest had to go for it.
     pub fn keep(&mut self, message: IkeMessage) -> bool {
-        let full = self.messages.len() >= MAX_KEPT;
+        let full = self.messages.len() >= MAX_IKE_MESSAGES;
         if full {
             self.messages.pop_front();
         }

@@ -12,6 +12,7 @@ mod dataplane;
 mod family;
 mod host;
 mod ike;
+mod limits;
 mod log;
 mod netlink;
 mod octets;
@@ -85,6 +86,7 @@ fn run(arguments: &Arguments, ready: &mut Option<File>) -> Result<(), Refused> {
     };
     let shared = Arc::new(Shared::new(devices).map_err(|error| Refused::of_process(&error))?);
     lock_memory();
+    run_sooner();
     let threads = start_threads(&shared).map_err(|error| Refused::of_process(&error))?;
     let mut control = Control::new(
         Arc::clone(&shared),
@@ -122,6 +124,16 @@ fn lock_memory() {
         log::write(
             Level::Info,
             "Memory is not locked: keys could be swapped out.",
+            &[("error", &error)],
+        );
+    }
+}
+
+fn run_sooner() {
+    if let Err(error) = process::run_sooner() {
+        log::write(
+            Level::Debug,
+            "On a busy host packets wait for other programs.",
             &[("error", &error)],
         );
     }

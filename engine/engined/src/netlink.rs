@@ -143,12 +143,19 @@ pub fn put_message(datagram: &mut Vec<u8>, header: Header, body: impl FnOnce(&mu
     pad(datagram);
 }
 
-/// Room for all but the longest messages: one that holds keys is not to be moved while it grows, and leave them behind.
+/// Room for all but the longest messages.
 const USUAL_OCTETS: usize = 2_048;
 
 /// One message in a datagram of its own.
 pub fn message(header: Header, body: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut datagram = Vec::with_capacity(USUAL_OCTETS);
+    put_message(&mut datagram, header, body);
+    datagram
+}
+
+/// The same for a message that may hold keys: it is not to be moved while it grows, and leave them behind.
+pub fn secret_message(header: Header, body: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut datagram = Vec::with_capacity(DATAGRAM_OCTETS);
     put_message(&mut datagram, header, body);
     datagram
 }

@@ -14,9 +14,7 @@ use packet::selector::Selector;
 use packet::spd::{Policy, Template};
 
 use crate::clock::Clock;
-
-/// Notices that wait for the control thread: as many IKE messages as it would keep anyway, and as many ACQUIREs again.
-const MAX_NOTICES: usize = 512;
+use crate::limits::{MAX_ACQUIRES, MAX_IKE_MESSAGES};
 
 /// The port of IKE (RFC 7296).
 pub const IKE_PORT: u16 = 500;
@@ -79,6 +77,27 @@ pub struct IkeMessage {
     pub octets: Vec<u8>,
 }
 
+/// Notices on their way up. Anybody may send IKE messages; a flood of them leaves the others their room.
+#[derive(Default)]
+struct Notices {
+    queue: VecDeque<Notice>,
+    ike: usize,
+}
+
+impl Notices {
+    fn has_room_for(&self, notice: &Notice) -> bool {
+        match notice {
+            Notice::Ike(_) => self.ike < MAX_IKE_MESSAGES,
+            Notice::Acquire(..) => self.queue.len() - self.ike < MAX_ACQUIRES,
+        }
+    }
+
+    fn push(&mut self, notice: Notice) {
+        self.ike += usize::from(matches!(notice, Notice::Ike(_)));
+        self.queue.push_back(notice);
+    }
+}
+
 /// What the threads share.
 pub struct Shared {
     /// Devices and sockets.
@@ -97,7 +116,7 @@ pub struct Shared {
     pub outbound_wake: Event,
     /// Wakes the thread of the way in.
     pub inbound_wake: Event,
-    notices: Mutex<VecDeque<Notice>>,
+    notices: Mutex<Notices>,
     stopping: AtomicBool,
 }
 
@@ -124,17 +143,17 @@ impl Shared {
     /// Tells the control thread something; false when too much waits for it already.
     pub fn notify(&self, notice: Notice) -> bool {
         let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
-        if notices.len() >= MAX_NOTICES {
+        if !notices.has_room_for(&notice) {
             return false;
         }
-        notices.push_back(notice);
+        notices.push(notice);
         self.control_wake.set();
         true
     }
 
     /// All that was told since the last time.
     pub fn take_notices(&self) -> VecDeque<Notice> {
-        std::mem::take(&mut self.notices.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.notices.lock().unwrap_or_else(PoisonError::into_inner)).queue
     }
 
     /// Asks the packet threads to end.

@@ -221,7 +221,7 @@ fn judge_trailer(packet: &[u8], body: Range<usize>) -> Result<(Range<usize>, u8)
     let payload_end = pad_end - padding;
     let as_written = packet[payload_end..pad_end]
         .iter()
-        .zip(1u8..)
+        .zip(1..=u8::MAX)
         .all(|(&octet, number)| octet == number);
     if !as_written {
         return Err(Drop::BadPadding);

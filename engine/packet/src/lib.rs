@@ -19,6 +19,7 @@ pub mod flow;
 pub mod ip;
 pub mod lifetime;
 pub mod limits;
+mod nonces;
 pub mod outer;
 mod policy_list;
 pub mod published;

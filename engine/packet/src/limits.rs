@@ -19,6 +19,10 @@ pub const MAX_SELECTORS_PER_SA: usize = 256;
 /// Security associations in all, larval ones included: two for each child of four thousand peers, twice over for rekeys.
 pub const MAX_SAS: usize = 16_384;
 
+/// AEAD keys whose last sequence number is remembered, so that no nonce repeats: those of all SAs, and of three times as many
+/// that are gone. 8 MiB at the very most.
+pub const MAX_REMEMBERED_KEYS: usize = 4 * MAX_SAS;
+
 /// Policies in all.
 pub const MAX_POLICIES: usize = 16_384;
 
@@ -43,7 +47,7 @@ pub const HOLD_NANOSECONDS: u64 = 30_000_000_000;
 /// The least time between two ACQUIREs of one policy: the daemon coalesces anyway, the socket should not fill.
 pub const ACQUIRE_INTERVAL_NANOSECONDS: u64 = 1_000_000_000;
 
-/// Flows that one thread remembers the decision for, in each direction; a power of two, 256 KiB each.
+/// Flows that one thread remembers the decision for, in each direction; a power of two, about 300 KiB each.
 pub const FLOW_CACHE_ENTRIES: usize = 4_096;
 
 /// Flows that are being coalesced at the same time within a batch of some dozens of packets.

@@ -64,11 +64,17 @@ pub enum Drop {
     Fragment = 28,
     /// The outer header says congestion and the packet inside cannot carry it (RFC 6040 section 4.2).
     EcnMismatch = 29,
+    /// IKE or ESP from an address that is no peer's; our own firewall stopped it.
+    Stranger = 30,
+    /// A packet in clear that only the tunnel may bring; the fence stopped it.
+    FencedIn = 31,
+    /// A packet that must not leave in clear; the fence stopped it.
+    FencedOut = 32,
 }
 
 impl Drop {
     /// How many reasons there are; their numbers are 0 to COUNT - 1.
-    pub const COUNT: usize = 30;
+    pub const COUNT: usize = 33;
 
     /// Every reason, by number.
     pub const ALL: [Drop; Drop::COUNT] = [
@@ -102,6 +108,9 @@ impl Drop {
         Drop::UnsupportedOffload,
         Drop::Fragment,
         Drop::EcnMismatch,
+        Drop::Stranger,
+        Drop::FencedIn,
+        Drop::FencedOut,
     ];
 
     /// The name used in counters, logs and documentation.
@@ -137,6 +146,9 @@ impl Drop {
             Drop::UnsupportedOffload => "UNSUPPORTED_OFFLOAD",
             Drop::Fragment => "FRAGMENT",
             Drop::EcnMismatch => "ECN_MISMATCH",
+            Drop::Stranger => "STRANGER",
+            Drop::FencedIn => "FENCED_IN",
+            Drop::FencedOut => "FENCED_OUT",
         }
     }
 }

@@ -201,8 +201,8 @@ pub struct Usage {
 /// The part that survives an update: keys, numbers, counters.
 struct Runtime {
     cipher: Cipher,
-    /// The last sequence number given out.
-    sent: AtomicU64,
+    /// The last sequence number given out, shared with all SAs of the same AEAD key.
+    sent: Arc<AtomicU64>,
     replay: Mutex<ReplayWindow>,
     octets: AtomicU64,
     packets: AtomicU64,
@@ -222,16 +222,26 @@ pub struct Sa {
 }
 
 impl Sa {
-    /// Schedule the keys of judged parameters.
+    /// Judge the parameters and schedule the keys. Sequence numbers begin at 1: the keys are fresh.
     ///
-    /// Errors: `Invalid` or `Unsupported`, with what is wrong.
+    /// Errors: `Invalid`, `Full` or `Unsupported`, with what is wrong.
     pub fn new(params: SaParams, serial: u64, now_s: u64) -> Result<Sa, DatabaseError> {
+        Sa::counting_on(params, serial, now_s, Arc::default())
+    }
+
+    /// The same, with sequence numbers that count on from the last one given out under these keys.
+    pub(crate) fn counting_on(
+        params: SaParams,
+        serial: u64,
+        now_s: u64,
+        sent: Arc<AtomicU64>,
+    ) -> Result<Sa, DatabaseError> {
         params.check()?;
         let cipher = Cipher::new(&params.transform)
             .map_err(|_| DatabaseError::Invalid("the keys were refused"))?;
         let runtime = Arc::new(Runtime {
             cipher,
-            sent: AtomicU64::new(0),
+            sent,
             replay: Mutex::new(ReplayWindow::new(params.replay_window)),
             octets: AtomicU64::new(0),
             packets: AtomicU64::new(0),

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use crate::error::DatabaseError;
 use crate::limits::{LARVAL_SECONDS, MAX_SAS, MAX_SPI_ATTEMPTS};
-use crate::sa::{Mode, Sa, SaId, SaParams};
+use crate::nonces::Nonces;
+use crate::sa::{Direction, Mode, Sa, SaId, SaParams};
 
 /// An SPI that was promised to a peer, waiting for its keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +82,7 @@ impl SaEntry {
 pub struct Sad {
     entries: BTreeMap<SaId, SaEntry>,
     serial: u64,
+    nonces: Nonces,
     /// Counts changes.
     pub(crate) generation: u64,
 }
@@ -186,7 +188,12 @@ impl Sad {
     }
 
     fn insert_valid(&mut self, params: SaParams, now_s: u64) -> Result<Arc<Sa>, DatabaseError> {
-        let sa = Arc::new(Sa::new(params, self.serial + 1, now_s)?);
+        params.check()?;
+        let sent = match params.direction {
+            Some(Direction::In) => Arc::default(),
+            _ => self.nonces.counter(&params.transform)?,
+        };
+        let sa = Arc::new(Sa::counting_on(params, self.serial + 1, now_s, sent)?);
         self.serial += 1;
         self.insert(SaEntry::Valid(Arc::clone(&sa)));
         Ok(sa)

@@ -3,10 +3,8 @@
 use packet::database::Database;
 use packet::spd::Spd;
 
+use crate::limits::MAX_BATCH_MESSAGES;
 use crate::refusal::Refusal;
-
-/// Messages of one batch: every policy replaced twice over.
-const MAX_MESSAGES: usize = 32_768;
 
 /// A batch that was begun.
 pub struct Batch {
@@ -35,7 +33,7 @@ impl Batch {
     /// The refusal, or `ENOBUFS` for a batch of too many messages.
     pub fn note(&mut self, outcome: Result<Vec<u8>, Refusal>) -> Result<(), Refusal> {
         let outcome = match outcome {
-            Ok(_) if self.notifications.len() >= MAX_MESSAGES => Err(Refusal::new(
+            Ok(_) if self.notifications.len() >= MAX_BATCH_MESSAGES => Err(Refusal::new(
                 libc::ENOBUFS,
                 "a batch has at most 32768 messages",
             )),

@@ -10,10 +10,15 @@ use zeroize::Zeroizing;
 use super::batch::Batch;
 use super::dump::Dump;
 use crate::family::message::OVERRUN;
+use crate::limits::{MAX_ANSWER_OCTETS, MAX_IKE_MESSAGES, MAX_NOTIFICATIONS};
 use crate::netlink::{self, DATAGRAM_OCTETS, Header};
 
-/// Notifications that wait for a subscriber.
-pub const MAX_NOTIFICATIONS: usize = 1_024;
+/// A notification that waits.
+struct Waiting {
+    message: Arc<[u8]>,
+    /// It is an IKE message, which anybody may have sent.
+    ike: bool,
+}
 
 /// What keeps a client's next request waiting.
 pub enum Pending {
@@ -37,7 +42,9 @@ pub struct Client {
     /// The connection has ended.
     pub gone: bool,
     answers: VecDeque<Zeroizing<Vec<u8>>>,
-    notifications: VecDeque<Arc<[u8]>>,
+    answer_octets: usize,
+    notifications: VecDeque<Waiting>,
+    ike_messages: usize,
     requests: Zeroizing<Vec<u8>>,
     handled: usize,
 }
@@ -53,7 +60,9 @@ impl Client {
             batch: None,
             gone: false,
             answers: VecDeque::new(),
+            answer_octets: 0,
             notifications: VecDeque::new(),
+            ike_messages: 0,
             requests: Zeroizing::new(Vec::new()),
             handled: 0,
         }
@@ -82,6 +91,11 @@ impl Client {
     /// Whether answers wait to be written.
     pub fn wants_to_write_answers(&self) -> bool {
         !self.answers.is_empty()
+    }
+
+    /// Whether another answer has room.
+    pub fn has_room(&self) -> bool {
+        self.answer_octets < MAX_ANSWER_OCTETS
     }
 
     /// A dump is of one moment; notifications about what came later follow it.
@@ -121,17 +135,34 @@ impl Client {
 
     /// Queues an answer; no answer is ever dropped, and no further request is read before it has gone out.
     pub fn answer(&mut self, message: Vec<u8>) {
+        self.answer_octets += message.capacity();
         self.answers.push_back(Zeroizing::new(message));
     }
 
-    /// Queues a notification. A full queue is dropped and said to be so.
+    /// Queues a notification. A full queue is dropped and said to be so; only IKE messages stay, of which no dump tells.
     pub fn notify(&mut self, message: &Arc<[u8]>) {
-        if self.notifications.len() >= MAX_NOTIFICATIONS {
-            self.notifications.clear();
-            self.notifications
-                .push_back(netlink::message(Header::notification(OVERRUN), |_| ()).into());
+        if self.notifications.len() - self.ike_messages >= MAX_NOTIFICATIONS {
+            self.notifications.retain(|waiting| waiting.ike);
+            self.push(
+                netlink::message(Header::notification(OVERRUN), |_| ()).into(),
+                false,
+            );
         }
-        self.notifications.push_back(Arc::clone(message));
+        self.push(Arc::clone(message), false);
+    }
+
+    /// Queues an IKE message; false when too many wait. Whoever sends us datagrams cannot push out other notifications.
+    pub fn notify_ike(&mut self, message: &Arc<[u8]>) -> bool {
+        let room = self.ike_messages < MAX_IKE_MESSAGES;
+        if room {
+            self.ike_messages += 1;
+            self.push(Arc::clone(message), true);
+        }
+        room
+    }
+
+    fn push(&mut self, message: Arc<[u8]>, ike: bool) {
+        self.notifications.push_back(Waiting { message, ike });
     }
 
     /// Writes until nothing is left or the other end does not read.
@@ -140,12 +171,14 @@ impl Client {
             if !write(&self.connection, message, &mut self.gone) {
                 return;
             }
+            self.answer_octets -= message.capacity();
             self.answers.pop_front();
         }
-        while let Some(message) = self.notifications.front().filter(|_| self.may_notify()) {
-            if !write(&self.connection, message, &mut self.gone) {
+        while let Some(waiting) = self.notifications.front().filter(|_| self.may_notify()) {
+            if !write(&self.connection, &waiting.message, &mut self.gone) {
                 return;
             }
+            self.ike_messages -= usize::from(waiting.ike);
             self.notifications.pop_front();
         }
     }
@@ -193,6 +226,25 @@ mod tests {
         assert_eq!(got.len(), 2);
         assert_eq!(u16::from_ne_bytes([got[0][4], got[0][5]]), OVERRUN);
         assert_eq!(got[1], (MAX_NOTIFICATIONS as u32).to_ne_bytes());
+    }
+
+    #[test]
+    fn a_flood_of_ike_pushes_nothing_out() {
+        let (ours, theirs) = Connection::pair().unwrap();
+        let mut client = Client::new(ours, true);
+        client.notify(&b"expire".to_vec().into());
+        let taken = (0..2_000).filter(|_| client.notify_ike(&b"ike".to_vec().into()));
+        assert_eq!(taken.count(), MAX_IKE_MESSAGES);
+        let mut got = Vec::new();
+        while client.wants_to_write() {
+            client.flush();
+            got.extend(received(&theirs));
+        }
+        assert_eq!(
+            (got.len(), &got[0][..]),
+            (MAX_IKE_MESSAGES + 1, &b"expire"[..])
+        );
+        assert!(client.notify_ike(&b"ike".to_vec().into()));
     }
 
     #[test]

@@ -183,7 +183,8 @@ impl Control {
             .get(id)
             .ok_or(packet::error::DatabaseError::NoSuchSa)?;
         let show_keys = client.privileged;
-        client.answer(netlink::message(header.answer(message::NEWSA, 0), |body| {
+        let answer = header.answer(message::NEWSA, 0);
+        client.answer(netlink::secret_message(answer, |body| {
             put_entry(body, entry, show_keys, &self.shared.clock);
         }));
         Ok(())
@@ -282,7 +283,9 @@ impl Control {
         client.groups = groups;
         if groups & group::IKE != 0 {
             for ike in self.kept.take() {
-                client.notify(&ike::received(&ike).into());
+                if !client.notify_ike(&ike::received(&ike).into()) {
+                    self.drops.add(packet::reason::Drop::IkeQueueFull);
+                }
             }
         }
         Ok(())

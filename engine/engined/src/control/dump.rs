@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use packet::sad::SaEntry;
 use packet::spd::Policy;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::blobs::Blob;
 use crate::clock::Clock;
@@ -12,8 +13,8 @@ use crate::family::{attribute, message as family};
 use crate::netlink::{self, DATAGRAM_OCTETS, DUMP_INTR, Header, MULTI, put_attribute, put_message};
 use crate::xfrm::{message, policy::put_policy, sa_state::put_entry};
 
-/// Octets after which a datagram takes no further row: the largest row, a blob, still fits.
-const FULL_OCTETS: usize = DATAGRAM_OCTETS / 2 - 512;
+/// Octets of a datagram that rows may fill; the rest is for the end of the dump.
+const ROW_OCTETS: usize = DATAGRAM_OCTETS - 32;
 
 /// What is dumped.
 pub enum Rows {
@@ -30,6 +31,8 @@ pub struct Dump {
     request: Header,
     rows: Rows,
     generation: u64,
+    /// A row that did not fit the datagram before.
+    left: Zeroizing<Vec<u8>>,
 }
 
 impl Dump {
@@ -39,6 +42,7 @@ impl Dump {
             request,
             rows,
             generation,
+            left: Zeroizing::default(),
         }
     }
 
@@ -55,15 +59,23 @@ impl Dump {
             } else {
                 DUMP_INTR
             };
-        // Of this size at once: keys are not to be left behind where a smaller one was.
-        let mut datagram = Vec::with_capacity(DATAGRAM_OCTETS);
-        while datagram.len() < FULL_OCTETS {
+        // With room for one row too many at once: keys are not to be left behind where a smaller one was.
+        let mut datagram = Vec::with_capacity(2 * DATAGRAM_OCTETS);
+        datagram.extend_from_slice(&self.left);
+        self.left = Zeroizing::default();
+        loop {
+            let fits = datagram.len();
             if !self.put_row(&mut datagram, flags, clock) {
                 datagram.extend(netlink::done(self.request, flags & DUMP_INTR));
                 return (datagram, true);
             }
+            if datagram.len() > ROW_OCTETS && fits > 0 {
+                self.left = Zeroizing::new(datagram[fits..].to_vec());
+                datagram[fits..].zeroize();
+                datagram.truncate(fits);
+                return (datagram, false);
+            }
         }
-        (datagram, false)
     }
 
     fn put_row(&mut self, datagram: &mut Vec<u8>, flags: u16, clock: &Clock) -> bool {

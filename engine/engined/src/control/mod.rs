@@ -14,7 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use netio::poll::{self, Event, Interest, Ready};
-use netio::seqpacket::Listener;
+use netio::seqpacket::{Connection, Listener};
 use packet::counters::DropCounters;
 use packet::database::Database;
 use packet::reason::Drop;
@@ -22,6 +22,7 @@ use packet::reason::Drop;
 use crate::blobs::Blobs;
 use crate::family::group;
 use crate::ike::{self, Kept};
+use crate::limits::{MAX_CLIENTS, MAX_ONLOOKERS, REQUESTS_PER_TURN};
 use crate::log::{self, Level};
 use crate::netlink::{self, Malformed, Message};
 use crate::shared::{IkeMessage, Notice, Shared};
@@ -29,14 +30,10 @@ use crate::xfrm::events;
 use client::{Client, Pending};
 use dump::Rows;
 
-/// Connections at a time: the daemon, some tools, and room; more wait in the kernel's queue.
-const MAX_CLIENTS: usize = 64;
 /// How often lifetimes are looked at.
 const TICK_MS: u32 = 1_000;
 /// How often a barrier is looked at; a batch of packets takes less.
 const BARRIER_MS: u32 = 1;
-/// Requests of one client that are handled before the others have their turn.
-const REQUESTS_PER_TURN: usize = 256;
 
 /// What GETINFO tells.
 pub struct Identity {
@@ -198,9 +195,16 @@ impl Control {
             "A client connected.",
             &[("pid", &peer.pid), ("uid", &peer.uid)],
         );
-        self.clients
-            .insert(self.next_client, Client::new(connection, privileged));
-        self.next_client += 1;
+        self.admit(connection, privileged);
+    }
+
+    fn admit(&mut self, connection: Connection, privileged: bool) {
+        let onlookers = self.clients.values().filter(|client| !client.privileged);
+        if privileged || onlookers.count() < MAX_ONLOOKERS {
+            self.clients
+                .insert(self.next_client, Client::new(connection, privileged));
+            self.next_client += 1;
+        }
     }
 
     /// One client's turn: what is pending, what it asks, what waits to be written.
@@ -224,7 +228,7 @@ impl Control {
     fn handle_requests(&mut self, client: &mut Client) {
         let (requests, mut handled) = client.take_requests();
         for _ in 0..REQUESTS_PER_TURN {
-            if client.pending.is_some() {
+            if client.pending.is_some() || !client.has_room() {
                 break;
             }
             match netlink::split(&requests[handled..]) {
@@ -292,7 +296,11 @@ impl Control {
                 .values_mut()
                 .filter(|client| client.groups & group != 0)
             {
-                client.notify(&message);
+                if group != group::IKE {
+                    client.notify(&message);
+                } else if !client.notify_ike(&message) {
+                    self.drops.add(Drop::IkeQueueFull);
+                }
             }
         }
         self.clients.values_mut().for_each(Client::flush);

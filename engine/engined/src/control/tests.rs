@@ -6,21 +6,23 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 
 use netio::memory::{MemoryDatagrams, MemoryTun};
-use netio::seqpacket::Connection;
 use packet::sa::{Lifetimes, SaParams};
 use packet::sad::SaEntry;
-use packet::selector::Prefix;
+use packet::selector::{Prefix, Selector};
 use packet::spd::{Policy, PolicyDirection};
 use proptest::prelude::*;
+use zeroize::Zeroizing;
 
 use super::*;
 use crate::clock::Clock;
 use crate::family::{attribute, message as family, put_endpoint};
+use crate::limits::MAX_ANSWER_OCTETS;
 use crate::netlink::{
-    ACK, DONE, DUMP, DUMP_INTR, ERROR, Header, REQUEST, put_attribute, put_message,
+    ACK, DATAGRAM_OCTETS, DONE, DUMP, DUMP_INTR, ERROR, Header, REQUEST, put_attribute, put_message,
 };
 use crate::shared::{Devices, PerFamily};
 use crate::testing::{protected, protecting};
+use crate::xfrm::structures::put_sa_id;
 use crate::xfrm::{message, policy::put_policy, sa_state::put_entry};
 
 static ENGINES: AtomicU32 = AtomicU32::new(0);
@@ -133,7 +135,7 @@ impl std::ops::Drop for Engine {
 fn receive(client: &Connection) -> Vec<(Header, Vec<u8>)> {
     let ready = poll::wait_readable(&[client.as_fd()], Some(5_000)).unwrap();
     assert!(ready[0], "the engine does not answer");
-    let mut buffer = vec![0; 40_000];
+    let mut buffer = vec![0; DATAGRAM_OCTETS];
     let octets = client.receive(&mut buffer).unwrap();
     let mut rest = &buffer[..octets];
     let mut all = Vec::new();
@@ -231,6 +233,34 @@ fn a_dump_is_of_one_moment_and_says_when_the_table_moved_on() {
     let first = rows.iter().position(|(header, _)| header.has(DUMP_INTR));
     assert!(first.is_some_and(|first| first > 0));
     assert!(rows.last().unwrap().0.has(DUMP_INTR));
+}
+
+#[test]
+fn the_largest_rows_fit_the_datagrams_of_a_dump() {
+    let mut engine = Engine::start();
+    let host = |last: u8| Prefix::host([10, 0, 0, last].into());
+    let selectors = (0..=255).map(|last| Selector::new(host(last), host(1)).unwrap());
+    let largest = SaParams {
+        replay_window: 65_536,
+        selectors: selectors.collect(),
+        ..protected(None)
+    };
+    for number in 0..20u8 {
+        let mut params = largest.clone();
+        params.spi += u32::from(number);
+        // Larger and smaller ones by turns.
+        params
+            .selectors
+            .truncate(if number % 3 == 0 { 256 } else { 1 });
+        let sa = Database::new().add_sa(params, 1).unwrap();
+        let mut body = Vec::new();
+        put_entry(&mut body, &SaEntry::Valid(sa), true, &Clock::start());
+        assert_eq!(engine.ask(message::NEWSA, &body), 0);
+    }
+    let rows = engine.dump(message::GETSA);
+    assert_eq!(rows.len(), 21);
+    let spis = rows[..20].iter().map(|(_, body)| body[72..76].to_vec());
+    assert!(spis.is_sorted_by(|first, second| first < second));
 }
 
 #[test]
@@ -338,6 +368,56 @@ fn many_messages_in_one_datagram_are_answered_in_order() {
         .map(|_| engine.receive().remove(0).0.sequence)
         .collect();
     assert!(answered.is_sorted() && answered.len() == 1_000);
+}
+
+#[test]
+fn short_requests_for_long_answers_are_bounded_and_all_answered() {
+    let path = socket_path();
+    let (_, _, mut control) = control(Listener::bind(&path).unwrap());
+    control.database.add_sa(protected(None), 1).unwrap();
+    let mut id = Vec::new();
+    put_sa_id(&mut id, protected(None).id());
+    let (header, mut requests) = (
+        Header {
+            kind: message::GETSA,
+            flags: REQUEST,
+            ..Header::default()
+        },
+        Vec::new(),
+    );
+    (0..200).for_each(|_| put_message(&mut requests, header, |body| body.extend(&id)));
+    let (ours, theirs) = Connection::pair().unwrap();
+    let mut client = Client::new(ours, false);
+    client.put_back(Zeroizing::new(requests), 0);
+    let mut answers = 0;
+    while client.has_requests() {
+        control.handle_requests(&mut client);
+        let mut waiting = 0;
+        while client.wants_to_write_answers() {
+            client.flush();
+            waiting += 1;
+            receive(&theirs);
+        }
+        assert!(waiting <= MAX_ANSWER_OCTETS / DATAGRAM_OCTETS);
+        answers += waiting;
+        while poll::wait_readable(&[theirs.as_fd()], Some(0)).unwrap()[0] {
+            receive(&theirs);
+            answers += 1;
+        }
+    }
+    assert_eq!(answers, 200);
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn who_may_only_look_cannot_keep_the_daemon_out() {
+    let path = socket_path();
+    let (_, _, mut control) = control(Listener::bind(&path).unwrap());
+    for privileged in [vec![false; MAX_CLIENTS], vec![true]].concat() {
+        control.admit(Connection::pair().unwrap().0, privileged);
+    }
+    assert_eq!(control.clients.len(), MAX_ONLOOKERS + 1);
+    std::fs::remove_file(path).unwrap();
 }
 
 #[test]

@@ -24,6 +24,7 @@ use packet::snapshot::Snapshot;
 use packet::virtio::VirtioHeader;
 use packet::{esp, outer};
 
+use crate::limits::MAX_IKE_OCTETS;
 use crate::log::{self, Level};
 use crate::shared::{IKE_PORT, IkeMessage, NAT_T_PORT, Notice, Shared, Socket};
 
@@ -31,8 +32,6 @@ use crate::shared::{IKE_PORT, IkeMessage, NAT_T_PORT, Notice, Shared, Socket};
 const BATCH_SLOTS: usize = 32;
 /// Octets of an IKE header (RFC 7296 section 3.1); what is shorter is nothing.
 const IKE_HEADER_OCTETS: usize = 28;
-/// Octets of an IKE message that the control socket can carry.
-const MAX_IKE_OCTETS: usize = 32_000;
 /// What stands before IKE on port 4500 (RFC 3948 section 2.2): an SPI that is none.
 pub const NON_ESP_MARKER: [u8; 4] = [0; 4];
 /// The one octet that keeps a NAT's mapping alive (RFC 3948 section 2.3).

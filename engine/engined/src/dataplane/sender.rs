@@ -237,3 +237,50 @@ fn reason(error: &io::Error) -> Drop {
         _ => Drop::SendFailed,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use netio::ReceiveBatch;
+    use netio::memory::MemoryDatagrams;
+
+    /// A socket of a host that cuts nothing.
+    struct Uncut(MemoryDatagrams);
+
+    impl Datagrams for Uncut {
+        fn receive(&self, batch: &mut ReceiveBatch) -> io::Result<usize> {
+            self.0.receive(batch)
+        }
+
+        fn send(&self, transmits: &[Transmit<'_>]) -> io::Result<usize> {
+            assert!(transmits.iter().all(|one| one.segment_octets.is_none()));
+            self.0.send(transmits)
+        }
+
+        fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+            self.0.descriptor()
+        }
+    }
+
+    #[test]
+    fn without_segmentation_the_order_stays() {
+        let socket = Uncut(MemoryDatagrams::new().unwrap());
+        let transmit = |segment_octets, octets| Transmit {
+            local: None,
+            remote: "192.0.2.1:4500".parse().unwrap(),
+            traffic_class: 0,
+            segment_octets,
+            octets,
+        };
+        let all = [
+            transmit(None, b"1"),
+            transmit(Some(1), b"234"),
+            transmit(None, b"5"),
+        ];
+        send_all(&socket, &all, &DropCounters::default());
+        let sent: Vec<u8> = std::iter::from_fn(|| socket.0.take())
+            .flat_map(|sent| sent.octets)
+            .collect();
+        assert_eq!(sent, b"12345");
+    }
+}

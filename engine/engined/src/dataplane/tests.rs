@@ -13,6 +13,8 @@ use packet::spd::PolicyDirection;
 use packet::virtio::{VIRTIO_HEADER, VirtioHeader};
 use proptest::prelude::*;
 
+mod bugs;
+
 use super::inbound::InboundThread;
 use super::outbound::OutboundThread;
 use crate::shared::{Devices, Notice, PerFamily, Shared, Socket};
@@ -217,12 +219,19 @@ fn a_run_is_told_apart_datagram_by_datagram() {
 }
 
 #[test]
-fn a_flood_of_ike_is_bounded() {
+fn a_flood_of_ike_is_bounded_and_leaves_room_for_an_acquire() {
     let mut world = World::new();
     let ike = [&[0; 4][..], &[9; 28]].concat();
     (0..600).for_each(|_| world.deliver(&ike, 32));
-    assert_eq!(world.shared.take_notices().len(), 512);
-    assert_eq!(world.drops(Drop::IkeQueueFull), 88);
+    assert_eq!(world.drops(Drop::IkeQueueFull), 344);
+    let protecting = protecting(PolicyDirection::Out, Prefix::any(true), Prefix::any(true));
+    world.database.add_policy(protecting, 1).unwrap();
+    world.publish();
+    world.put(&packet(b"needs an SA"));
+    world.outbound.turn();
+    let notices = world.shared.take_notices();
+    assert_eq!(notices.len(), 257);
+    assert!(matches!(notices[256], Notice::Acquire(..)));
 }
 
 proptest! {

@@ -53,6 +53,33 @@ fn what_does_not_exist_is_named() {
     );
 }
 
+/// The sequence number of the next packet that an SA seals.
+fn next_sequence(sa: &Sa) -> u32 {
+    let mut sealed = [0; 200];
+    esp::seal(sa, &[0x45; 40], protocol::IPV4, &mut sealed, 1).unwrap();
+    u32::from_be_bytes([sealed[4], sealed[5], sealed[6], sealed[7]])
+}
+
+#[test]
+fn a_key_that_comes_back_counts_on() {
+    let mut database = Database::new();
+    let first = database.add_sa(gcm_params(), 0).unwrap();
+    assert_eq!((next_sequence(&first), next_sequence(&first)), (1, 2));
+    database.delete_sa(first.id()).unwrap();
+    let again = database.add_sa(gcm_params(), 0).unwrap();
+    assert_eq!(next_sequence(&again), 3);
+    // The old one may still be at work in a batch of packets, and another SPI may have the same key.
+    let other = SaParams {
+        spi: gcm_params().spi + 1,
+        ..gcm_params()
+    };
+    let other = database.add_sa(other, 0).unwrap();
+    assert_eq!(
+        [&first, &other, &again].map(|sa| next_sequence(sa)),
+        [4, 5, 6]
+    );
+}
+
 #[test]
 fn parameters_that_cannot_be_are_refused() {
     let refused = |change: fn(&mut SaParams)| {

@@ -217,6 +217,18 @@ fn sealed_body(sa: &Sa, body: &[u8]) -> Vec<u8> {
 }
 
 #[test]
+fn the_longest_padding_is_taken() {
+    let inward = sa(gcm_params());
+    let padded: Vec<u8> = [9, 9, 9]
+        .into_iter()
+        .chain(1..=255)
+        .chain([255, 4])
+        .collect();
+    let opened = open(&inward, &mut sealed_body(&inward, &padded), 1).unwrap();
+    assert_eq!(opened.payload.len(), 3);
+}
+
+#[test]
 fn a_trailer_that_no_sender_writes_is_refused() {
     // Too much padding; padding that does not count up; padding that begins with 0.
     for body in [

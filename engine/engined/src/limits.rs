@@ -1,0 +1,39 @@
+//! Every bound of this program, with its reason. Those of the databases and of packets that wait are in `packet::limits`.
+
+/// Connections of the control socket at a time: the daemon, some tools, and room; more wait in the kernel's queue.
+pub const MAX_CLIENTS: usize = 64;
+
+/// Connections at a time of those who may only look; more are closed. They cannot keep the daemon out.
+pub const MAX_ONLOOKERS: usize = 32;
+
+/// Requests of one client that are handled before the others have their turn.
+pub const REQUESTS_PER_TURN: usize = 256;
+
+/// Octets of answers that wait for one client before its next request is handled: many acknowledgements, or some dozens of the
+/// largest SAs. Requests are short and answers long.
+pub const MAX_ANSWER_OCTETS: usize = 1 << 20;
+
+/// Notifications that wait for a subscriber, IKE messages apart.
+pub const MAX_NOTIFICATIONS: usize = 1_024;
+
+/// IKE messages that wait for the control thread, or for one subscriber, or for a daemon to come: the set-ups and
+/// retransmissions of the few seconds that a restart takes.
+pub const MAX_IKE_MESSAGES: usize = 256;
+
+/// Octets of an IKE message that the control socket can carry.
+pub const MAX_IKE_OCTETS: usize = 32_000;
+
+/// ACQUIREs that wait for the control thread; each is asked again a second later.
+pub const MAX_ACQUIRES: usize = 256;
+
+/// Messages of one batch: every policy replaced twice over.
+pub const MAX_BATCH_MESSAGES: usize = 32_768;
+
+/// Blobs in all: the daemon keeps one for each of its IKE SAs and a few of its own.
+pub const MAX_BLOBS: usize = 1_024;
+
+/// Octets of one blob; with [`MAX_BLOBS`], 16 MiB in all.
+pub const MAX_BLOB_OCTETS: usize = 16 * 1024;
+
+/// Octets of a blob's key.
+pub const MAX_KEY_OCTETS: usize = 128;
