@@ -8,7 +8,9 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,29 +23,44 @@ COMMAND = [sys.executable, "-m", "culvert", "demo"]
 NOBODY = 65534
 
 
-def namespaces() -> set[str]:
-    return set(subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout.split())
+def namespaces(pid: int) -> list[str]:
+    """Give the namespaces that a demonstration with this process number made, and left."""
+    listed = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout.split()
+    return [name for name in listed if name.startswith(f"cvl-p{pid}_")]
 
 
-def culvert_processes() -> set[str]:
-    found = set()
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Where the demonstration keeps its files: a short path, for there is a UNIX socket in it."""
+    with tempfile.TemporaryDirectory(prefix="cvt-") as made:
+        yield Path(made)
+
+
+def left_over(folder: Path) -> list[str]:
+    """Give what still stands of a demonstration in this folder: files, and processes that name it."""
+    found = [str(path) for path in folder.iterdir()]
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                words = (entry / "cmdline").read_bytes().split(b"\0")
+                command = (entry / "cmdline").read_bytes()
             except OSError:
                 continue
-            if words and (words[0].endswith(b"culvert-engine") or words[1:3] == [b"-m", b"culvert"]):
-                found.add(entry.name)
+            if str(folder).encode() in command:
+                found.append(command.replace(b"\0", b" ").decode(errors="replace"))
     return found
 
 
-def test_the_demonstration_holds_and_says_what_was_seen() -> None:
-    before, running, began = namespaces(), culvert_processes(), time.monotonic()
-    done = subprocess.run([*COMMAND, "--json"], capture_output=True, text=True, timeout=90, check=False)
+def environment(folder: Path) -> dict[str, str]:
+    return {**os.environ, "TMPDIR": str(folder)}
+
+
+def test_the_demonstration_holds_and_says_what_was_seen(folder: Path) -> None:
+    began = time.monotonic()
+    with subprocess.Popen([*COMMAND, "--json"], stdout=subprocess.PIPE, text=True, env=environment(folder)) as demo:
+        said, _ = demo.communicate(timeout=90)
     took = time.monotonic() - began
-    document = json.loads(done.stdout)
-    assert done.returncode == 0, document
+    document = json.loads(said)
+    assert demo.returncode == 0, document
     assert document["ok"] is True
     assert [step["title"] for step in document["steps"] if not step["ok"]] == []
     assert document["outside"]["esp_packets"] > 0
@@ -51,8 +68,8 @@ def test_the_demonstration_holds_and_says_what_was_seen() -> None:
     assert document["outside"]["found"] == 0
     assert len(document["proof"]) == 2
     assert all(verdict["ok"] for verdict in document["proof"].values())
-    assert namespaces() == before
-    assert culvert_processes() <= running
+    assert namespaces(demo.pid) == []
+    assert left_over(folder) == []
     print(f"the demonstration took {took:.1f} s")
 
 
@@ -65,9 +82,10 @@ def test_people_see_the_picture_the_steps_and_the_next_step() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
-def test_an_interrupted_demonstration_leaves_nothing(number: signal.Signals) -> None:
-    before, running = namespaces(), culvert_processes()
-    with subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as demo:
+def test_an_interrupted_demonstration_leaves_nothing(number: signal.Signals, folder: Path) -> None:
+    with subprocess.Popen(
+        COMMAND, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(folder)
+    ) as demo:
         shown = ""
         deadline = time.monotonic() + 60
         while "wait for the tunnel" not in shown:
@@ -77,8 +95,8 @@ def test_an_interrupted_demonstration_leaves_nothing(number: signal.Signals) -> 
         _, said = demo.communicate(timeout=30)
     assert demo.returncode not in (0, None)
     assert "Traceback" not in said
-    assert namespaces() == before
-    assert culvert_processes() <= running
+    assert namespaces(demo.pid) == []
+    assert left_over(folder) == []
 
 
 def reachable(*paths: str) -> str:

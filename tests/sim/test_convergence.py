@@ -7,7 +7,7 @@ import pytest
 from culvert.sim.__main__ import main
 from culvert.sim.scenario import play
 
-BLOCKS, RUNS = 10, 30
+BLOCKS, RUNS = 20, 50
 
 
 @pytest.mark.parametrize("block", range(BLOCKS))
