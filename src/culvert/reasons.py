@@ -38,6 +38,9 @@ class Drop(IntEnum):
     UNSUPPORTED_OFFLOAD = 27
     FRAGMENT = 28
     ECN_MISMATCH = 29
+    STRANGER = 30
+    FENCED_IN = 31
+    FENCED_OUT = 32
 
 
 class Refusal(StrEnum):
@@ -72,6 +75,7 @@ class Refusal(StrEnum):
     PORT_TAKEN = "PORT_TAKEN"
     SOCKET_TAKEN = "SOCKET_TAKEN"
     HOST_REFUSED = "HOST_REFUSED"
+    LIFETIME_ENDED = "LIFETIME_ENDED"
 
 
 SENTENCES: dict[str, str] = {
@@ -105,6 +109,9 @@ SENTENCES: dict[str, str] = {
     "UNSUPPORTED_OFFLOAD": "The tunnel device gave a packet in a form that was not agreed.",
     "FRAGMENT": "A fragment arrived where a whole packet is needed.",
     "ECN_MISMATCH": "The outer header says congestion and the packet inside cannot carry it (RFC 6040 section 4.2).",
+    "STRANGER": "IKE or ESP from an address that is no peer's; our own firewall stopped it.",
+    "FENCED_IN": "A packet in clear that only the tunnel may bring; the fence stopped it.",
+    "FENCED_OUT": "A packet that must not leave in clear; the fence stopped it.",
     "NO_RESPONSE": "The peer did not answer.",
     "AUTHENTICATION_FAILED": "The two gateways do not have the same secret, or do not expect each other's identity.",
     "NO_PROPOSAL_CHOSEN": "The two gateways have no set of algorithms in common.",
@@ -134,5 +141,6 @@ SENTENCES: dict[str, str] = {
     "PORT_TAKEN": "Another program holds an IKE port.",
     "SOCKET_TAKEN": "Another engine listens on the control socket.",
     "HOST_REFUSED": "The host refused something that the engine needs.",
+    "LIFETIME_ENDED": "The IKE SA reached its hard limit before it had a successor.",
 }
 """One sentence for each name."""

@@ -46,6 +46,7 @@ class Charon:
   load = {PLUGINS}
   install_virtual_ip = no
   retransmit_timeout = 1
+  retransmit_tries = 3
   filelog {{ main {{ path = {self.log}
       default = 1
       ike = 2
@@ -125,6 +126,7 @@ def connection(
     ike: str = "aes128gcm16-prfsha256-x25519",
     esp: str = "aes128gcm16-x25519",
     child: str = "",
+    dpd: str = "0s",
 ) -> str:
     """Give the swanctl.conf of one IKEv2 connection with a pre-shared key and one child called `net`."""
     return f"""connections {{
@@ -134,6 +136,7 @@ def connection(
     remote_addrs = {remote}
     proposals = {ike}
     encap = yes
+    dpd_delay = {dpd}
     local {{ auth = psk
       id = {local} }}
     remote {{ auth = psk

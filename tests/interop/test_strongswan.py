@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import select
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -196,6 +198,38 @@ def test_we_see_strongswans_delete_and_come_back(lab: Lab, tmp_path: Path) -> No
     joined.ping()
     joined.charon.stop()
     joined.office.end()
+
+
+def test_a_daemon_that_takes_over_loses_nothing_and_strongswan_ends_with_one_ike_sa(lab: Lab, tmp_path: Path) -> None:
+    joined = join(lab, tmp_path, initiator="culvert", dpd="2s")
+    before = joined.spi_of_ike()
+    pinging = joined.chapter.host_a.start(
+        ["ping", "-n", "-i", "0.05", "-W", "3", SITE_B.host[0]], stdout=subprocess.PIPE, text=True
+    )
+    kill(int((joined.office.run_dir / "culvert.pid").read_text()))
+    joined.office.ready(joined.office.begin())
+    joined.office.connect()
+    assert joined.spi_of_ike() != before
+    assert joined.charon.associations().count("ESTABLISHED") == 2  # the former one is not known to be dead yet
+    joined.until(lambda: joined.charon.associations().count("ESTABLISHED") == 1, "the end of the former IKE SA", 40)
+    joined.ping()
+    pinging.send_signal(2)
+    report, _ = pinging.communicate(timeout=10)
+    sent, received = map(int, re.search(r"(\d+) packets transmitted, (\d+) received", report).groups())
+    assert sent - received <= 1, f"{report[-300:]}\n{joined.log()}"
+    assert joined.peer()["state"] == "up"
+    joined.charon.stop()
+    joined.office.end()
+
+
+def kill(pid: int) -> None:
+    """Kill a process of ours and return when it is gone."""
+    descriptor = os.pidfd_open(pid)
+    try:
+        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        select.select([descriptor], [], [])
+    finally:
+        os.close(descriptor)
 
 
 def test_a_wrong_secret_is_said_without_its_part(lab: Lab, tmp_path: Path) -> None:

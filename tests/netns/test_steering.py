@@ -20,7 +20,7 @@ from culvert.lab.host import Host
 from culvert.network import links, routes, rules
 from culvert.network.facts import NoRouteError, observe_facts, source_for
 from culvert.network.firewall import Firewall as Driver
-from culvert.network.netlink import open_netlink
+from culvert.network.netlink import dump_routes, open_netlink
 from culvert.network.watch import Changed, watch
 from culvert.plan.desired import (
     MARK,
@@ -213,6 +213,19 @@ def test_facts(gateway: Host, tun: Tun) -> None:
     assert (ip_address("192.168.1.1"), 24) in lan.addresses
     assert (ip_address("2001:db8:1::1"), 64) in lan.addresses
     assert not lan.router_advertisements
+
+
+def test_of_many_routes_the_kernel_gives_only_those_asked_for(gateway: Host) -> None:
+    """A router with the whole Internet's would else read for half a minute at every look."""
+    gateway.ip("route", "add", "10.9.0.0/16", "via", "203.0.113.254", "table", "4500")
+    gateway.ip("-6", "route", "add", "2001:db8:9::/48", "via", "2001:db8:a::fe", "proto", "ra")
+
+    async def ask() -> list[int]:
+        async with open_netlink() as netlink:
+            asked = ((2, 4500, 0), (2, 4500, 145), (10, 0, 9), (2, 4599, 0))
+            return [len(await dump_routes(netlink, family, table=t, protocol=p)) for family, t, p in asked]
+
+    assert gateway.call(lambda: asyncio.run(ask())) == [1, 0, 1, 0]
 
 
 def test_the_source_towards_a_peer(gateway: Host) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -68,7 +69,8 @@ class Client:
         self._next_id += 1
         self._connection.settimeout(timeout_s)
         try:
-            self._connection.sendall(encode(request))
+            with contextlib.suppress(BrokenPipeError):  # whoever closes at once may have said why
+                self._connection.sendall(encode(request))
             answer = self._answer(request.id)
         except TimeoutError:
             raise CulvertError(_silent(method, timeout_s)) from None

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from culvert.crypto.ecp import EcpState
-from culvert.crypto.modp import ModpState
+from culvert.crypto.errors import InvalidKeyExchange
+from culvert.crypto.modp import ModpState, check_modp
 from culvert.crypto.transforms import KeyExchange
 from culvert.crypto.x25519 import X25519State
 from culvert.entropy import Entropy
@@ -21,6 +22,17 @@ class KeyExchangeState(Protocol):
     public: bytes
 
     def shared(self, peer_public: bytes) -> bytes: ...
+
+
+def check(method: KeyExchange, public: bytes) -> None:
+    """Refuse what costs nothing to refuse, before a private key is drawn. Raise InvalidKeyExchange.
+
+    Values that only the computation itself exposes are left to `shared`.
+    """
+    if len(public) != method.public_octets:
+        raise InvalidKeyExchange(f"a public value of {len(public)} octets where {method.public_octets} belong")
+    if method.name.startswith("modp"):
+        check_modp(public)
 
 
 def begin(method: KeyExchange, entropy: Entropy) -> KeyExchangeState:

@@ -25,6 +25,14 @@ _EXPONENT_OCTETS = {256: 40, 384: 53, 512: 60}
 """Twice the higher strength estimate of RFC 3526 section 8 (160, 210, 240 bits), in whole octets."""
 
 
+def check_modp(public: bytes) -> int:
+    """Give a public value as a number. Raise InvalidKeyExchange where it is none of its group's."""
+    value = int.from_bytes(public, "big")
+    if not 1 < value < PRIMES[len(public)] - 1:
+        raise InvalidKeyExchange("a public value outside of the group, or one of its two trivial members")
+    return value
+
+
 class ModpState:
     """One side of an exchange in the group whose prime has `octets` octets; `entropy` gives the private exponent."""
 
@@ -39,10 +47,7 @@ class ModpState:
         """Give g^ir, as long as the prime. Raise InvalidKeyExchange (RFC 6989 section 2.1)."""
         if len(peer_public) != self._octets:
             raise InvalidKeyExchange(f"a public value of {len(peer_public)} octets where {self._octets} belong")
-        value = int.from_bytes(peer_public, "big")
-        if not 1 < value < self._prime - 1:
-            raise InvalidKeyExchange("a public value outside of the group, or one of its two trivial members")
-        return self._power(value)
+        return self._power(check_modp(peer_public))
 
     def _power(self, base: int) -> bytes:
         return int(gmpy2.powmod_sec(base, self._private, self._prime)).to_bytes(self._octets, "big")

@@ -37,6 +37,7 @@ class FakeNetwork:
         self.story = story
         self.found = facts or HostFacts(())
         self.findings: tuple[Finding, ...] = ()
+        self.dropped: dict[str, int] = {}
         self.firewall: DesiredState | None = None
         self.steering: DesiredState | None = None
         self.announced: asyncio.Queue[bool] = asyncio.Queue()
@@ -80,6 +81,9 @@ class FakeNetwork:
 
     async def restore_sysctls(self) -> None:
         self.story.step("no sysctls")
+
+    async def drops(self) -> dict[str, int]:
+        return dict(self.dropped)
 
     async def remains(self) -> bool:
         return self.firewall is not None or self.steering is not None

@@ -26,15 +26,16 @@ from culvert.daemon.seams import CountedAssociation, DataPlane, Finding, HostNet
 from culvert.daemon.takeover import Inherited
 from culvert.daemon.tasks import Tasks
 from culvert.errors import CulvertError, Problem
-from culvert.ike.events import Configured, EngineRestarted, Event
+from culvert.ike.events import Configured, Disconnect, EngineRestarted, Event
 from culvert.ike.status import PeerState, PeerStatus
 from culvert.ipsec.associations import SecurityAssociation
 from culvert.plan.desired import DesiredState, HostFacts
 from culvert.proof.subject import Subject
-from culvert.reasons import Drop
 
 COUNT_S = 2.0
 """How long the engine may take to say what it counted; a status is not to hang with it."""
+RETIRE_S = 10.0
+"""How long inherited associations stay beside their successors: far longer than a peer may hesitate to use those."""
 FAREWELL_S = 1.0
 """How long peers may keep us when we end."""
 
@@ -109,6 +110,7 @@ class Gateway:
         self.phase = Phase.STARTING
         self.engine_up = False
         self.count_s = COUNT_S
+        self.retire_s = RETIRE_S
         self.findings: tuple[Finding, ...] = ()
         self.shell = Shell(
             parts.core,
@@ -139,7 +141,7 @@ class Gateway:
             self._applied = applied
         self.phase = Phase.READY
         self._shell_task = self._tasks.spawn("ike", self.shell.run())
-        self.shell.post(Configured(gateway.peers, gateway.identity))
+        self.shell.post(Configured(gateway.peers, gateway.identity, self._inherited.reqids))
 
     def _load(self) -> model.Gateway:
         loaded = self._parts.load(self._file)
@@ -215,7 +217,7 @@ class Gateway:
             await self._name_hindrances(after)
             await self._change_to(before, after)
             self._journal.info("The configuration was read again.", gateway=gateway.name, peers=len(gateway.peers))
-        self.shell.post(Configured(gateway.peers, gateway.identity))
+        self.shell.post(Configured(gateway.peers, gateway.identity, self._inherited.reqids))
 
     async def replan(self) -> None:
         """Compute the desired state anew, for the host is another than it was, and apply the difference."""
@@ -272,11 +274,16 @@ class Gateway:
         await self._change.wait()
 
     def _installed(self, association: SecurityAssociation) -> None:
-        if old := self._inherited.succeeded_by(association):
-            self._tasks.spawn("retire inherited associations", self._retire(old))
+        if self._inherited.succeeded_by(association):
+            self._tasks.spawn("retire inherited associations", self._retire(association.reqid))
 
-    async def _retire(self, old: Iterable[Any]) -> None:
-        for association in old:
+    async def _retire(self, reqid: int) -> None:
+        await asyncio.sleep(self.retire_s)
+        await self._let_go((reqid,))
+
+    async def _let_go(self, reqids: Iterable[int]) -> None:
+        """Remove what a former daemon left for these."""
+        for association in self._inherited.take(reqids):
             try:
                 await self._parts.data_plane.remove(association)
             except CulvertError as error:
@@ -287,6 +294,19 @@ class Gateway:
         known = dict(applied.facts.path_mtu).get(peer) if applied else None
         if self.phase is Phase.READY and known != self._parts.resolver.path_mtu.get(peer):
             self._tasks.spawn("replan", self.replan_quietly())
+
+    async def measure(self) -> None:
+        """Ask the host again what fits on the ways to the peers, and fit the plan to it."""
+        try:
+            changed = await self._parts.resolver.measure()
+        except CulvertError as error:
+            self._journal.debug("The paths could not be measured.", error=error)
+            return
+        for peer in changed:
+            mtu = self._parts.resolver.path_mtu[peer]
+            self._journal.info("The path to the peer takes packets of another size.", peer=peer, mtu=mtu)
+        if changed:
+            await self.replan_quietly()
 
     async def replan_quietly(self) -> None:
         """The same, where nobody waits for it: what goes wrong is logged."""
@@ -307,6 +327,9 @@ class Gateway:
     async def perform(self, event: Event) -> None:
         """Have the core handle an event, and return when all that it led to is done."""
         await self.shell.perform(event)
+        peer = self.applied.gateway.peer(event.peer) if isinstance(event, Disconnect) else None
+        if peer is not None:
+            await self._let_go([child.reqid for child in peer.children])
 
     # --- what it is like ---
 
@@ -317,6 +340,7 @@ class Gateway:
         """Give the whole status as a document."""
         applied = self.applied
         associations, drops, trouble = await self._counted()
+        drops = status.added(drops, self.shell.refused(), await self._seen_by_the_host())
         return status.document(
             status.Picture(
                 gateway=applied.gateway,
@@ -342,6 +366,16 @@ class Gateway:
         outside = await self._parts.network.outside(addresses)
         return await self._parts.prove(subject_of(peer, status, self.applied.facts, outside))
 
+    async def _seen_by_the_host(self) -> dict[str, int]:
+        """Give what our firewall dropped, and look anew for other firewalls: they come and go while we run."""
+        applied, network = self.applied, self._parts.network
+        try:
+            self.findings = await network.warnings(applied.desired, applied.facts)
+            return await network.drops()
+        except CulvertError as error:
+            self._journal.debug("The host's firewalls could not be read.", error=error)
+            return {}
+
     async def _counted(self) -> tuple[tuple[CountedAssociation, ...], dict[str, int], str]:
         """Ask the engine what it counted; the third is what is wrong with it."""
         if not self.engine_up:
@@ -351,8 +385,6 @@ class Gateway:
                 associations, drops = await self._parts.data_plane.associations(), await self._parts.data_plane.drops()
         except (CulvertError, TimeoutError):
             return (), {}, "the packet engine does not answer; if that lasts: culvert down, then culvert up"
-        if dropped := self.shell.datagrams_dropped:
-            drops[Drop.IKE_QUEUE_FULL.name] = drops.get(Drop.IKE_QUEUE_FULL.name, 0) + dropped
         return associations, drops, ""
 
     def _addresses(self, gateway: model.Gateway) -> tuple[str, ...]:

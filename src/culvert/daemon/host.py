@@ -19,10 +19,14 @@ from culvert.network.foreign.findings import find_conflicts
 from culvert.network.netlink import open_netlink
 from culvert.network.watch import Changed, watch
 from culvert.plan.desired import DesiredState, HostFacts, RouteKind, Sysctl
-from culvert.reasons import Refusal
+from culvert.reasons import Drop, Refusal
 
 DEFAULT_MTU = 1500
 """Of the TUN where no route says less: what enters is cut to the route's MTU, not to the device's."""
+
+
+_DROPPING = {"strangers": Drop.STRANGER, "fenced_in": Drop.FENCED_IN, "fenced_out": Drop.FENCED_OUT}
+"""Counters of our table, by the reason that they count."""
 
 
 class LinuxNetwork:
@@ -77,6 +81,11 @@ class LinuxNetwork:
 
     async def restore_sysctls(self) -> None:
         sysctls.sweep(self._memory)
+
+    async def drops(self) -> dict[str, int]:
+        standing = await self._firewall.observe()
+        counts = standing.counts if standing else {}
+        return {drop.name: counts[name][0] for name, drop in _DROPPING.items() if counts.get(name, (0, 0))[0]}
 
     async def remains(self) -> bool:
         """Look for our table, our TUN, our routes and rules."""

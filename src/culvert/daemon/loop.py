@@ -29,9 +29,13 @@ from culvert.ike.actions import (
 from culvert.ike.events import DatagramReceived, DeadlineReached, Event, Stop
 from culvert.ike.status import PeerStatus
 from culvert.ipsec.associations import AssociationId, SecurityAssociation
+from culvert.reasons import Drop
+from culvert.wire.isakmp.header import NO_SPI, SPI_OCTETS
 
 MAX_QUEUED_DATAGRAMS = 1024
 """Datagrams that wait for the core. Beyond, new ones are dropped: peers send theirs again, forgers wait."""
+MAX_QUEUED_FIRST_MESSAGES = 128
+"""The same for messages that begin an IKE SA: what is handled within a fraction of a second."""
 MIN_TIMER_S = 0.001
 """The core's deadlines are not followed more closely than this."""
 
@@ -44,6 +48,8 @@ class Core(Protocol):
     def deadline(self) -> tuple[int, str] | None: ...
 
     def statuses(self) -> dict[str, PeerStatus]: ...
+
+    def refused(self) -> dict[str, int]: ...
 
 
 class PacketMover(Protocol):
@@ -76,21 +82,32 @@ class Shell:
         self._resolver, self._tasks, self._journal = resolver, tasks, journal
         self._on_change, self._on_install, self._on_path = on_change, on_install, on_path
         self._events: deque[tuple[Event, asyncio.Event | None]] = deque()
-        self._datagrams = 0
+        self._datagrams: deque[DatagramReceived] = deque()
+        self._first_messages: deque[DatagramReceived] = deque()
         self._timer_had_its_turn = False
         self._wake = asyncio.Event()
         self._stopped = asyncio.Event()
         self.datagrams_dropped = 0
 
     def post(self, event: Event) -> None:
-        """Queue an event. Datagrams are dropped where too many wait; everything else is ours and is kept."""
-        if isinstance(event, DatagramReceived):
-            if self._datagrams >= MAX_QUEUED_DATAGRAMS:
-                self.datagrams_dropped += 1
-                return
-            self._datagrams += 1
-        self._events.append((event, None))
+        """Queue an event. Datagrams are dropped where too many wait; all else is ours, is kept and goes first."""
+        if not isinstance(event, DatagramReceived):
+            self._events.append((event, None))
+        elif not self._queued(event):
+            self.datagrams_dropped += 1
+            return
         self._wake.set()
+
+    def _queued(self, event: DatagramReceived) -> bool:
+        """Queue a datagram where there is room. A flood of first messages must not push aside who is known."""
+        first = event.data[SPI_OCTETS : 2 * SPI_OCTETS] == NO_SPI
+        queue, room = (
+            (self._first_messages, MAX_QUEUED_FIRST_MESSAGES) if first else (self._datagrams, MAX_QUEUED_DATAGRAMS)
+        )
+        if len(queue) >= room:
+            return False
+        queue.append(event)
+        return True
 
     async def perform(self, event: Event) -> None:
         """Queue an event and return when all that it led to is done, or nothing is done any more."""
@@ -103,6 +120,13 @@ class Shell:
 
     def status(self) -> tuple[PeerStatus, ...]:
         return tuple(self._core.statuses().values())
+
+    def refused(self) -> dict[str, int]:
+        """Count the IKE messages that were dropped, by reason: by the core, and for want of room before it."""
+        counts = self._core.refused()
+        if self.datagrams_dropped:
+            counts[Drop.IKE_QUEUE_FULL.name] = self.datagrams_dropped
+        return counts
 
     async def run(self) -> None:
         """Handle events until Stop has been handled."""
@@ -137,16 +161,22 @@ class Shell:
         """Give what comes next: a deadline that is due and the queue take turns, so that neither starves."""
         while True:
             wait_s = self._until_deadline()
-            if wait_s is not None and wait_s <= 0 and not (self._events and self._timer_had_its_turn):
+            if wait_s is not None and wait_s <= 0 and not (self._waiting and self._timer_had_its_turn):
                 self._timer_had_its_turn = True
                 await asyncio.sleep(0)
                 return DeadlineReached(), None
             if self._events:
                 self._timer_had_its_turn = False
-                event, done = self._events.popleft()
-                self._datagrams -= isinstance(event, DatagramReceived)
-                return event, done
+                return self._events.popleft()
+            if queue := self._datagrams or self._first_messages:
+                self._timer_had_its_turn = False
+                await asyncio.sleep(0)  # whoever floods us must not keep the control socket from being read
+                return queue.popleft(), None
             await self._woken(wait_s)
+
+    @property
+    def _waiting(self) -> bool:
+        return bool(self._events or self._datagrams or self._first_messages)
 
     def _until_deadline(self) -> float | None:
         deadline = self._core.deadline()
@@ -154,7 +184,7 @@ class Shell:
 
     async def _woken(self, within_s: float | None) -> None:
         self._wake.clear()
-        if self._events:
+        if self._waiting:
             return
         try:
             async with asyncio.timeout(within_s and max(within_s, MIN_TIMER_S)):

@@ -126,6 +126,22 @@ class Resolver:
         self.reached[peer] = tuple(dict.fromkeys(theirs for _, theirs in paths))
         return PathResolved(peer, tuple(paths[:MAX_PATHS]))
 
+    async def measure(self) -> list[str]:
+        """Look again at the ways that were found. Give the peers whose path takes packets of another size now."""
+        changed: list[str] = []
+        for peer, addresses in tuple(self.reached.items()):
+            mtu = min([way.mtu for way in [await self._still(address) for address in addresses] if way], default=None)
+            if mtu is not None and mtu != self.path_mtu.get(peer):
+                self.path_mtu[peer] = mtu
+                changed.append(peer)
+        return changed
+
+    async def _still(self, address: IPAddress) -> Way | None:
+        try:
+            return await self.host.way(address)
+        except NoRouteError:
+            return None
+
     async def _addresses(self, name: str) -> list[IPAddress]:
         try:
             return [ip_address(name)]

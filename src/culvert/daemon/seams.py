@@ -103,6 +103,10 @@ class HostNetwork(Protocol):
 
     async def restore_sysctls(self) -> None: ...
 
+    async def drops(self) -> dict[str, int]:
+        """Count the packets that our own firewall dropped, by reason."""
+        ...
+
     async def remains(self) -> bool:
         """Tell whether anything of ours is on this host."""
         ...

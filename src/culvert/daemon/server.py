@@ -30,6 +30,8 @@ from culvert.errors import CulvertError, HostError, Problem
 
 MAX_CONNECTIONS = 64
 """Most clients at once; a person has one, a monitoring a few."""
+RESERVED_CONNECTIONS = 8
+"""As many more for root, so that nobody of the group can lock out `culvert down`."""
 CHUNK_OCTETS = 65_536
 WRITE_S = 10.0
 """How long a client may leave its answer unread."""
@@ -102,20 +104,21 @@ class Server:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
-        if task is None or len(self._connections) >= MAX_CONNECTIONS:
+        privileged = _privileged(writer.get_extra_info("socket"))
+        if task is None or len(self._connections) >= MAX_CONNECTIONS + RESERVED_CONNECTIONS * privileged:
+            writer.write(encode(Failure(None, Code.NOT_GOOD, "too many connections; try again in a moment")))
             writer.close()
             return
         self._connections.add(task)
         try:
-            await self._converse(reader, writer)
+            await self._converse(reader, writer, privileged)
         except (OSError, TimeoutError, asyncio.CancelledError):
             pass  # the client is gone, or we end
         finally:
             self._connections.discard(task)
             writer.close()
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        privileged = _privileged(writer.get_extra_info("socket"))
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, privileged: bool) -> None:
         lines = LineBuffer()
         while octets := await reader.read(CHUNK_OCTETS):
             try:

@@ -120,11 +120,12 @@ def _child(child: ChildStatus, counted: Mapping[AssociationId, CountedAssociatio
         "packets_out": outbound.packets,
         "age_s": _seconds(now - child.established_at),
         "rekey_in_s": _until(child.rekey_at, now),
-        "drops": _added(inbound.drops, outbound.drops),
+        "drops": added(inbound.drops, outbound.drops),
     }
 
 
-def _added(*counts: Mapping[str, int]) -> dict[str, int]:
+def added(*counts: Mapping[str, int]) -> dict[str, int]:
+    """Add counts by name."""
     names: Iterable[str] = sorted({name for count in counts for name in count})
     return {name: sum(count.get(name, 0) for count in counts) for name in names}
 

@@ -14,6 +14,9 @@ SETTLE_S = 0.05
 """How long a burst of changes on the host may last before it is looked at: one repair for all of them."""
 REASSERT_S = 60.0
 """How often everything is compared anyway, for what nobody announced."""
+MEASURE_S = 3.0
+"""How often the ways to the peers are measured: the kernel learns from routers what fits, and tells nobody. Until then
+what is too long is dropped (TOO_BIG), so this is how long a connection may stall."""
 
 
 class Supervisor:
@@ -28,6 +31,7 @@ class Supervisor:
         self._parts.tasks.spawn("watch the host", self._watch_host())
         self._parts.tasks.spawn("watch the policies", self._watch_policies())
         self._parts.tasks.spawn("compare now and then", self._compare())
+        self._parts.tasks.spawn("measure the paths", self._measure_paths())
 
     async def _watch_engine(self) -> None:
         """The socket's end is the engine's end. The fence stands meanwhile, and the routes lead nowhere."""
@@ -69,6 +73,11 @@ class Supervisor:
         while True:
             await asyncio.sleep(REASSERT_S)
             await self._repair()
+
+    async def _measure_paths(self) -> None:
+        while True:
+            await asyncio.sleep(MEASURE_S)
+            await self._gateway.measure()
 
     async def _repair(self) -> None:
         if self._gateway.phase is not Phase.READY:

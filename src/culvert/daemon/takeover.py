@@ -19,17 +19,25 @@ class Inherited:
     def __len__(self) -> int:
         return sum(len(ids) for ids in self._by_reqid.values())
 
+    @property
+    def reqids(self) -> tuple[int, ...]:
+        return tuple(self._by_reqid)
+
+    def take(self, reqids: Iterable[int]) -> list[AssociationId]:
+        """Take out those of some reqids."""
+        return [identity for reqid in reqids for identity in self._by_reqid.pop(reqid, ())]
+
     def without_policy(self, reqids: Iterable[int]) -> list[AssociationId]:
         """Take out those that no policy wants any more."""
-        wanted = set(reqids)
-        gone = [reqid for reqid in self._by_reqid if reqid not in wanted]
-        return [identity for reqid in gone for identity in self._by_reqid.pop(reqid)]
+        wanted = frozenset(reqids)
+        return self.take([reqid for reqid in self._by_reqid if reqid not in wanted])
 
-    def succeeded_by(self, association: SecurityAssociation) -> list[AssociationId]:
-        """Take out those that a new association replaces: at the outbound one, for it is the last that IKE installs."""
-        if association.direction is not Direction.OUT:
-            return []
-        return self._by_reqid.pop(association.reqid, [])
+    def succeeded_by(self, association: SecurityAssociation) -> bool:
+        """Tell whether a new association replaces some: the outbound one does, for it is the last that IKE installs.
+
+        They are to go a while later: the peer may send on the old ones until it sees that we have the new ones.
+        """
+        return association.direction is Direction.OUT and association.reqid in self._by_reqid
 
     def clear(self) -> None:
         """Forget them: the data plane lost them."""

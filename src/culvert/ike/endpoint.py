@@ -56,6 +56,7 @@ class Endpoint:
         except Exception as error:
             self._contain(event, error)
         actions, self._ctx.actions = self._ctx.actions, []
+        self._ctx.changes.clear()
         return actions
 
     def deadline(self) -> tuple[int, str] | None:
@@ -69,6 +70,10 @@ class Endpoint:
 
     def statuses(self) -> dict[str, PeerStatus]:
         return {name: self.status(name) for name in self._ctx.peers}
+
+    def refused(self) -> dict[str, int]:
+        """Count the messages that were dropped, by reason."""
+        return {reason.value: count for reason, count in self._ctx.refused.items()}
 
     def census(self) -> Census:
         """Count what is held."""
@@ -139,7 +144,7 @@ class Endpoint:
         """Say DELETE to everybody and forget them."""
         farewells = demands.farewell(self._ctx)
         entropy, now, actions = self._ctx.entropy, self._ctx.now, self._ctx.actions
-        self._ctx = Context(entropy, Cookies(entropy), now, actions + farewells)
+        self._ctx = Context(entropy, Cookies(entropy), now, actions + farewells, refused=self._ctx.refused)
         self._stopped = True
 
     def _contain(self, event: Event, error: Exception) -> None:

@@ -15,11 +15,13 @@ from culvert.reasons import Refusal
 class Configured:
     """The peers are now these: new ones are begun as their `start` says, missing ones ended, the unchanged untouched.
 
-    `identity` is ours where a peer has no `local_identity`; None: the address we use towards it.
+    `identity` is ours where a peer has no `local_identity`; None: the address we use towards it. `held` are the
+    reqids of associations that a former process left in the data plane: their peers are not told that we begin anew.
     """
 
     peers: tuple[Peer, ...]
     identity: Identity | None = None
+    held: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,14 +89,19 @@ def choose(
 def accept(
     answer: SecurityAssociation, configured: Sequence[Proposal], protocol: ProtocolId, *, key_exchange: bool = True
 ) -> Chosen | None:
-    """Judge a response: exactly one proposal, of those that we made, with one transform of each type. Else None."""
+    """Judge a response: exactly one proposal, of those that we made, with one transform of each type. Else None.
+
+    It is to have our number (RFC 7296 section 3.3.1); where a peer counts in another way, the algorithms decide.
+    """
     if len(answer.proposals) != 1:
         return None
     theirs = answer.proposals[0]
     types = [transform.type for transform in theirs.transforms]
-    if len(types) != len(dict.fromkeys(types)) or not 1 <= theirs.number <= len(configured):
+    if len(types) != len(dict.fromkeys(types)):
         return None
-    return _match(configured[theirs.number - 1], theirs, protocol, key_exchange, None)
+    numbered = configured[theirs.number - 1 : theirs.number] if theirs.number else ()
+    judged = (_match(ours, theirs, protocol, key_exchange, None) for ours in (*numbered, *configured))
+    return next((one for one in judged if one is not None), None)
 
 
 def acceptable_method(configured: Sequence[Proposal], method: int) -> KeyExchange | None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from culvert.clock import SECOND
 from culvert.config.model import Origin, Peer, Start
 from culvert.entropy import below
+from culvert.ike import settling
 from culvert.ike.actions import ResolvePath
 from culvert.ike.events import Acquired, Configured, PathFailed, PathResolved
 from culvert.ike.logs import WARNING
@@ -25,7 +26,7 @@ from culvert.ike.timers import Timer
 from culvert.ike.v2 import children, lineages
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.exchanges import ike_sa_init
-from culvert.ike.v2.sa import CreateChild, IkeState, Lineage, Liveness
+from culvert.ike.v2.sa import CreateChild, Lineage, Liveness
 from culvert.reasons import Refusal
 
 V2 = 2
@@ -35,15 +36,11 @@ CHILD_CHECK_NS = 5 * SECOND
 """When a responder makes the children that the initiator did not: it had the time."""
 CHILD_RETRY_NS = 30 * SECOND
 """When a child that was refused is asked for again."""
-COLLISION_NS = 60 * SECOND
-"""IKE SAs of both ends that began so close to each other are a simultaneous set-up."""
-SETTLE_NS = 20 * SECOND
-"""When the loser of a simultaneous set-up is ended by the end that did not begin it."""
 
 
 def configure(ctx: Context, event: Configured) -> None:
     """Take over a list of peers; what did not change is not touched."""
-    names = [peer.name for peer in event.peers]
+    names = {peer.name: None for peer in event.peers}
     for name in [name for name in ctx.peers if name not in names]:
         _remove(ctx, name)
     for peer in event.peers:
@@ -51,7 +48,8 @@ def configure(ctx: Context, event: Configured) -> None:
         if record is None or not _same(record, peer, event):
             _renew(ctx, peer, event)
         elif record.ended:
-            record.ended, record.reason, record.message = False, None, ""
+            record.ended = False
+            record.forgive()
             begin(ctx, record)
 
 
@@ -73,6 +71,11 @@ def _renew(ctx: Context, peer: Peer, event: Configured) -> None:
         _end_all(ctx, peer.name, "the configuration changed")
         ctx.timers.clear_all(peer.name)
     record = ctx.peers[peer.name] = PeerRecord(peer, event.identity)
+    held = {child.name: None for reqid, child in record.reqids.items() if reqid in event.held}
+    record.inherited = bool(held)
+    if peer.addresses:
+        # Traffic uses what is held and so asks for nothing; but without IKE the peer will give its end up.
+        record.demanded = held
     ctx.changed(peer.name)
     if peer.ike != V2:
         record.reason, record.message = Refusal.INVALID_MAJOR_VERSION, f"IKEv{peer.ike} is not spoken here yet"
@@ -89,14 +92,16 @@ def _end_all(ctx: Context, name: str, message: str) -> None:
 
 def connect(ctx: Context, record: PeerRecord) -> None:
     """Bring a peer up whatever its `start`."""
-    record.ended = False
+    if record.ended:
+        record.ended = False
+        record.forgive()
     record.demanded = dict.fromkeys(child.name for child in record.peer.children)
     begin(ctx, record)
 
 
 def disconnect(ctx: Context, record: PeerRecord) -> None:
     """End a peer until somebody asks for it again."""
-    record.ended, record.demanded = True, {}
+    record.ended, record.demanded, record.inherited = True, {}, False
     record.reason, record.message, record.attempt = Refusal.DISCONNECTED, "ended by hand", None
     ctx.timers.clear_all(record.peer.name)
     _end_all(ctx, record.peer.name, "ended by hand")
@@ -111,10 +116,10 @@ def acquired(ctx: Context, event: Acquired) -> None:
     for record in ctx.peers.values():
         if ctx.now < record.not_before:
             continue
-        for child in record.peer.children:
-            if child.reqid == event.reqid and not record.ended and start_of(record.peer, child) is not Start.PASSIVE:
-                record.demanded[child.name] = None
-                begin(ctx, record)
+        child = record.reqids.get(event.reqid)
+        if child is not None and not record.ended and start_of(record.peer, child) is not Start.PASSIVE:
+            record.demanded[child.name] = None
+            begin(ctx, record)
 
 
 def begin(ctx: Context, record: PeerRecord) -> None:
@@ -139,7 +144,8 @@ def path_resolved(ctx: Context, event: PathResolved) -> None:
     record = ctx.peers.get(event.peer)
     if record is None:
         return
-    record.resolving, record.paths, record.untried = False, event.paths, list(event.paths)
+    record.resolving, record.untried = False, list(event.paths)
+    record.learn(event.paths)
     _next_path(ctx, record)
 
 
@@ -158,18 +164,24 @@ def _next_path(ctx: Context, record: PeerRecord) -> None:
     wanted = record.wanted()
     if not wanted or record.attempt is not None or ctx.live(peer.name):
         return
+    if not peer.secret:
+        _failed(ctx, record, Refusal.NO_SECRET, "there is no secret for this peer")
+        return
     if not record.untried:
         _failed(ctx, record, record.reason or Refusal.NO_ROUTE, record.message or "no address to call")
         return
     sa = ike_sa_init.initiate(ctx, record, record.untried.pop(0), wanted[0].name)
-    record.attempt = sa.spi if sa else None
+    if sa is None:
+        _failed(ctx, record, Refusal.NO_PROPOSAL_CHOSEN, "no proposal of ours has a key exchange")
+        return
+    record.attempt = sa.spi
     ctx.changed(peer.name)
 
 
 def _failed(ctx: Context, record: PeerRecord, reason: Refusal, message: str) -> None:
     """Remember why, and call again later where the tunnel is always to be there."""
     peer = record.peer
-    record.reason, record.message = reason, message
+    record.fail(reason, message)
     record.failures += 1
     record.not_before = ctx.now + _back_off(ctx, record.failures)
     always = any(start_of(peer, child) is Start.ALWAYS for child in peer.children)
@@ -197,7 +209,7 @@ def expired(ctx: Context, timer: Timer, name: str) -> None:
         for lineage in ctx.live(name)[-1:]:
             ensure_children(ctx, record, lineage)
     elif timer is Timer.SETTLE:
-        _settle(ctx, record, patient=False)
+        settling.settle(ctx, record, patient=False)
 
 
 def ensure_children(ctx: Context, record: PeerRecord, lineage: Lineage, apart_from: str | None = None) -> None:
@@ -224,8 +236,9 @@ def react(ctx: Context, outcome: Outcome) -> None:
     match outcome:
         case SetUpFailed(_, reason, message):
             _set_up_failed(ctx, record, reason, message)
-        case CallRefused(name, reason, message) if record.attempt is None and not ctx.live(name):
-            record.reason, record.message = reason, message
+        case CallRefused(name, reason, message) if not record.ended and not ctx.live(name):
+            record.turned_away = reason, message
+            record.fail(reason, message)
             ctx.changed(name)
         case Established(_, number):
             _established(ctx, record, ctx.lineages.get(number))
@@ -233,10 +246,12 @@ def react(ctx: Context, outcome: Outcome) -> None:
             _lost(ctx, record, reason, message)
         case ChildUp(name, child):
             record.refused.pop(child, None)
+            record.refused.pop("", None)
             ctx.changed(name)
         case ChildDown(name, child, reason, message):
             record.refused[child] = (reason, message)
-            ctx.timers.set(Timer.CHILD_CHECK, name, ctx.now + ctx.jittered(CHILD_RETRY_NS, 30))
+            if ctx.timers.at(Timer.CHILD_CHECK, name) is None:
+                ctx.timers.set(Timer.CHILD_CHECK, name, ctx.now + ctx.jittered(CHILD_RETRY_NS, 30))
             ctx.changed(name)
 
 
@@ -244,7 +259,7 @@ def _set_up_failed(ctx: Context, record: PeerRecord, reason: Refusal, message: s
     record.attempt = None
     if record.ended or ctx.live(record.peer.name):
         return
-    record.reason, record.message = reason, message
+    record.fail(reason, message)
     if record.untried:
         _next_path(ctx, record)
     else:
@@ -254,45 +269,21 @@ def _set_up_failed(ctx: Context, record: PeerRecord, reason: Refusal, message: s
 def _established(ctx: Context, record: PeerRecord, lineage: Lineage | None) -> None:
     if lineage is None:
         return
-    record.failures, record.not_before, record.reason, record.message, record.refused = 0, 0, None, "", {}
+    record.failures, record.not_before = 0, 0
+    record.forgive()
     ctx.timers.clear(Timer.RECONNECT, record.peer.name)
+    if record.inherited:
+        # The peer goes over to the new associations as soon as it sees that we have them.
+        record.inherited = False
+        lineages.enqueue(ctx, lineage, Liveness())
     if lineage.initiator:
         record.attempt = None
         current = ctx.current(lineage)
         ensure_children(ctx, record, lineage, apart_from=current.first_child if current else None)
     else:
-        _abandon_attempt(ctx, record)
+        settling.abandon_attempt(ctx, record)
         ctx.timers.set(Timer.CHILD_CHECK, record.peer.name, ctx.now + ctx.jittered(CHILD_CHECK_NS, 40))
-    _settle(ctx, record, patient=True)
-
-
-def _abandon_attempt(ctx: Context, record: PeerRecord) -> None:
-    """The peer was faster. Where our own set-up has not come to IKE_AUTH, nobody misses it."""
-    sa = ctx.sas.get(record.attempt) if record.attempt else None
-    if sa is not None and sa.state is IkeState.INIT_SENT:
-        record.attempt = None
-        lineage = ctx.lineage_of(sa)
-        lineage.closing = True
-        lineages.forget(ctx, sa)
-
-
-def _settle(ctx: Context, record: PeerRecord, *, patient: bool) -> None:
-    """Where both ends began at once, keep one IKE SA: the one with the lowest nonce is ended by its initiator.
-
-    Where that end does not do it (RFC 7296 does not ask it to), this one does after a while. IKE SAs that began long
-    after each other are no collision: then the older ones are asked whether they still live.
-    """
-    live = ctx.live(record.peer.name)
-    if len(live) < 2:
-        return
-    winner = max(live, key=lambda one: one.lowest_nonce)
-    for lineage in live:
-        if abs(lineage.began_at - winner.began_at) > COLLISION_NS:
-            lineages.enqueue(ctx, min(lineage, winner, key=lambda one: one.began_at), Liveness())
-        elif lineage is not winner and (lineage.initiator or not patient):
-            lineages.end(ctx, lineage, Refusal.DISCONNECTED, "both ends began at once; the other IKE SA stays")
-    if patient:
-        ctx.timers.set(Timer.SETTLE, record.peer.name, ctx.now + SETTLE_NS)
+    settling.settle(ctx, record, patient=True)
 
 
 def _lost(ctx: Context, record: PeerRecord, reason: Refusal, message: str) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 
 from culvert.addresses import IPAddress
 from culvert.config.model import Child, Peer, Start
-from culvert.identities import Identity
+from culvert.identities import Identity, IdentityType
 from culvert.reasons import Refusal
 
 Path = tuple[IPAddress, IPAddress]
 """Our address and theirs."""
+ADDRESS_TYPES = (IdentityType.IPV4_ADDR, IdentityType.IPV6_ADDR)
 
 
 @dataclass(slots=True)
@@ -19,7 +21,10 @@ class PeerRecord:
 
     `demanded` are children that traffic or a person asked for. `ended`: a person ended it. `resolving`: ResolvePath
     is not answered yet. `attempt` is the SPI of an IKE SA that we are setting up. After `failures` in a row,
-    traffic begins none before the instant `not_before`.
+    traffic begins none before the instant `not_before`. `inherited`: the data plane still holds associations that a
+    former process made with this peer. `refused` tells by child why it is missing; the key "" is what the peer asked
+    for and we refused. `turned_away` is why we did not let the peer in when it called. `known_by` and `addresses` are
+    what the peer may present and where it may be, without a configured identity; `reqids` are its children's.
     """
 
     peer: Peer
@@ -33,6 +38,11 @@ class PeerRecord:
     not_before: int = 0
     demanded: dict[str, None] = field(default_factory=dict)
     refused: dict[str, tuple[Refusal, str]] = field(default_factory=dict)
+    turned_away: tuple[Refusal, str] | None = None
+    inherited: bool = False
+    known_by: tuple[Identity, ...] = ()
+    addresses: tuple[IPAddress, ...] = ()
+    reqids: dict[int, Child] = field(default_factory=dict)
     reason: Refusal | None = None
     message: str = ""
 
@@ -41,14 +51,40 @@ class PeerRecord:
         return self.peer.local_identity or self.own_identity or Identity.of_address(address)
 
     def expects(self, presented: Identity) -> bool:
-        """Tell whether this peer may present this identity."""
+        """Tell whether this peer may present this identity; without a configured one, any address or name of its."""
         if self.peer.identity is not None:
             return self.peer.identity.matches(presented)
-        return any(Identity.of_address(address).matches(presented) for address in self.remote_addresses())
+        return any(known.matches(presented) for known in self.known_by)
 
-    def remote_addresses(self) -> list[IPAddress]:
-        """Give the peer's addresses as far as they are known."""
-        return list(dict.fromkeys(remote for _, remote in self.paths))
+    def may_be_at(self, address: IPAddress) -> bool:
+        """Tell whether this peer is known to be at an address, written or resolved."""
+        return address in self.addresses
+
+    @property
+    def may_move(self) -> bool:
+        """Tell whether it may call from an address that is not known: one with an identity, or written as a name."""
+        return self.peer.identity is not None or any(one.type is IdentityType.FQDN for one in self.known_by)
+
+    def fail(self, reason: Refusal | None, message: str) -> None:
+        """Remember why it is not up. Why we turned the peer away says more than the same reason from its mouth."""
+        told = self.turned_away
+        self.reason, self.message = told if told and told[0] is reason else (reason, message)
+
+    def forgive(self) -> None:
+        """Forget what went wrong before."""
+        self.reason, self.message, self.turned_away, self.refused = None, "", None, {}
+
+    def __post_init__(self) -> None:
+        self.reqids = {child.reqid: child for child in self.peer.children}
+        self.learn(())
+
+    def learn(self, paths: tuple[Path, ...]) -> None:
+        """Take over the paths that were found. A peer is known by all of its addresses and by the names written."""
+        self.paths = paths
+        written = [one for text in self.peer.addresses if (one := _identity(text)) is not None]
+        found = [Identity.of_address(remote) for _, remote in paths]
+        self.known_by = tuple(dict.fromkeys((*found, *written)))
+        self.addresses = tuple(ip_address(one.value) for one in self.known_by if one.type in ADDRESS_TYPES)
 
     def wants(self, child: Child) -> bool:
         """Tell whether this child should be there now."""
@@ -59,6 +95,13 @@ class PeerRecord:
 
     def child(self, name: str) -> Child | None:
         return next((child for child in self.peer.children if child.name == name), None)
+
+
+def _identity(text: str) -> Identity | None:
+    try:
+        return Identity.parse(text)
+    except ValueError:
+        return None
 
 
 def start_of(peer: Peer, child: Child) -> Start:

@@ -67,8 +67,14 @@ def _up_or_not(record: PeerRecord, present: list[str]) -> tuple[PeerState, Refus
         return PeerState.UP, None, ""
     refused = [record.refused[key] for key in (*(child.name for child in missing), "") if key in record.refused]
     if refused:
-        return PeerState.DOWN, *refused[0]
+        return PeerState.DOWN, *_most_telling(record, refused[0])
     return (PeerState.CONNECTING if record.wanted() else PeerState.IDLE), None, ""
+
+
+def _most_telling(record: PeerRecord, refused: tuple[Refusal, str]) -> tuple[Refusal, str]:
+    """Where both ends refused for the same reason, what we refused tells both sides' wishes; the peer told us none."""
+    ours = record.refused.get("")
+    return ours if ours is not None and ours[0] is refused[0] else refused
 
 
 def _ike(ctx: Context, sa: IkeSa) -> IkeStatus:

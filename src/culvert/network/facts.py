@@ -12,7 +12,16 @@ from typing import Any
 
 from culvert.addresses import IPAddress
 from culvert.errors import HostError, Problem
-from culvert.network.netlink import ADDRESS_FAMILY, Netlink, attributes, dump, family_of, open_netlink
+from culvert.network.netlink import (
+    ADDRESS_FAMILY,
+    Netlink,
+    attributes,
+    dump,
+    dump_routes,
+    family_of,
+    open_netlink,
+    refusals,
+)
 from culvert.plan.desired import MARK, HostFacts, HostInterface
 from culvert.reasons import Refusal
 
@@ -43,7 +52,7 @@ async def observe_facts(peers: Mapping[str, IPAddress]) -> HostFacts:
     """
     async with open_netlink() as netlink:
         interfaces = await _interfaces(netlink)
-        ways = [(name, await _find(netlink, address, interfaces)) for name, address in peers.items()]
+        ways = [(name, await _find(netlink, address)) for name, address in peers.items()]
     return HostFacts(
         interfaces=tuple(interfaces.values()),
         path_mtu=tuple((name, way.mtu) for name, way in ways if way is not None),
@@ -58,7 +67,7 @@ async def source_for(remote: IPAddress) -> IPAddress:
 async def way_to(remote: IPAddress) -> Way:
     """Give the way of the engine's own packets to `remote`. Raise NoRouteError."""
     async with open_netlink() as netlink:
-        way = await _find(netlink, remote, await _interfaces(netlink))
+        way = await _find(netlink, remote)
     if way is None:
         raise NoRouteError(_no_route(remote))
     return way
@@ -86,9 +95,9 @@ async def _interfaces(netlink: Netlink) -> dict[int, HostInterface]:
 
 async def _with_advertised_routes(netlink: Netlink) -> set[int]:
     found: set[int] = set()
-    for message in await dump(netlink.get_routes(family=ADDRESS_FAMILY[6])):
+    for message in await dump_routes(netlink, ADDRESS_FAMILY[6], protocol=_RTPROT_RA):
         interface = attributes(message).get("RTA_OIF")
-        if message["proto"] == _RTPROT_RA and interface is not None:
+        if interface is not None:
             found.add(interface)
     return found
 
@@ -100,7 +109,7 @@ def _accepts_advertisements(name: str) -> bool:
         return False
 
 
-async def _find(netlink: Netlink, remote: IPAddress, interfaces: dict[int, HostInterface]) -> Way | None:
+async def _find(netlink: Netlink, remote: IPAddress) -> Way | None:
     from pyroute2.netlink.exceptions import NetlinkError
 
     try:
@@ -112,17 +121,24 @@ async def _find(netlink: Netlink, remote: IPAddress, interfaces: dict[int, HostI
         if error.code in {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EINVAL, errno.EACCES}:
             return None
         raise HostError(Problem(f"the kernel refuses: {os.strerror(error.code)}", f"ip route get {remote}")) from error
-    return _way(answers[0], interfaces)
+    return await _way(netlink, answers[0])
 
 
-def _way(message: Any, interfaces: dict[int, HostInterface]) -> Way | None:
+async def _way(netlink: Netlink, message: Any) -> Way | None:
     values = attributes(message)
     interface, source = values.get("RTA_OIF"), values.get("RTA_PREFSRC")
-    if message["type"] not in {_UNICAST, _LOCAL} or interface not in interfaces or not source:
+    if message["type"] not in {_UNICAST, _LOCAL} or interface is None or not source:
         return None
+    # What the kernel has learnt of the path (RFC 1191, RFC 8201) shows here as well.
     metrics = values.get("RTA_METRICS")
     mtu = attributes(metrics).get("RTAX_MTU") if metrics else None
-    return Way(interface, ip_address(source), mtu or interfaces[interface].mtu)
+    return Way(interface, ip_address(source), mtu or await _link_mtu(netlink, interface))
+
+
+async def _link_mtu(netlink: Netlink, index: int) -> int:
+    async with refusals(f"interface {index}"):
+        (link,) = await netlink.link("get", index=index)
+    return int(attributes(link)["IFLA_MTU"])
 
 
 def _no_route(remote: IPAddress) -> Problem:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,6 +77,5 @@ async def sweep(netlink: Netlink, name: str = TUN) -> None:
 
 
 def _write(path: str, value: int) -> None:
-    file = Path(path)
-    if file.exists():  # not where IPv6 is switched off
-        file.write_text(f"{value}\n")
+    with suppress(OSError):  # not there where IPv6 is switched off, or where somebody deletes the TUN just now
+        Path(path).write_text(f"{value}\n")

@@ -12,7 +12,7 @@ from typing import Any
 
 from culvert.errors import HostError, Problem
 from culvert.network.links import index_of
-from culvert.network.netlink import ADDRESS_FAMILY, Netlink, attributes, dump, family_of, refusals
+from culvert.network.netlink import ADDRESS_FAMILY, Netlink, attributes, dump_routes, family_of, refusals
 from culvert.plan.desired import ROUTE_PROTOCOL, ROUTING_TABLE, TUN, Route, RouteKind
 
 _UNICAST, _UNREACHABLE, _THROW = 1, 7, 9
@@ -67,7 +67,7 @@ def _key(route: Route) -> tuple[Any, int]:
 async def _ours(netlink: Netlink, tun: int | None) -> list[_Found]:
     found: list[_Found] = []
     for family in ADDRESS_FAMILY.values():
-        for message in await dump(netlink.get_routes(family=family, table=ROUTING_TABLE)):
+        for message in await dump_routes(netlink, family, table=ROUTING_TABLE, protocol=ROUTE_PROTOCOL):
             if message["proto"] == ROUTE_PROTOCOL:
                 found.append((_parse(message, tun), message))
     return found

@@ -3,7 +3,8 @@
 The way of a packet through it:
 
 1. `fence_in`, before conntrack: what comes for our IKE and ESP sockets gets our mark, so that strict reverse path
-   filtering finds its way back outside the tunnel; what only the tunnel may bring and did not come from it is dropped.
+   filtering finds its way back outside the tunnel; what only the tunnel may bring and did not come from it is dropped,
+   and so is what claims to be one of ours and comes from where ours are not.
 2. `clamp_in`: TCP segments of what comes out of the tunnel.
 3. `fence_input` or `fence_forward`: the same judgement once more, because a destination NAT between 1 and 3 can turn a
    packet for the gateway's outer address into one for the private network.
@@ -67,6 +68,8 @@ DROP: Json = {"drop": None}
 SET_MARK: Json = {"mangle": {"key": meta("mark"), "value": MARK}}
 FROM_THIS_HOST = match({"fib": {"result": "type", "flags": ["saddr"]}}, "local")
 FOR_THIS_HOST = match({"fib": {"result": "type", "flags": ["daddr"]}}, "local")
+BY_ANOTHER_WAY = match({"fib": {"result": "oif", "flags": ["saddr", "mark", "iif"]}}, False)
+"""No packet to the source would leave by the interface by which this one came (RFC 3704 section 2.2)."""
 
 
 def render(firewall: Firewall, counts: Mapping[str, tuple[int, int]] | None = None) -> Json:
@@ -88,6 +91,7 @@ def _commands(firewall: Firewall, counts: Mapping[str, tuple[int, int]]) -> Iter
         packets, octets = counts.get(name, (0, 0))
         yield _add("counter", {"name": name, "packets": packets, "bytes": octets})
     yield from _pair_sets("fenced", firewall.fenced)
+    yield from _network_sets("own", (pair.local for pair in firewall.fenced if pair.local.prefixlen))
     yield from _network_sets("private", (pair.remote for pair in firewall.fenced if _is_private(pair.remote)))
     yield from _network_sets("peers", firewall.peers)
     yield from _from_elsewhere(firewall.attached)
@@ -103,11 +107,27 @@ def _fence_in() -> Iterator[Json]:
     for expressions in _ours():
         yield _rule("fence_in", FOR_THIS_HOST, *expressions, SET_MARK, ACCEPT)
     yield _rule("fence_in", {"jump": {"target": "from_elsewhere"}})
+    yield from _false_friends()
     yield _base("fence_input", "input", RAW)
     yield _rule("fence_input", match(meta("mark"), MARK), ACCEPT)
     yield _rule("fence_input", {"jump": {"target": "from_elsewhere"}})
     yield _base("fence_forward", "forward", RAW)
     yield _rule("fence_forward", {"jump": {"target": "from_elsewhere"}})
+
+
+def _false_friends() -> Iterator[Json]:
+    """Drop what would speak to our networks, or through the tunnel, with a source that is ours, from the wrong side.
+
+    Only that: strict reverse path filtering of everything is for the host to decide. Before routing alone, because
+    older kernels look such ways up nowhere else.
+    """
+    not_ours = match(meta("iifname"), any_of((TUN, "lo")), "!=")
+    for version in VERSIONS:
+        source = match(field(IP[version], "saddr"), f"@own{version}")
+        near = match(field(IP[version], "daddr"), f"@own{version}")
+        far = match(addresses(version, "saddr", "daddr"), f"@fenced{version}")
+        for destination in (near, far):
+            yield _rule("fence_in", not_ours, source, destination, BY_ANOTHER_WAY, counter("fenced_in"), DROP)
 
 
 def _ours() -> Iterator[tuple[Json, ...]]:

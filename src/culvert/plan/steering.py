@@ -44,9 +44,14 @@ def _towards(sizes: Sizes, remote: IPNetwork, owners: list[Protected]) -> tuple[
 
 
 def preferred_source(owners: list[Protected], facts: HostFacts) -> IPAddress | None:
-    """The gateway's own address that the policies protect, if it has one: the first, in the host's order."""
+    """The gateway's own address that the policies protect, if it has one: the first, in the host's order.
+
+    Not one that means nothing elsewhere, which a network as wide as 0.0.0.0/0 would cover too.
+    """
     for owner in owners:
         for address in own_addresses(facts):
+            if address.is_loopback or address.is_link_local:
+                continue
             if address.version == owner.local.version and address in owner.local:
                 return address
     return None

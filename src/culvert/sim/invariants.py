@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from culvert.ipsec.associations import AssociationId, Direction, SecurityAssociation
 from culvert.wire.isakmp.encrypted import GENERIC_HEADER_OCTETS
 from culvert.wire.isakmp.header import HEADER_OCTETS, NO_SPI, read_header
-from culvert.wire.isakmp.numbers import ExchangeType
+from culvert.wire.isakmp.numbers import ExchangeType, PayloadType
 
 SEALED_AT = HEADER_OCTETS + GENERIC_HEADER_OCTETS
 IV_OCTETS = 8
@@ -72,6 +72,9 @@ class Wire:
         header = read_header(data)
         if header.exchange == ExchangeType.IKE_SA_INIT and (header.spi_r == NO_SPI or header.response):
             return
+        if header.next_payload == PayloadType.NOTIFY:
+            # INVALID_IKE_SPI belongs to no IKE SA: one that comes to be a moment later answers the same message.
+            return
         conversation = (sender, header.spi_i, header.spi_r)
         key = (conversation, header.response, header.message_id)
         if self.seen.setdefault(key, data) != data:
@@ -95,6 +98,6 @@ class Wire:
 
     def delivered(self, receiver: str, data: bytes) -> None:
         header = read_header(data)
-        if header.response:
+        if header.response and header.next_payload != PayloadType.NOTIFY:
             conversation = (receiver, header.spi_i, header.spi_r)
             self.answered[conversation] = max(self.answered.get(conversation, -1), header.message_id)

@@ -24,6 +24,15 @@ ESP: tuple[Proposal, ...] = (esp_proposal("aes128gcm16-x25519-none"),)
 ESP_CHEAP: tuple[Proposal, ...] = (esp_proposal("aes128gcm16"),)
 REST_NS = 400 * SECOND
 """How long a healed network may need: an IKE SA that one end believes dead is noticed by the other one's DPD first."""
+INTERRUPTIONS = (
+    "restart hub",
+    "restart spoke",
+    "take over hub",
+    "take over spoke",
+    "rebind",
+    "disconnect",
+    "reload",
+)
 SECRET = b"only for simulation, never for a gateway"
 
 
@@ -140,14 +149,16 @@ def _collision(kind: str, one: Node, other: Node) -> list[tuple[Node, Event]]:
 
 
 def _interrupt(world: World, plan: random.Random, pairs: list[tuple[Node, Node]]) -> None:
-    """Let a machine restart, a translator forget, a person end a tunnel and bring it up, or a file change."""
+    """Let a machine or a daemon restart, a translator forget, a person end a tunnel for a while, or a file change."""
     hub, spoke = plan.choice(pairs)
-    kind = plan.choice(("restart hub", "restart spoke", "rebind", "disconnect", "reload"))
+    kind = plan.choice(INTERRUPTIONS)
     if kind != "rebind":
         # A set-up that is given up leaves the responder with an IKE SA that it must find dead.
         world.forbidden = ()
     if kind.startswith("restart"):
         world.restart(hub.name if kind == "restart hub" else spoke.name)
+    elif kind.startswith("take over"):
+        world.replace(hub.name if kind == "take over hub" else spoke.name)
     elif kind == "rebind" and spoke.nat:
         spoke.nat.rebind()
     elif kind == "disconnect":

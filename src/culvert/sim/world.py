@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
 from culvert.addresses import IPAddress, SocketAddress
@@ -21,6 +21,7 @@ from culvert.ike.events import (
     PathResolved,
 )
 from culvert.ike.logs import ERROR
+from culvert.ipsec.associations import AssociationId, Direction, SecurityAssociation
 from culvert.reasons import Refusal
 from culvert.sim.invariants import Broken, DataPlane, Wire, agree
 from culvert.sim.link import Link
@@ -29,11 +30,16 @@ from culvert.wire.isakmp.numbers import ExchangeType
 
 MAX_EVENTS = 200_000
 """Events of one run; a run that settles has some hundreds."""
+RETIRE_NS = 10 * SECOND
+"""How long inherited associations are kept beside their successors."""
 
 
 @dataclass(slots=True)
 class Node:
-    """An endpoint with its address and its data plane. Behind a NAT, `nat` is what others see of it."""
+    """An endpoint with its address and its data plane. Behind a NAT, `nat` is what others see of it.
+
+    `inherited` are associations of a former process, with their reqids.
+    """
 
     name: str
     address: IPAddress
@@ -41,6 +47,7 @@ class Node:
     plane: DataPlane
     nat: Nat | None = None
     configured: Configured | None = None
+    inherited: dict[AssociationId, int] = field(default_factory=dict)
 
     def seen(self, local: SocketAddress) -> SocketAddress:
         """Give the source that others see for a datagram from `local`."""
@@ -93,7 +100,7 @@ class World:
     forbidden: tuple[Refusal, ...] = ()
     now: int = 0
     events: int = 0
-    _queue: list[tuple[int, int, str, Event]] = field(default_factory=list)
+    _queue: list[tuple[int, int, str, Event | AssociationId]] = field(default_factory=list)
     _count: int = 0
 
     def add(self, name: str, address: str, seed: int) -> Node:
@@ -130,6 +137,9 @@ class World:
             self._step(self.nodes[name], DeadlineReached())
             return
         _, _, name, event = heapq.heappop(self._queue)
+        if isinstance(event, AssociationId):
+            self.nodes[name].plane.remove(event)
+            return
         if isinstance(event, DatagramReceived):
             self.wire.delivered(name, event.data)
             self._tell(f"{name} receives {describe(event.data)}")
@@ -153,6 +163,24 @@ class World:
         if node.configured is not None:
             self._step(node, node.configured)
 
+    def replace(self, name: str) -> None:
+        """Let the process of an endpoint be killed and another one take over its data plane."""
+        node = self.nodes[name]
+        node.inherited = {one.id: one.reqid for one in node.plane.associations.values()}
+        node.endpoint = Endpoint(SeededEntropy(self.link.random.getrandbits(64)), self.now)
+        self._tell(f"{name} is taken over")
+        if node.configured is not None:
+            held = tuple(dict.fromkeys(node.inherited.values()))
+            self._step(node, replace(node.configured, held=held))
+
+    def _outlived(self, node: Node, association: SecurityAssociation) -> None:
+        """What was inherited goes a while after its successors came, as the gateway does it."""
+        if association.direction is Direction.OUT:
+            for id_ in [id_ for id_, reqid in node.inherited.items() if reqid == association.reqid]:
+                del node.inherited[id_]
+                self._count += 1
+                heapq.heappush(self._queue, (self.now + RETIRE_NS, self._count, node.name, id_))
+
     def _step(self, node: Node, event: Event) -> None:
         for action in node.endpoint.step(event, self.now):
             self._do(node, action)
@@ -164,6 +192,7 @@ class World:
             case InstallAssociation(association):
                 self._tell(f"{node.name} installs {association.direction} {association.id}")
                 node.plane.install(association)
+                self._outlived(node, association)
                 for other in self.nodes.values():
                     agree(node.plane, other.plane)
                     agree(other.plane, node.plane)

@@ -40,11 +40,13 @@ def explain(line: str, exit_code: int, program: str) -> EngineRefusedError:
 def _port_taken(rest: str, program: str) -> Problem:
     match = re.match(r"(\d{1,5})/udp", rest)
     if match is None:
-        return Problem(f"another program holds {rest or 'an IKE port'}", program, "Stop that program.")
+        return Problem(
+            f"{Refusal.PORT_TAKEN}: another program holds {rest or 'an IKE port'}", program, "Stop that program."
+        )
     port = int(match[1])
     holders = holders_of_udp(port)
     who = ", ".join(str(holder) for holder in holders) or "another program"
-    return Problem(f"UDP port {port} is held by {who}", program, _how_to_stop(holders))
+    return Problem(f"{Refusal.PORT_TAKEN}: UDP port {port} is held by {who}", program, _how_to_stop(holders))
 
 
 def _how_to_stop(holders: list[Holder]) -> str:
@@ -62,7 +64,7 @@ def _how_to_stop(holders: list[Holder]) -> str:
 
 def _no_tun_device(rest: str, program: str) -> Problem:
     return Problem(
-        f"there is no TUN device: {rest}",
+        f"{Refusal.NO_TUN_DEVICE}: there is no TUN device: {rest}",
         program,
         "Load the driver: modprobe tun. Where the device file is missing: mkdir -p /dev/net && "
         "mknod /dev/net/tun c 10 200. In a container, start it with --device /dev/net/tun --cap-add NET_ADMIN.",
@@ -71,18 +73,19 @@ def _no_tun_device(rest: str, program: str) -> Problem:
 
 def _no_permission(rest: str, program: str) -> Problem:
     return Problem(
-        f"the engine lacks a privilege: {rest}",
+        f"{Refusal.NO_PERMISSION}: the engine lacks a privilege: {rest}",
         program,
         "Run it as root, or with the capabilities CAP_NET_ADMIN, CAP_NET_RAW and CAP_NET_BIND_SERVICE.",
     )
 
 
 def _socket_taken(rest: str, program: str) -> Problem:
-    return Problem(f"an engine runs already: {rest}", program, "End it first: culvert down")
+    return Problem(f"{Refusal.SOCKET_TAKEN}: an engine runs already: {rest}", program, "End it first: culvert down")
 
 
 def _host_refused(rest: str, program: str) -> Problem:
-    return Problem(f"this host refuses something that the engine needs: {rest}", program, "Look around: dmesg | tail")
+    what = f"{Refusal.HOST_REFUSED}: this host refuses something that the engine needs: {rest}"
+    return Problem(what, program, "Look around: dmesg | tail")
 
 
 _EXPLANATIONS: dict[str, Callable[[str, str], Problem]] = {

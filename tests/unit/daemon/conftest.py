@@ -47,6 +47,9 @@ class FakeCore:
     def deadline(self):
         return self.due
 
+    def refused(self):
+        return {}
+
     def statuses(self):
         return dict(self.peers)
 

@@ -11,7 +11,7 @@ from culvert.daemon.seams import CountedAssociation, Finding
 from culvert.daemon.supervision import Supervisor
 from culvert.errors import ConfigurationError, HostError, Problem
 from culvert.ike.actions import InstallAssociation
-from culvert.ike.events import Acquired, Configured, EngineRestarted, PathResolved, Stop
+from culvert.ike.events import Acquired, Configured, Disconnect, EngineRestarted, PathResolved, Stop
 from culvert.ike.status import PeerState
 from culvert.ipsec.associations import AssociationId, Direction, SecurityAssociation
 from culvert.network.facts import Way
@@ -131,8 +131,11 @@ async def test_inherited_associations_serve_until_new_ones_come(world):
     orphan = AssociationId(ip_address("198.51.100.9"), 0x78)
     world.plane.running = True
     world.plane.held = {old: CountedAssociation(old, reqid), orphan: CountedAssociation(orphan, 5)}
+    world.gateway.retire_s = 0
     await world.gateway.start()
     assert set(world.plane.held) == {old}
+    await settled(world)
+    assert world.core.events == [Configured(world.configuration.peers, None, (reqid,))]
 
     inbound, outbound = association(reqid, Direction.IN, 0x1001), association(reqid)
     world.core.script[Acquired] = [InstallAssociation(inbound, "warehouse", "warehouse")]
@@ -144,6 +147,21 @@ async def test_inherited_associations_serve_until_new_ones_come(world):
     world.gateway.post(Acquired(reqid, old.destination, old.destination))
     await reached(lambda: old not in world.plane.held)
     assert {inbound.id, outbound.id} <= set(world.plane.held)
+    await world.gateway.stop(Ending.OPEN)
+
+
+async def test_disconnect_ends_what_was_inherited(world):
+    reqid = world.configuration.peers[0].children[0].reqid
+    old = AssociationId(ip_address("198.51.100.1"), 0x77)
+    world.plane.running = True
+    world.plane.held = {old: CountedAssociation(old, reqid)}
+    await world.gateway.start()
+    world.core.script[Acquired] = [InstallAssociation(association(reqid), "warehouse", "warehouse")]
+    world.gateway.post(Acquired(reqid, old.destination, old.destination))
+    await settled(world)
+    assert old in world.plane.held  # for a while, beside its successor
+    await world.gateway.perform(Disconnect("warehouse"))
+    assert old not in world.plane.held
     await world.gateway.stop(Ending.OPEN)
 
 
@@ -244,6 +262,16 @@ async def test_a_shorter_path_changes_the_plan(world):
     world.gateway._path_found("warehouse")
     await reached(lambda: world.network.steering.routes[0].mtu == 1400)
     assert (await world.gateway.status())["peers"]["warehouse"]["mtu"] == 1400 - 73
+    await world.gateway.stop(Ending.OPEN)
+
+
+async def test_what_the_host_learns_of_a_path_changes_the_plan(world):
+    await world.gateway.start()
+    await settled(world)
+    world.host.ways[ip_address("198.51.100.1")] = Way(1, ip_address("203.0.113.1"), 1300)
+    await world.gateway.measure()
+    assert world.network.steering.routes[0].mtu == 1300
+    assert (await world.gateway.status())["peers"]["warehouse"]["mtu"] == 1300 - 73
     await world.gateway.stop(Ending.OPEN)
 
 

@@ -1,11 +1,12 @@
 import asyncio
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
 
 from culvert.addresses import SocketAddress
 from culvert.clock import SECOND
-from culvert.daemon.loop import MAX_QUEUED_DATAGRAMS
+from culvert.daemon.loop import MAX_QUEUED_DATAGRAMS, MAX_QUEUED_FIRST_MESSAGES
 from culvert.ike.actions import Log, PeerChanged, RemoveAssociation, ResolvePath, Transmit
 from culvert.ike.events import (
     Acquired,
@@ -87,7 +88,20 @@ async def test_datagrams_beyond_the_bound_are_dropped_and_counted_but_nothing_el
     assert shell.datagrams_dropped == 5
     world.tasks.spawn("ike", shell.run())
     assert await shell.stop(5)
-    assert len(world.core.events) == MAX_QUEUED_DATAGRAMS + 2
+    assert [type(event) for event in world.core.events] == [Connect, Stop]
+
+
+async def test_a_flood_of_first_messages_does_not_push_aside_who_is_known(world):
+    shell = world.gateway.shell
+    first = replace(DATAGRAM, data=bytes(range(1, 9)) + bytes(20))
+    known = replace(DATAGRAM, data=bytes(range(1, 29)))
+    for _ in range(MAX_QUEUED_DATAGRAMS):
+        shell.post(first)
+    shell.post(known)
+    assert shell.datagrams_dropped == MAX_QUEUED_DATAGRAMS - MAX_QUEUED_FIRST_MESSAGES
+    world.tasks.spawn("ike", shell.run())
+    await handled(world, DatagramReceived)
+    assert world.core.events[0] == known
 
 
 async def test_a_failure_in_the_core_does_not_end_the_shell(world, shell, caplog):

@@ -60,3 +60,16 @@ async def test_a_name_with_endless_addresses_is_bounded():
 
 async def test_the_system_resolves_what_it_knows_itself():
     assert ip_address("127.0.0.1") in await RealHost().lookup("localhost")
+
+
+async def test_ways_that_were_found_are_measured_again():
+    host = FakeHost({}, {A: Way(1, HERE, 1500), B: Way(1, HERE, 1500)})
+    resolver = Resolver(host)
+    await resolver.resolve("x", [str(A), str(B)])
+    assert await resolver.measure() == []
+    host.ways[B] = Way(1, HERE, 1300)
+    assert await resolver.measure() == ["x"]
+    assert resolver.path_mtu == {"x": 1300}
+    host.ways.clear()
+    assert await resolver.measure() == []  # no way at all says nothing about size
+    assert resolver.path_mtu == {"x": 1300}

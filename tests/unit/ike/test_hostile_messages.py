@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 
 from culvert.addresses import SocketAddress
 from culvert.clock import SECOND
 from culvert.config.model import Peer
-from culvert.entropy import SeededEntropy
+from culvert.entropy import Entropy, SeededEntropy
 from culvert.identities import Identity
 from culvert.ike import negotiation
 from culvert.ike.actions import Action, Log, RemoveAssociation, Transmit
@@ -20,6 +20,7 @@ from culvert.ike.v2 import keys
 from culvert.ike.v2.exchanges import informational
 from culvert.ike.v2.sa import DeleteChild, IkeSa, IkeState
 from culvert.ike.v2.sealing import Payloads, seal
+from culvert.ipsec.proposals import ike_proposal
 from culvert.limits import COOKIE_THRESHOLD_PER_SOURCE, MAX_HALF_OPEN, MAX_HALF_OPEN_PER_SOURCE, MAX_IKE_SAS_PER_PEER
 from culvert.reasons import Refusal
 from culvert.sim.link import Conditions
@@ -315,6 +316,60 @@ def test_one_source_cannot_fill_the_table() -> None:
     assert pair.east.endpoint.census().setting_up == MAX_HALF_OPEN_PER_SOURCE
 
 
+def test_one_spi_with_many_keys_is_a_flood_like_any_other() -> None:
+    pair = Pair().configure()
+    source = SocketAddress(pair.west.address, 500)
+    kinds = list[object]()
+    for number in range(3 * MAX_HALF_OPEN_PER_SOURCE):
+        public = bytes([9, number]) + bytes(30)
+        for answer in _answers(_receive(pair, pair.east, _first(public), source)):
+            kinds += _notified(answer)
+    ctx = pair.east.endpoint._ctx
+    assert NotifyType.COOKIE in kinds
+    assert ctx.half_open.of(source.ip) == len(ctx.half_open) == len(ctx.sas) == COOKIE_THRESHOLD_PER_SOURCE
+    pair.wait(120)
+    assert not ctx.sas
+    assert not ctx.first_messages
+    assert len(ctx.half_open) == 0
+
+
+def test_an_established_peer_is_no_longer_counted_as_half_open() -> None:
+    pair = Pair().connect()
+    assert len(pair.east.endpoint._ctx.half_open) == 0
+    assert list(pair.east.endpoint._ctx.by_peer) == ["west"]
+    pair.tell("west", Disconnect("east"), 60)
+    assert not pair.east.endpoint._ctx.by_peer
+    assert not pair.west.endpoint._ctx.by_peer
+
+
+@pytest.mark.parametrize("public", [bytes(255), bytes(256), bytes(255) + b"\x01", b"\xff" * 256])
+def test_a_bad_public_value_of_a_large_group_costs_no_private_key(public: bytes) -> None:
+    pair = Pair()
+    pair.east_peer = replace(pair.east_peer, proposals=(ike_proposal("aes128gcm16-prfsha256-modp2048"),))
+    pair.configure()
+    offered = negotiation.offer(pair.east_peer.proposals, ProtocolId.IKE, b"", key_exchange=True)
+    payloads = (offered, KeyExchangePayload(14, public), Nonce(bytes(16)))
+    data = emit_message(Message(b"stranger", NO_SPI, ExchangeType.IKE_SA_INIT, True, False, 0, payloads))
+    drawn: list[int] = []
+    entropy = pair.east.endpoint._ctx.entropy
+    pair.east.endpoint._ctx.entropy = Counted(entropy, drawn)
+    (answer,) = _answers(_receive(pair, pair.east, data, SocketAddress(pair.west.address, 500)))
+    assert _notified(answer) == [NotifyType.INVALID_SYNTAX]
+    assert 40 not in drawn  # the octets of an exponent
+
+
+@dataclass
+class Counted:
+    """A source that tells how much was drawn from it."""
+
+    source: Entropy
+    drawn: list[int]
+
+    def octets(self, count: int) -> bytes:
+        self.drawn.append(count)
+        return self.source.octets(count)
+
+
 def test_one_peer_cannot_pile_up_ike_sas() -> None:
     pair = Pair().connect()
     for _ in range(2 * MAX_IKE_SAS_PER_PEER):
@@ -325,6 +380,7 @@ def test_one_peer_cannot_pile_up_ike_sas() -> None:
             0, True, b"not real", NO_SPI, IkeState.DELETING, STRANGER, SocketAddress(pair.east.address, 500), 0
         )
         pair.tell("west", Connect("east"), 0.2)
+    pair.wait(6)  # by then every child sends, whether or not its other end was seen to have it
     assert 1 < pair.east.endpoint.census().established <= MAX_IKE_SAS_PER_PEER
     assert len(pair.east.plane.associations) == 2 * pair.east.endpoint.census().children
 

@@ -91,7 +91,6 @@ def test_an_answer_must_be_one_of_our_proposals_with_one_of_each() -> None:
     assert accept(SecurityAssociation((good,)), ours, ESP, key_exchange=False) is not None
     for bad in (
         SecurityAssociation((good, good)),
-        SecurityAssociation((replace(good, number=2),)),
         SecurityAssociation((replace(good, transforms=(*good.transforms, good.transforms[0])),)),
         offer((esp_proposal("aes256gcm16"),), ESP, SPI, key_exchange=False),
         SecurityAssociation((replace(good, protocol=ProtocolId.AH),)),
@@ -111,3 +110,12 @@ def test_methods() -> None:
     assert negotiation.preferred_method((esp_proposal("aes128gcm16"),)) is None
     assert negotiation.acceptable_method(DEFAULT_ESP, 0) is None
     assert negotiation.acceptable_method(DEFAULT_ESP, 2) is None
+
+
+def test_an_answer_that_counts_in_another_way_is_taken_by_its_algorithms() -> None:
+    ours = (esp_proposal("aes128gcm16"), esp_proposal("aes256gcm16"))
+    second = offer(ours, ESP, SPI, key_exchange=False).proposals[1]
+    for number in (0, 1, 2, 9):
+        taken = accept(SecurityAssociation((replace(second, number=number),)), ours, ESP, key_exchange=False)
+        assert taken is not None
+        assert taken.suite.encryption.name == "aes256gcm16"

@@ -71,6 +71,13 @@ def test_only_private_networks_are_shut_for_the_gateway_itself() -> None:
     assert elements(firewall, "private6") == [{"prefix": {"addr": "fd00:2::", "len": 64}}]
 
 
+def test_our_own_networks_are_known_but_not_the_whole_world() -> None:
+    firewall = Firewall(fenced=(PAIR, PAIR6, Pair(ip_network("0.0.0.0/0"), PAIR.remote)))
+    assert elements(firewall, "own4") == [{"prefix": {"addr": "192.168.1.0", "len": 24}}]
+    assert elements(firewall, "own6") == [{"prefix": {"addr": "fd00:1::", "len": 64}}]
+    assert sum("@own" in rule and '"oif"' in rule and "drop" in rule for rule in rules(firewall, "fence_in")) == 4
+
+
 def test_overlapping_peers_are_merged() -> None:
     peers = (ip_network("198.51.100.7/32"), ip_network("198.51.100.0/24"), ip_network("2001:db8::1/128"))
     firewall = Firewall(fenced=(PAIR,), peers=peers)

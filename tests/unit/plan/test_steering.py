@@ -89,3 +89,16 @@ def test_each_family_has_rules_of_its_own(build: Any) -> None:
 def test_nothing_is_steered_without_peers(build: Any, facts: Any) -> None:
     assert routes(Sizes(build.gateway(), facts, {})) == ()
     assert rules(build.gateway(), facts) == ()
+
+
+def test_an_address_that_means_nothing_elsewhere_is_no_source(build: Any) -> None:
+    """A network as wide as this covers the loopback too, which comes first."""
+    child = build.child("x", "x", "0.0.0.0/0 ::/0", "192.168.2.0/24 2001:db8:2::/64")
+    gateway = build.gateway(build.peer("x", "198.51.100.1", child))
+    lo, wire = build.interface("lo", "127.0.0.1/8", "::1/128"), ("fe80::1/64", "192.168.1.1/24", "2001:db8:1::1/64")
+    sources = {
+        route.destination.version: route.preferred_source
+        for route in routes(Sizes(gateway, HostFacts((lo, build.interface("eth1", *wire))), {}))
+        if route.preferred_source
+    }
+    assert sources == {4: ip_address("192.168.1.1"), 6: ip_address("2001:db8:1::1")}

@@ -23,6 +23,8 @@ from culvert.wire.isakmp.notify import NotifyType
 
 OUTBOUND_SWITCH_NS = 5 * SECOND
 """How long the old outbound association stays in use where the peer does not delete it."""
+TAKEOVER_SWITCH_NS = SECOND
+"""The same where the old one is an older lineage's, which the peer may have lost: it hears nothing until then."""
 DELETE_AWAITED_NS = 90 * SECOND
 """How long a child that the peer is to delete waits for that: longer than an established peer repeats its request."""
 
@@ -100,7 +102,10 @@ def _encapsulation(remote: SocketAddress, inbound: bool) -> Encapsulation:
 
 
 def install(ctx: Context, lineage: Lineage, child: ChildSa, *, outbound: bool = True) -> None:
-    """Put a child into the data plane, inbound first. Without `outbound`, the other one follows by `switch`."""
+    """Put a child into the data plane, inbound first. Without `outbound`, the other one follows by `switch`.
+
+    `replaces` is set already where the old one is an older lineage's.
+    """
     peer = lineage.peer.name if lineage.peer else ""
     lineage.children[child.spi_in] = child
     ctx.child_owners[child.spi_in] = lineage.number
@@ -109,10 +114,20 @@ def install(ctx: Context, lineage: Lineage, child: ChildSa, *, outbound: bool = 
     if outbound:
         switch(ctx, lineage, child)
     elif not child.redundant:
-        ctx.timers.set(Timer.OUTBOUND_SWITCH, child.spi_in, ctx.now + OUTBOUND_SWITCH_NS)
+        wait = OUTBOUND_SWITCH_NS if child.replaces is None else TAKEOVER_SWITCH_NS
+        ctx.timers.set(Timer.OUTBOUND_SWITCH, child.spi_in, ctx.now + wait)
     _arm(ctx, child)
     ctx.outcomes.append(ChildUp(peer, child.child.name))
     ctx.changed(peer)
+
+
+def install_answered(ctx: Context, lineage: Lineage, child: ChildSa) -> None:
+    """Put a new child into the data plane that the peer asked for. Where it comes in the place of an older lineage's,
+    that one goes on sending until the peer shows that it has our answer.
+    """
+    old = predecessor(ctx, lineage, child)
+    child.replaces = old.spi_in if old else None
+    install(ctx, lineage, child, outbound=old is None)
 
 
 def switch(ctx: Context, lineage: Lineage, child: ChildSa) -> None:
@@ -132,9 +147,10 @@ def _arm(ctx: Context, child: ChildSa) -> None:
 
 def remove(ctx: Context, lineage: Lineage, child: ChildSa) -> None:
     """Take a child out of the data plane; the outbound association of its successor is in use before."""
-    for other in lineage.children.values():
-        if other.replaces == child.spi_in and not other.redundant:
-            switch(ctx, lineage, other)
+    for heir in ctx.lineages_of_peer(lineage.peer.name) if lineage.peer else ():
+        for other in heir.children.values():
+            if other.replaces == child.spi_in and not other.redundant:
+                switch(ctx, heir, other)
     if not child.waiting:
         ctx.emit(RemoveAssociation(child.outbound.id))
     ctx.emit(RemoveAssociation(child.inbound.id))
@@ -164,10 +180,29 @@ def _await_delete(ctx: Context, child: ChildSa) -> None:
     ctx.timers.set(Timer.CHILD_HARD, child.spi_in, ctx.now + DELETE_AWAITED_NS)
 
 
-def confirm(lineage: Lineage) -> None:
-    """The peer began another exchange, so it has our answers to the ones before (RFC 7296 section 2.3)."""
+def confirm(ctx: Context, lineage: Lineage) -> None:
+    """The peer began another exchange, so it has our answers to the ones before (RFC 7296 section 2.3).
+
+    Rekeyed children are switched when their predecessor goes; what replaces an older lineage's child, now.
+    """
     for child in lineage.children.values():
         child.unconfirmed = False
+        if child.waiting and not child.redundant and child.replaces not in lineage.children:
+            switch(ctx, lineage, child)
+
+
+def predecessor(ctx: Context, lineage: Lineage, child: ChildSa) -> ChildSa | None:
+    """Find the child of an older lineage in whose place this one comes, where the peer sets up anew what stands."""
+    if lineage.peer is None:
+        return None
+    older = (one for one in ctx.live(lineage.peer.name) if one is not lineage and not overlap(one, lineage))
+    found = [current_child(one, child.child.name) for one in older]
+    return next((one for one in reversed(found) if one is not None), None)
+
+
+def overlap(one: Lineage, other: Lineage) -> bool:
+    """Tell whether two set-ups met on the way: each began before the other one was established."""
+    return one.began_at <= other.established_at and other.began_at <= one.established_at
 
 
 def find_outbound(lineage: Lineage, spi_out: int) -> ChildSa | None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from culvert.addresses import IPAddress, SocketAddress
+from culvert.addresses import SocketAddress
 from culvert.entropy import Entropy, below
 from culvert.ike.actions import Action, Log, PeerChanged
 from culvert.ike.cookies import Cookies
+from culvert.ike.half_open import HalfOpen
 from culvert.ike.logs import INFO, Limiter
 from culvert.ike.records import Outcome, PeerRecord
 from culvert.ike.timers import Timers
-from culvert.ike.v2.sa import IkeSa, IkeState, Lineage
+from culvert.ike.v2.sa import IkeSa, Lineage
 from culvert.reasons import Refusal
 from culvert.wire.isakmp.header import NO_SPI
 
@@ -33,13 +33,20 @@ class Context:
     outcomes: list[Outcome] = field(default_factory=list)
     timers: Timers = field(default_factory=Timers)
     limiter: Limiter = field(default_factory=Limiter)
+    unprotected: Limiter = field(default_factory=Limiter)
+    """Bounds the answers that we give without protection, to whoever asks."""
     peers: dict[str, PeerRecord] = field(default_factory=dict)
     lineages: dict[int, Lineage] = field(default_factory=dict)
     sas: dict[bytes, IkeSa] = field(default_factory=dict)
     first_messages: dict[tuple[bytes, SocketAddress], bytes] = field(default_factory=dict)
     child_owners: dict[int, int] = field(default_factory=dict)
+    by_peer: dict[str, dict[int, None]] = field(default_factory=dict)
+    half_open: HalfOpen = field(default_factory=HalfOpen)
+    changes: dict[str, None] = field(default_factory=dict)
     dirty: dict[int, None] = field(default_factory=dict)
     lineages_made: int = 0
+    refused: dict[Refusal, int] = field(default_factory=dict)
+    """Messages that were dropped, whether or not a line was written of it."""
 
     def emit(self, action: Action) -> None:
         self.actions.append(action)
@@ -47,16 +54,21 @@ class Context:
     def log(self, peer: str, message: str, reason: Refusal | None = None, level: int = INFO) -> None:
         self.emit(Log(level, peer, message, reason))
 
+    def count(self, reason: Refusal) -> None:
+        """Count a message that is dropped."""
+        self.refused[reason] = self.refused.get(reason, 0) + 1
+
     def note(self, message: str, reason: Refusal, level: int = INFO, peer: str = "") -> None:
-        """Log something that anybody could have caused, at a bounded rate."""
+        """Count something that anybody could have caused, and log it at a bounded rate."""
+        self.count(reason)
         if self.limiter.allow(self.now):
             self.log(peer, message, reason, level)
 
     def changed(self, peer: str) -> None:
         """Say once in a step that a peer's state is another."""
-        change = PeerChanged(peer)
-        if peer in self.peers and change not in self.actions:
-            self.emit(change)
+        if peer in self.peers and peer not in self.changes:
+            self.changes[peer] = None
+            self.emit(PeerChanged(peer))
 
     def nonce(self) -> bytes:
         return self.entropy.octets(NONCE_OCTETS)
@@ -85,19 +97,10 @@ class Context:
         return self.sas.get(lineage.current)
 
     def lineages_of_peer(self, peer: str) -> list[Lineage]:
-        return [one for one in self.lineages.values() if one.peer is not None and one.peer.name == peer]
+        """Give all lineages of a peer, the oldest first."""
+        numbers = sorted(self.by_peer.get(peer, ()))
+        return [lineage for number in numbers if (lineage := self.lineages.get(number)) is not None]
 
     def live(self, peer: str) -> list[Lineage]:
         """Give the established lineages of a peer that nobody is ending, the oldest first."""
         return [one for one in self.lineages_of_peer(peer) if one.established and not one.closing]
-
-    def half_open(self) -> Iterator[IkeSa]:
-        """All responder IKE SAs that are not authenticated, those that were refused included."""
-        return (sa for own in self.first_messages.values() if (sa := self.sas.get(own)) and _unproven(sa))
-
-    def half_open_from(self, source: IPAddress) -> int:
-        return sum(sa.first_source is not None and sa.first_source.ip == source for sa in self.half_open())
-
-
-def _unproven(sa: IkeSa) -> bool:
-    return sa.identity is None and sa.state in (IkeState.HALF_OPEN, IkeState.CLOSED)

@@ -45,6 +45,8 @@ def _find(ctx: Context, id_: AssociationId) -> tuple[Lineage, ChildSa] | None:
 
 def make_anew(ctx: Context) -> None:
     """The data plane lost everything. Old keys never come back: their counters would, too. So successors are made."""
+    for record in ctx.peers.values():
+        record.inherited = False
     for lineage in list(ctx.lineages.values()):
         for child in list(lineage.children.values()):
             if child.current:

@@ -35,9 +35,11 @@ from culvert.wire.isakmp.errors import ParseError
 from culvert.wire.isakmp.header import MAJOR_VERSION, NO_SPI, Header, peek, read_header
 from culvert.wire.isakmp.message import Message, emit_message, parse_message
 from culvert.wire.isakmp.notify import Notify, NotifyType
-from culvert.wire.isakmp.numbers import ExchangeType
+from culvert.wire.isakmp.numbers import ExchangeType, PayloadType
 
 Path = tuple[SocketAddress, SocketAddress]
+MIN_PROTECTED_OCTETS = 57
+"""The shortest protected message: headers, an IV of 8 octets, the padding's length, an ICV of 16."""
 
 
 def find(ctx: Context, data: bytes) -> IkeSa | None:
@@ -73,6 +75,7 @@ def _route(ctx: Context, header: Header, data: bytes, path: Path) -> None:
     sa = find(ctx, data)
     if sa is None:
         ctx.note(f"a message from {path[1]} is for an IKE SA that is not here", Refusal.UNKNOWN_IKE_SPI)
+        _name_unknown_spi(ctx, header, data, path)
     elif header.response:
         _response(ctx, sa, header, data, path)
     else:
@@ -80,12 +83,27 @@ def _route(ctx: Context, header: Header, data: bytes, path: Path) -> None:
 
 
 def _name_our_version(ctx: Context, data: bytes, path: Path) -> None:
-    """Answer a request of a later major version (RFC 7296 section 2.5), at the rate of the log."""
+    """Answer a request of a later major version (RFC 7296 section 2.5)."""
     header = read_header(data)
-    if header.major <= MAJOR_VERSION or header.response or not ctx.limiter.allow(ctx.now):
+    if header.major > MAJOR_VERSION:
+        notify = Notify(NotifyType.INVALID_MAJOR_VERSION, bytes([MAJOR_VERSION]))
+        _answer_unprotected(ctx, header, notify, path)
+
+
+def _name_unknown_spi(ctx: Context, header: Header, data: bytes, path: Path) -> None:
+    """Tell who asks an IKE SA that is not here, so that it looks whether we still live (RFC 7296 section 1.5)."""
+    protected = header.exchange != ExchangeType.IKE_SA_INIT and header.next_payload in (PayloadType.SK, PayloadType.SKF)
+    if protected and len(data) >= MIN_PROTECTED_OCTETS:
+        _answer_unprotected(ctx, header, Notify(NotifyType.INVALID_IKE_SPI), path)
+
+
+def _answer_unprotected(ctx: Context, header: Header, notify: Notify, path: Path) -> None:
+    """Answer a request without an IKE SA, never a response, never longer than the request, and not too often."""
+    if header.response or not ctx.unprotected.allow(ctx.now):
         return
-    notify = Notify(NotifyType.INVALID_MAJOR_VERSION, bytes([MAJOR_VERSION]))
-    reply = Message(header.spi_i, header.spi_r, header.exchange, False, True, header.message_id, (notify,))
+    reply = Message(
+        header.spi_i, header.spi_r, header.exchange, not header.initiator, True, header.message_id, (notify,)
+    )
     ctx.emit(Transmit(path[0], path[1], emit_message(reply)))
 
 
@@ -160,7 +178,7 @@ def _judge(contents: Contents, problem: str) -> None:
 def _heard(ctx: Context, sa: IkeSa, path: Path) -> None:
     """Enter that the peer lives. Follow it to a new address where a NAT may have moved it (RFC 7296 section 2.23)."""
     sa.last_heard = ctx.now
-    children.confirm(ctx.lineage_of(sa))
+    children.confirm(ctx, ctx.lineage_of(sa))
     if (sa.local, sa.remote) == path:
         return
     if sa.state is IkeState.HALF_OPEN:
@@ -191,10 +209,14 @@ def _end(ctx: Context, sa: IkeSa, reason: Refusal, message: str) -> None:
 
 def _response(ctx: Context, sa: IkeSa, header: Header, data: bytes, path: Path) -> None:
     if not window.awaits(sa.window, header.message_id):
+        ctx.count(Refusal.UNEXPECTED_MESSAGE)  # a late copy of an answer, most of the time
         return
     if sa.state is IkeState.INIT_SENT:
         if header.exchange == ExchangeType.IKE_SA_INIT:
             ike_sa_init.conclude(ctx, sa, parse_message(data), data)
+        return
+    if header.next_payload == PayloadType.NOTIFY:
+        _told_unknown(ctx, sa, data, path)
         return
     outstanding = sa.window.outstanding
     try:
@@ -210,6 +232,19 @@ def _response(ctx: Context, sa: IkeSa, header: Header, data: bytes, path: Path) 
     except Refused as refusal:
         _fail(ctx, sa, refusal.reason, refusal.explanation)
     ctx.dirty[sa.lineage] = None
+
+
+def _told_unknown(ctx: Context, sa: IkeSa, data: bytes, path: Path) -> None:
+    """Take an INVALID_IKE_SPI that nothing protects. It ends only what we are ending ourselves (RFC 7296 section 2.4).
+
+    For everything else it is a hint, and the request that it answers is already the look whether the peer lives.
+    """
+    told = Contents(parse_message(data).payloads).notify(NotifyType.INVALID_IKE_SPI)
+    if told is not None and ctx.lineage_of(sa).closing:
+        lineages.close(ctx, sa)
+        return
+    what = "says without protection that it does not know this IKE SA" if told else "answers without protection"
+    ctx.note(f"{path[1]} {what}; the message was dropped", Refusal.NOT_AUTHENTIC_MESSAGE, DEBUG, sa.peer)
 
 
 def _fail(ctx: Context, sa: IkeSa, reason: Refusal, message: str) -> None:

@@ -26,6 +26,8 @@ def begin(ctx: Context, sa: IkeSa, peer: Peer | None) -> Lineage:
     ctx.lineages_made += 1
     lineage = Lineage(ctx.lineages_made, peer, sa.spi, sa.initiator, ctx.now)
     ctx.lineages[lineage.number] = lineage
+    if peer is not None:
+        ctx.by_peer.setdefault(peer.name, {})[lineage.number] = None
     enter(ctx, lineage, sa)
     return lineage
 
@@ -49,6 +51,9 @@ def establish(ctx: Context, lineage: Lineage, sa: IkeSa, peer: Peer) -> None:
     """Enter that the first IKE SA of a lineage is authenticated."""
     sa.state, sa.peer, sa.established_at = IkeState.ESTABLISHED, peer.name, ctx.now
     lineage.peer, lineage.established, lineage.lowest_nonce = peer, True, sa.lowest_nonce
+    lineage.established_at = ctx.now
+    ctx.by_peer.setdefault(peer.name, {})[lineage.number] = None
+    ctx.half_open.leave(sa.spi)
     # The key exchange is over; what it was authenticated with need not stay in memory.
     sa.init_request = sa.init_response = b""
     arm(ctx, sa, peer)
@@ -111,14 +116,19 @@ def forget(ctx: Context, sa: IkeSa) -> None:
     close(ctx, sa)
     ctx.timers.clear_all(sa.spi.hex())
     ctx.sas.pop(sa.spi, None)
-    for key in [key for key, spi in ctx.first_messages.items() if spi == sa.spi]:
-        del ctx.first_messages[key]
+    ctx.half_open.leave(sa.spi)
+    if sa.first_source is not None and ctx.first_messages.get((sa.spi_i, sa.first_source)) == sa.spi:
+        del ctx.first_messages[sa.spi_i, sa.first_source]
 
 
 def _bury(ctx: Context, lineage: Lineage) -> None:
     if not lineage.members:
+        if lineage.peer is not None:
+            known = ctx.by_peer.get(lineage.peer.name, {})
+            known.pop(lineage.number, None)
+            if not known:
+                ctx.by_peer.pop(lineage.peer.name, None)
         ctx.timers.clear(Timer.TASK_RETRY, lineage.number)
-        ctx.timers.clear(Timer.SETTLE, lineage.number)
         ctx.lineages.pop(lineage.number, None)
 
 

@@ -131,7 +131,7 @@ def _ike_expired(ctx: Context, timer: Timer, sa: IkeSa) -> None:
     elif timer is Timer.IKE_REKEY and sa.spi == lineage.current:
         lineages.enqueue(ctx, lineage, RekeyIke())
     elif timer is Timer.IKE_HARD and sa.spi == lineage.current:
-        lineages.end(ctx, lineage, Refusal.TEMPORARY_FAILURE, "the IKE SA reached its hard limit")
+        lineages.end(ctx, lineage, Refusal.LIFETIME_ENDED, "the IKE SA reached its hard limit before it was rekeyed")
 
 
 def _half_open_expired(ctx: Context, sa: IkeSa, lineage: Lineage) -> None:

@@ -183,7 +183,8 @@ class ChildSa:
     """A pair of associations. `initiator`: we began the exchange that made it.
 
     `waiting`: its outbound association is not in use yet, because the peer still may not know the inbound one.
-    `unconfirmed`: we answered that exchange, and nothing shows yet that our answer arrived.
+    `unconfirmed`: we answered that exchange, and nothing shows yet that our answer arrived. `replaces` is the inbound
+    SPI of the one before, which may be an older lineage's.
     """
 
     child: Child
@@ -220,8 +221,9 @@ class ChildSa:
 class Lineage:
     """An IKE SA with its successors; children and waiting exchanges belong to it, not to one key's lifetime.
 
-    `initiator`: we began the first one. `began_at`: when its first message was sent or came. `rival` is the SPI of
-    the IKE SA that the peer made while our own rekey of the same one was under way.
+    `initiator`: we began the first one. `began_at`: when its first message was sent or came; `established_at`: when
+    that one was authenticated. `rival` is the SPI of the IKE SA that the peer made while our own rekey of the same
+    one was under way.
     """
 
     number: int
@@ -236,5 +238,6 @@ class Lineage:
     rival: bytes | None = None
     closing: bool = False
     established: bool = False
+    established_at: int = 0
     retries: int = 0
     retry_at: int | None = None

@@ -110,13 +110,13 @@ async def _outside(firewall: Firewall, facts: HostFacts) -> str | None:
 
 def _concerns(chain: ForeignChain, question: Question) -> bool:
     family = chain.family in {"inet", _NFT_FAMILIES[question.packet.version]}
-    kind = chain.kind == "nat" if question.hook == "postrouting" else chain.kind in {"filter", "route"}
+    kind = chain.kind == "nat" if question.translation else chain.kind in {"filter", "route"}
     return family and kind and chain.hook == question.hook
 
 
 def _ask(question: Question, chain: ForeignChain, by_name: Chains) -> Iterator[Finding]:
     possible = outcomes(chain, by_name, question.packet)
-    translates = question.hook == "postrouting"
+    translates = question.translation
     bad = sorted(outcome for outcome in possible if outcome.verdict is (Verdict.NAT if translates else Verdict.DROP))
     if not bad:
         return

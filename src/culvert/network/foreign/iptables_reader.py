@@ -106,6 +106,8 @@ def _options(words: list[str]) -> list[tuple[bool, str, list[str]]]:
 
 
 def _condition(option: str, values: list[str]) -> Condition:
+    if option == "--invert" and not values:
+        return lambda _: answer(False)  # rpfilter: for a packet without a way back; there is a route to our peers
     reader = _READERS.get(option)
     if reader is None or len(values) != 1:
         return perhaps

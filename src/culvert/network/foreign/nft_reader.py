@@ -117,7 +117,7 @@ class _Reader:
             if kind == "vmap":
                 yield from self._verdict_map(value, conditions)
             elif kind in {"jump", "goto"}:
-                yield self._rule(conditions, Verdict(kind), value["target"])
+                yield self._rule(conditions, Verdict(kind), str(value["target"]))
             elif verdict := _TERMINAL.get(kind) or _target(kind, value):
                 yield self._rule(conditions, verdict)
             elif kind not in _HARMLESS and not _is_target(kind, value):
@@ -133,7 +133,7 @@ class _Reader:
             return
         for key, action in elements:
             kind, detail = next(iter(action.items()))
-            target = detail["target"] if isinstance(detail, dict) else ""
+            target = str(detail["target"]) if isinstance(detail, dict) else ""
             verdict = Verdict(kind) if kind in {"jump", "goto"} else _TERMINAL.get(kind, Verdict.UNKNOWN)
             yield self._rule([*conditions, self._compare(value["key"], key)], verdict, target)
 
@@ -192,7 +192,7 @@ def _field(left: Any) -> tuple[Condition, _One]:
             one = _conntrack(value.get("key", ""))
         case "fib":
             local = value.get("result") == "type" and value.get("flags") == ["daddr"]
-            one = _destination_type if local else _unknown
+            one = _destination_type if local else _way_back if value.get("result") == "oif" else _unknown
         case "&":
             one = _masked(value)
         case _:
@@ -269,6 +269,11 @@ def _destination_type(value: Any) -> Condition:
     return known("for_this_host", lambda found: found if value == "local" else False)
 
 
+def _way_back(value: Any) -> Condition:
+    """There is a route to our peers: a check of the reverse path finds one."""
+    return lambda _: answer(value is not False)
+
+
 def _masked(parts: Any) -> _One:
     if not isinstance(parts, list) or parts[0] != {"meta": {"key": "mark"}} or not isinstance(parts[1], int):
         return _unknown
@@ -291,7 +296,7 @@ def _is_target(kind: str, value: Any) -> bool:
 
 
 def _target(kind: str, value: Any) -> Verdict | None:
-    return TARGETS.get(value.get("name", "")) if _is_target(kind, value) else None
+    return TARGETS.get(str(value.get("name", ""))) if _is_target(kind, value) else None
 
 
 def _shown(expressions: list[Any]) -> str:

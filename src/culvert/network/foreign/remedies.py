@@ -6,6 +6,7 @@ from culvert.network.foreign.chains import ForeignChain
 from culvert.network.foreign.questions import Question, Traffic
 from culvert.plan.desired import TUN
 
+_BUILT_IN = frozenset({"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"})
 UFW, FIREWALLD, DOCKER = "ufw", "firewalld", "Docker"
 
 
@@ -22,11 +23,12 @@ def owner_of(chain: ForeignChain, siblings: frozenset[str]) -> str:
 
 def remedy(question: Question, chain: ForeignChain, owner: str) -> str:
     """Give the command that lets the question's packet through `chain`."""
-    if question.hook == "postrouting":
+    if question.translation and question.traffic is Traffic.BETWEEN:
         return _keep_address(question, chain)
-    if owner == UFW:
+    usual = question.hook in {"input", "output", "forward"}
+    if owner == UFW and usual:
         return _ufw(question)
-    if owner == FIREWALLD:
+    if owner == FIREWALLD and usual:
         return _firewalld(question)
     name = "DOCKER-USER" if owner == DOCKER else chain.name
     return _plain(question, chain, name)
@@ -71,12 +73,17 @@ def _firewalld(question: Question) -> str:
 def _plain(question: Question, chain: ForeignChain, name: str) -> str:
     if chain.tool != "nft" or _made_by_iptables(chain):
         command = chain.tool if chain.tool != "nft" else _iptables(chain)
-        return f"{command} -I {name} {_iptables_match(question)} -j ACCEPT"
+        table = "" if chain.table == "filter" else f" -t {chain.table}"
+        return f"{command}{table} -I {name} {_iptables_match(question)} -j ACCEPT"
     return _insert(chain, name, f"{_nft_match(question)} accept")
 
 
 def _iptables_match(question: Question) -> str:
     if question.traffic is Traffic.BETWEEN:
+        if question.hook == "prerouting" and not question.inbound:
+            return f"-s {question.here} -d {question.there}"
+        if question.hook == "postrouting" and question.inbound:
+            return f"-s {question.there} -d {question.here}"
         if question.inbound:
             return f"-i {TUN} -s {question.there} -d {question.here}"
         return f"-o {TUN} -s {question.here} -d {question.there}"
@@ -88,6 +95,9 @@ def _iptables_match(question: Question) -> str:
 
 def _nft_match(question: Question) -> str:
     if question.traffic is Traffic.BETWEEN:
+        # Where it arrives nobody knows yet where it leaves, and the other way round.
+        if question.hook == ("postrouting" if question.inbound else "prerouting"):
+            return _addresses(question)
         return f'{"iifname" if question.inbound else "oifname"} "{TUN}" {_addresses(question)}'
     word = _word(question)
     peer = f"{word} {'saddr' if question.inbound else 'daddr'} {question.there} " if question.there else ""
@@ -110,7 +120,7 @@ def _insert(chain: ForeignChain, name: str, text: str) -> str:
 
 
 def _made_by_iptables(chain: ForeignChain) -> bool:
-    return chain.family in {"ip", "ip6"} and chain.name in {"INPUT", "FORWARD", "OUTPUT", "POSTROUTING"}
+    return chain.family in {"ip", "ip6"} and chain.name in _BUILT_IN
 
 
 def _iptables(chain: ForeignChain) -> str:

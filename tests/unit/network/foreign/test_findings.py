@@ -185,6 +185,39 @@ def test_options_of_iptables(option: str, answer: str) -> None:
     assert answer == ("no" if found is None else "yes" if found.certain else "perhaps")
 
 
+def test_a_drop_before_or_after_the_usual_hooks_is_named_too() -> None:
+    text = "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p udp --dport 4500 -j DROP\nCOMMIT\n"
+    text += "*mangle\n:FORWARD ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n-A FORWARD -i lan -j DROP\n"
+    text += "-A POSTROUTING -o lan -j DROP\nCOMMIT\n"
+    found = about(read_save(text, 4, "iptables"))
+    assert {key: finding.remedy for key, finding in found.items()} == {
+        ("PREROUTING", Traffic.IKE, True): "iptables -t raw -I PREROUTING "
+        "-p udp -s 198.51.100.1/32 -m multiport --dports 500,4500 -j ACCEPT",
+        ("FORWARD", Traffic.BETWEEN, False): "iptables -t mangle -I FORWARD "
+        "-o culvert0 -s 192.168.1.0/24 -d 192.168.2.0/24 -j ACCEPT",
+        ("POSTROUTING", Traffic.BETWEEN, True): "iptables -t mangle -I POSTROUTING "
+        "-s 192.168.2.0/24 -d 192.168.1.0/24 -j ACCEPT",
+    }
+
+
+def test_ports_that_are_forwarded_to_another_host_are_named() -> None:
+    rule = "-A PREROUTING -p udp --dport 500 -j DNAT --to-destination 192.168.1.9"
+    text = f"*nat\n:PREROUTING ACCEPT [0:0]\n{rule}\nCOMMIT\n"
+    found = about(read_save(text, 4, "iptables"))["PREROUTING", Traffic.IKE, True]
+    assert found.translates
+    assert found.remedy.startswith("iptables -t nat -I PREROUTING -p udp -s 198.51.100.1/32 ")
+
+
+def test_a_check_of_the_reverse_path_is_no_hindrance() -> None:
+    text = "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -m rpfilter --validmark --invert -j DROP\nCOMMIT\n"
+    assert about(read_save(text, 4, "iptables")) == {}
+
+
+def test_a_rule_about_one_service_is_somebody_s_policy() -> None:
+    text = "*filter\n:FORWARD ACCEPT [0:0]\n-A FORWARD -p tcp --dport 25 -j DROP\nCOMMIT\n"
+    assert about(read_save(text, 4, "iptables")) == {}
+
+
 def test_chains_that_call_each_other_end() -> None:
     text = "*filter\n:INPUT ACCEPT [0:0]\n:A - [0:0]\n-A INPUT -j A\n-A A -j A\nCOMMIT\n"
     assert about(read_save(text, 4, "iptables"))["INPUT", Traffic.IKE, True].rule == "more rules than we look at"

@@ -33,6 +33,8 @@ from culvert.wire.isakmp.sa import SecurityAssociation
 
 REFUSED_RETRY_NS = 60 * SECOND
 """When a rekey that the peer refused for good is tried again; the configuration of one end must change first."""
+DISAGREEMENTS = (Refusal.TS_UNACCEPTABLE, Refusal.NO_PROPOSAL_CHOSEN)
+"""Refusals that tell of two configurations that do not fit: `status` shows them at both ends."""
 
 
 def initiate(ctx: Context, sa: IkeSa, task: CreateChild | RekeyChild) -> bool:
@@ -67,7 +69,12 @@ def respond(ctx: Context, sa: IkeSa, contents: Contents) -> Answer:
         raise refused(NotifyType.TEMPORARY_FAILURE, f"the IKE SA is {sa.state}")
     if table.rekeys_ike(contents):
         return Answer(succession.respond(ctx, sa, lineage, contents))
-    return Answer(_respond_child(ctx, sa, lineage, contents).payloads)
+    try:
+        return _respond_child(ctx, sa, lineage, contents)
+    except Refused as refusal:
+        if refusal.reason in DISAGREEMENTS and contents.notify(NotifyType.REKEY_SA) is None:
+            ctx.outcomes.append(ChildDown(lineage.peer.name, "", refusal.reason, refusal.explanation))
+        raise
 
 
 def _respond_child(ctx: Context, sa: IkeSa, lineage: Lineage, contents: Contents) -> Answer:
@@ -82,7 +89,7 @@ def _respond_child(ctx: Context, sa: IkeSa, lineage: Lineage, contents: Contents
         ctx, sa, lineage.peer, contents, nonces=nonces, key_exchange=True, rekeyed=old
     )
     if old is None:
-        children.install(ctx, lineage, child)
+        children.install_answered(ctx, lineage, child)
         children.settle(lineage, child)
         ctx.dirty[lineage.number] = None
         return Answer(payloads)

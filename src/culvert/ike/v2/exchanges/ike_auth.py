@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from culvert.addresses import IPAddress
 from culvert.config.model import Peer
 from culvert.crypto.compare import constant_time_equal
 from culvert.identities import Identity
@@ -25,6 +24,8 @@ from culvert.wire.isakmp.sa import SecurityAssociation
 
 FAILED = "the secret or the identity is not the one that we have for this peer"
 """The one sentence for everything that can be wrong with a proof: it must not say which part it was."""
+THEIRS = "our secret or our identity is not the one that it has for us"
+"""The same, where it is the peer that says so."""
 
 
 def initiate(ctx: Context, sa: IkeSa, record: PeerRecord) -> None:
@@ -35,7 +36,7 @@ def initiate(ctx: Context, sa: IkeSa, record: PeerRecord) -> None:
     idi = IDi.of(record.local_identity(sa.local.ip))
     expected = _wished(record, sa)
     wanted: tuple[Payload, ...] = (IDr.of(expected),) if expected else ()
-    initial = (Notify(NotifyType.INITIAL_CONTACT),) if _first_contact(ctx, sa) else ()
+    initial = (Notify(NotifyType.INITIAL_CONTACT),) if _first_contact(ctx, sa, record) else ()
     payloads: Payloads = (
         idi,
         *initial,
@@ -53,8 +54,13 @@ def _wished(record: PeerRecord, sa: IkeSa) -> Identity | None:
     return Identity.of_address(sa.remote.ip) if str(sa.remote.ip) in record.peer.addresses else None
 
 
-def _first_contact(ctx: Context, sa: IkeSa) -> bool:
-    """Tell whether nothing else is there or under way with this peer, so that it may let go of what it remembers."""
+def _first_contact(ctx: Context, sa: IkeSa, record: PeerRecord) -> bool:
+    """Tell whether nothing else is there or under way with this peer, so that it may let go of what it remembers.
+
+    What a former process left in the data plane still carries traffic; the peer keeps its end until ours is new.
+    """
+    if record.inherited:
+        return False
     others = (one for one in ctx.sas.values() if one is not sa and one.state is not IkeState.CLOSED)
     return not any(one.peer == sa.peer or one.remote.ip == sa.remote.ip for one in others)
 
@@ -66,7 +72,11 @@ def respond(ctx: Context, sa: IkeSa, contents: Contents) -> Answer:
     peer, lineage = record.peer, ctx.lineage_of(sa)
     idr = IDr.of(record.local_identity(sa.local.ip))
     sa.peer = peer.name
-    _check(sa, record, contents, idr)
+    try:
+        _check(sa, record, contents, idr)
+    except Refused as refusal:
+        ctx.outcomes.append(CallRefused(peer.name, refusal.reason, refusal.explanation))
+        raise
     sa.identity = idi.identity
     if contents.notify(NotifyType.INITIAL_CONTACT):
         _forget_others(ctx, sa, lineage, peer)
@@ -100,21 +110,9 @@ def _find(ctx: Context, sa: IkeSa, identity: Identity | None) -> PeerRecord | No
     """Find the peer with this identity; those known to be at this address come first."""
     if identity is None:
         return None
-    matching = [one for one in ctx.peers.values() if not one.ended and expects(one, identity)]
-    there = [one for one in matching if may_be_at(one, sa.remote.ip)]
+    matching = [one for one in ctx.peers.values() if not one.ended and one.expects(identity)]
+    there = [one for one in matching if one.may_be_at(sa.remote.ip)]
     return next(iter(there + matching), None)
-
-
-def expects(record: PeerRecord, identity: Identity) -> bool:
-    """Tell whether a peer may present this identity; without a configured one, any of its addresses."""
-    if record.expects(identity):
-        return True
-    return record.peer.identity is None and str(identity) in record.peer.addresses
-
-
-def may_be_at(record: PeerRecord, address: IPAddress) -> bool:
-    """Tell whether a peer is known to be at an address, written or resolved."""
-    return address in record.remote_addresses() or str(address) in record.peer.addresses
 
 
 def _shown(identification: Identification) -> str:
@@ -155,7 +153,7 @@ def _forget_others(ctx: Context, sa: IkeSa, lineage: Lineage, peer: Peer) -> Non
         known = current is not None and current.identity is not None and sa.identity is not None
         if other is lineage or current is None or not known or current.identity != sa.identity:
             continue
-        if current.established_at < sa.created_at and other.began_at < lineage.began_at:
+        if other.established_at < sa.created_at and other.began_at < lineage.began_at:
             lineages.drop(ctx, other, Refusal.PEER_DELETED, "the peer started anew")
 
 
@@ -176,7 +174,7 @@ def _first_child(ctx: Context, sa: IkeSa, lineage: Lineage, peer: Peer, contents
         ctx.log(peer.name, f"the first child was refused: {refusal.explanation}", refusal.reason, WARNING)
         ctx.outcomes.append(ChildDown(peer.name, "", refusal.reason, refusal.explanation))
         return (refusal.notify,)
-    children.install(ctx, lineage, child)
+    children.install_answered(ctx, lineage, child)
     return payloads
 
 
@@ -188,12 +186,11 @@ def conclude(ctx: Context, sa: IkeSa, contents: Contents, offer: ChildOffer) -> 
         return
     if contents.find(Authentication) is None:
         error = contents.error
-        name = name_of(error) if error else "nothing that we understand"
         reason = reason_of(error.type) if error else Refusal.UNEXPECTED_MESSAGE
-        lineages.drop(ctx, lineage, reason, f"{sa.remote} refuses with {name}")
+        lineages.drop(ctx, lineage, reason, _refusal(sa, error))
         return
     idr = contents.get(IDr)
-    expected = idr.identity is not None and expects(record, idr.identity)
+    expected = idr.identity is not None and record.expects(idr.identity)
     proven = _proves(sa, record.peer.secret or b"", idr, contents.get(Authentication))
     if not (expected and proven and record.peer.secret):
         _refuse(ctx, sa, lineage, idr)
@@ -203,10 +200,18 @@ def conclude(ctx: Context, sa: IkeSa, contents: Contents, offer: ChildOffer) -> 
     _take_child(ctx, sa, record.peer, contents, offer)
 
 
+def _refusal(sa: IkeSa, error: Notify | None) -> str:
+    """Say for people what the responder refused, and what that means."""
+    name = name_of(error) if error else "nothing that we understand"
+    meaning = f": {THEIRS}" if error and error.type == NotifyType.AUTHENTICATION_FAILED else ""
+    return f"{sa.remote} refuses with {name}{meaning}"
+
+
 def _refuse(ctx: Context, sa: IkeSa, lineage: Lineage, idr: IDr) -> None:
     """Tell the responder, who believes that all is well, and let go."""
-    ctx.log(sa.peer, f"{sa.remote} says it is {_shown(idr)}: {FAILED}", Refusal.AUTHENTICATION_FAILED, WARNING)
-    ctx.outcomes.append(SetUpFailed(sa.peer, Refusal.AUTHENTICATION_FAILED, FAILED))
+    explanation = f"{sa.remote} says it is {_shown(idr)}: {FAILED}"
+    ctx.log(sa.peer, explanation, Refusal.AUTHENTICATION_FAILED, WARNING)
+    ctx.outcomes.append(SetUpFailed(sa.peer, Refusal.AUTHENTICATION_FAILED, explanation))
     sa.state, lineage.closing = IkeState.DELETING, True
     lineage.queue = [Refuse()]
     ctx.dirty[lineage.number] = None

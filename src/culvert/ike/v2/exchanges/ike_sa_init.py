@@ -8,26 +8,20 @@ from culvert.config.model import EncapsulationChoice
 from culvert.crypto.digests import nat_detection_hash
 from culvert.crypto.errors import InvalidKeyExchange
 from culvert.crypto.key_exchange import begin as begin_key_exchange
+from culvert.crypto.key_exchange import check as check_public
 from culvert.crypto.transforms import KeyExchange
 from culvert.ike import nat, negotiation
 from culvert.ike.actions import Transmit
 from culvert.ike.negotiation import Chosen
 from culvert.ike.records import Path, PeerRecord
 from culvert.ike.timers import Timer
-from culvert.ike.v2 import keys, lineages, requests, table, window
+from culvert.ike.v2 import admission, keys, lineages, requests, table, window
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.exchanges import ike_auth
 from culvert.ike.v2.reading import Contents, Refused, name_of, reason_of, refused
 from culvert.ike.v2.sa import IkeOffer, IkeSa, IkeState, SetUp, Window
 from culvert.ike.v2.sealing import Payloads
-from culvert.ipsec.proposals import Proposal
-from culvert.limits import (
-    COOKIE_THRESHOLD,
-    COOKIE_THRESHOLD_PER_SOURCE,
-    MAX_HALF_OPEN,
-    MAX_HALF_OPEN_PER_SOURCE,
-    MAX_SET_UP_RESTARTS,
-)
+from culvert.limits import MAX_SET_UP_RESTARTS
 from culvert.reasons import Refusal
 from culvert.wire.isakmp.header import NO_SPI
 from culvert.wire.isakmp.ke import KeyExchangePayload
@@ -108,36 +102,19 @@ def respond(ctx: Context, message: Message, data: bytes, local: SocketAddress, r
         return
     # A second, different first message of the same SPI is an answer to a cookie or group that we asked for, or a
     # forgery: it gets an IKE SA of its own, and the first one dies of age.
-    if _admitted(ctx, message, contents, local, remote):
+    if admission.admitted(ctx, message, contents, local, remote):
         _accept(ctx, message, contents, data, (local, remote))
-
-
-def _admitted(ctx: Context, message: Message, contents: Contents, local: SocketAddress, remote: SocketAddress) -> bool:
-    """Bound what a flood of first messages costs; tell whether this one may cost us a key exchange."""
-    total, here = sum(1 for _ in ctx.half_open()), ctx.half_open_from(remote.ip)
-    if total >= MAX_HALF_OPEN or here >= MAX_HALF_OPEN_PER_SOURCE:
-        ctx.note(f"a first message from {remote} was dropped", Refusal.TOO_MANY_HALF_OPEN)
-        return False
-    if total < COOKIE_THRESHOLD and here < COOKIE_THRESHOLD_PER_SOURCE:
-        return True
-    nonce = contents.get(Nonce).value
-    given = contents.notified(NotifyType.COOKIE)
-    if given and ctx.cookies.valid(ctx.now, given[0], nonce, remote.ip, message.spi_i):
-        return True
-    cookie = ctx.cookies.make(ctx.now, nonce, remote.ip, message.spi_i)
-    _answer_statelessly(ctx, message, Notify(NotifyType.COOKIE, cookie), local, remote)
-    return False
 
 
 def _accept(ctx: Context, message: Message, contents: Contents, data: bytes, ends: Ends) -> None:
     local, remote = ends
     try:
-        record, chosen, method = _choose(ctx, contents, remote)
+        record, chosen, method = admission.choose(ctx, contents, remote)
         sa = _half_open(ctx, message, contents, chosen, ends)
         public = _key_exchange(ctx, sa, contents, method)
     except Refused as refusal:
         ctx.note(f"{remote}: {refusal.explanation}", refusal.reason)
-        _answer_statelessly(ctx, message, refusal.notify, local, remote)
+        admission.answer_statelessly(ctx, message, refusal.notify, local, remote)
         return
     payloads: Payloads = (
         chosen.answer(ProtocolId.IKE, b""),
@@ -153,35 +130,6 @@ def _accept(ctx: Context, message: Message, contents: Contents, data: bytes, end
     ctx.emit(Transmit(local, remote, reply))
 
 
-def _choose(ctx: Context, contents: Contents, remote: SocketAddress) -> tuple[PeerRecord | None, Chosen, KeyExchange]:
-    """Choose algorithms by what the peers that may call from there allow. Raise Refused."""
-    offered, ke = contents.get(SecurityAssociation), contents.get(KeyExchangePayload)
-    candidates = _candidates(ctx, remote)
-    for record in candidates:
-        chosen = negotiation.choose(offered, record.peer.proposals, ProtocolId.IKE, method=ke.method)
-        if chosen is None or chosen.suite.key_exchange is None:
-            continue
-        method = chosen.suite.key_exchange
-        if method.id != ke.method:
-            explanation = f"the peer began with group {ke.method}, {method.name} was asked for"
-            raise refused(NotifyType.INVALID_KE_PAYLOAD, explanation, method.id.to_bytes(2, "big"))
-        return (record if remote.ip in record.remote_addresses() else None), chosen, method
-    if not candidates:
-        raise Refused(
-            Notify(NotifyType.NO_PROPOSAL_CHOSEN), Refusal.UNKNOWN_PEER, "no configured peer may call from this address"
-        )
-    proposals: list[Proposal] = [one for record in candidates for one in record.peer.proposals]
-    raise refused(NotifyType.NO_PROPOSAL_CHOSEN, negotiation.explain(offered, proposals))
-
-
-def _candidates(ctx: Context, remote: SocketAddress) -> list[PeerRecord]:
-    """Peers that may be at an address: those known to be there, then those that may call from anywhere."""
-    records = [record for record in ctx.peers.values() if not record.ended and record.peer.ike == 2]
-    there = [record for record in records if ike_auth.may_be_at(record, remote.ip)]
-    anywhere = [one for one in records if one not in there and one.peer.identity is not None]
-    return there + anywhere
-
-
 def _half_open(ctx: Context, message: Message, contents: Contents, chosen: Chosen, ends: Ends) -> IkeSa:
     local, remote = ends
     spi_r = ctx.fresh_ike_spi()
@@ -194,9 +142,11 @@ def _half_open(ctx: Context, message: Message, contents: Contents, chosen: Chose
 
 def _key_exchange(ctx: Context, sa: IkeSa, contents: Contents, method: KeyExchange) -> bytes:
     """Derive the keys; give our public value. Raise Refused for a value that no honest peer sends."""
-    private = begin_key_exchange(method, ctx.entropy)
+    public = contents.get(KeyExchangePayload).public
     try:
-        shared = private.shared(contents.get(KeyExchangePayload).public)
+        check_public(method, public)
+        private = begin_key_exchange(method, ctx.entropy)
+        shared = private.shared(public)
     except InvalidKeyExchange as error:
         raise refused(NotifyType.INVALID_SYNTAX, f"bad public value: {error}") from error
     keys.derive(sa, shared)
@@ -207,15 +157,8 @@ def _enter_half_open(ctx: Context, sa: IkeSa) -> None:
     lineages.begin(ctx, sa, None)
     if sa.first_source is not None:
         ctx.first_messages[sa.spi_i, sa.first_source] = sa.spi
+        ctx.half_open.enter(sa.spi, sa.first_source.ip)
     ctx.timers.set(Timer.HALF_OPEN, sa.spi.hex(), ctx.now + HALF_OPEN_NS)
-
-
-def _answer_statelessly(
-    ctx: Context, message: Message, notify: Notify, local: SocketAddress, remote: SocketAddress
-) -> None:
-    """Answer without remembering anything; always shorter than the shortest first message that gets this far."""
-    reply = Message(message.spi_i, NO_SPI, ExchangeType.IKE_SA_INIT, False, True, 0, (notify,))
-    ctx.emit(Transmit(local, remote, emit_message(reply)))
 
 
 def _see_nat(sa: IkeSa, contents: Contents, spi_r: bytes, local: SocketAddress, remote: SocketAddress) -> None:
@@ -246,7 +189,7 @@ def conclude(ctx: Context, sa: IkeSa, message: Message, data: bytes) -> None:
 def _try_again(ctx: Context, sa: IkeSa, record: PeerRecord, contents: Contents, offer: IkeOffer) -> None:
     """Begin again with the cookie or the group that the peer asks for. Raise Refused where it asks for neither."""
     if sa.restarts >= MAX_SET_UP_RESTARTS:
-        return
+        raise refused(NotifyType.INVALID_KE_PAYLOAD, f"{sa.remote} asks for another first message again and again")
     cookie, wanted = contents.notify(NotifyType.COOKIE), contents.notify(NotifyType.INVALID_KE_PAYLOAD)
     if cookie is not None and 0 < len(cookie.data) <= MAX_COOKIE_OCTETS and cookie.data != sa.cookie:
         sa.cookie = cookie.data

@@ -1,0 +1,55 @@
+"""Which of several IKE SAs with one peer stays: after a simultaneous set-up, and after the peer set up anew."""
+
+from __future__ import annotations
+
+from culvert.clock import SECOND
+from culvert.ike.records import PeerRecord
+from culvert.ike.timers import Timer
+from culvert.ike.v2 import children, lineages
+from culvert.ike.v2.context import Context
+from culvert.ike.v2.sa import IkeState, Lineage, Liveness
+from culvert.reasons import Refusal
+
+SETTLE_NS = 20 * SECOND
+"""When the loser of a simultaneous set-up is ended by the end that did not begin it, and what a newer IKE SA of the
+same peer has replaced by us."""
+
+
+def abandon_attempt(ctx: Context, record: PeerRecord) -> None:
+    """The peer was faster. Where our own set-up has not come to IKE_AUTH, nobody misses it."""
+    sa = ctx.sas.get(record.attempt) if record.attempt else None
+    if sa is not None and sa.state is IkeState.INIT_SENT:
+        record.attempt = None
+        lineage = ctx.lineage_of(sa)
+        lineage.closing = True
+        lineages.forget(ctx, sa)
+
+
+def settle(ctx: Context, record: PeerRecord, *, patient: bool) -> None:
+    """Keep one IKE SA of a peer. Of those that both ends began at once, the one with the lowest nonce is ended by its
+    initiator; where that end does not do it (RFC 7296 does not ask it to), this one does after a while.
+
+    An IKE SA that stood when the peer began another one is a remnant: the peer restarted, or moved over.
+    """
+    live = ctx.live(record.peer.name)
+    if len(live) < 2:
+        return
+    rivals = [one for one in live if children.overlap(one, live[-1])]
+    winner = max(rivals, key=lambda one: one.lowest_nonce)
+    for lineage in live:
+        if lineage not in rivals:
+            if not patient:
+                _retire(ctx, lineage, winner)
+        elif lineage is not winner and (lineage.initiator or not patient):
+            lineages.end(ctx, lineage, Refusal.DISCONNECTED, "both ends began at once; the other IKE SA stays")
+    if patient:
+        ctx.timers.set(Timer.SETTLE, record.peer.name, ctx.now + SETTLE_NS)
+
+
+def _retire(ctx: Context, old: Lineage, new: Lineage) -> None:
+    """End what a newer IKE SA has replaced. Where that one lacks a child, ask whether the peer has the old one."""
+    names = [child.child.name for child in old.children.values() if child.current]
+    if all(children.current_child(new, name) for name in names):
+        lineages.end(ctx, old, Refusal.DISCONNECTED, "the peer set up another IKE SA; that one stays")
+    else:
+        lineages.enqueue(ctx, old, Liveness())

@@ -1,0 +1,93 @@
+"""A path that takes less than a full Ethernet packet: known from the start, learnt from a router, and shrinking."""
+
+from __future__ import annotations
+
+import re
+import socket
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from culvert.lab.chapter import OUTSIDE, SITE_A, SITE_B, TO_B
+from culvert.lab.host import Host
+from tests.netns.offices import PEER, Pair, two_offices
+
+pytestmark = pytest.mark.root
+
+PORT = 8000
+PATIENCE_S = 20.0
+OCTETS = 2 << 20
+
+
+def shrink(pair: Pair, mtu: int) -> None:
+    """Site B's cable takes no more than `mtu` octets; A learns of it from the router alone."""
+    for host, interface in ((pair.chapter.internet, TO_B), (pair.b.host, OUTSIDE)):
+        host.ip("link", "set", interface, "mtu", str(mtu))
+
+
+def send(sender: Host, receiver: Host, address: str) -> int:
+    """Send OCTETS over TCP, give how many arrived. Raise TimeoutError where they stall."""
+
+    def receive(listener: socket.socket) -> int:
+        accepted, _ = listener.accept()
+        with accepted:
+            accepted.settimeout(PATIENCE_S)
+            return sum(len(octets) for octets in iter(lambda: accepted.recv(65536), b""))
+
+    with receiver.socket(socket.AF_INET, socket.SOCK_STREAM) as listener, ThreadPoolExecutor() as threads:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.settimeout(PATIENCE_S)
+        listener.bind((address, PORT))
+        listener.listen()
+        arrived = threads.submit(receive, listener)
+        with sender.socket(socket.AF_INET, socket.SOCK_STREAM) as opened:
+            opened.settimeout(PATIENCE_S)
+            opened.connect((address, PORT))
+            opened.sendall(bytes(OCTETS))
+        return arrived.result()
+
+
+def ping(host: Host, target: str, octets: int, *options: str) -> str:
+    return host.run(
+        ["ping", "-n", "-c", "2", "-i", "0.2", "-W", "2", "-s", str(octets), *options, target], check=False
+    ).stdout
+
+
+def joined(pair: Pair) -> None:
+    a, b = pair.chapter.host_a, pair.chapter.host_b
+    assert send(a, b, SITE_B.host[0]) == OCTETS
+    assert send(b, a, SITE_A.host[0]) == OCTETS
+
+
+def exact(pair: Pair) -> None:
+    """What fits crosses, what does not is answered by the gateway with the size that would, and fragments cross."""
+    host = pair.chapter.host_a
+    # The first that is too long is what tells A's kernel; the gateway asks the kernel every few seconds.
+    assert any(" 2 received" in ping(host, SITE_B.host[0], 4000) for _ in range(10))
+    mtu = pair.a.peer_status()["mtu"]
+    assert mtu == pair.b.peer_status()["mtu"]
+    host.ip("route", "flush", "cache")
+    assert " 2 received" in ping(host, SITE_B.host[0], mtu - 28, "-M", "do")
+    refused = ping(host, SITE_B.host[0], mtu - 27, "-M", "do")
+    assert " 0 received" in refused
+    assert re.search(rf"From {SITE_A.gateway[0]} .*mtu = {mtu}\)", refused), refused
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encapsulation", ["udp", "esp"])
+def test_the_tunnel_fits_a_path_that_shrinks(tmp_path, encapsulation):
+    with two_offices(tmp_path) as pair:
+        for office in (pair.a, pair.b):
+            office.write(peer=f'encapsulation = "{encapsulation}"')
+        shrink(pair, 1400)
+        pair.join()
+        joined(pair)
+        exact(pair)
+        shrink(pair, 1300)
+        joined(pair)
+        exact(pair)
+        for office in (pair.a, pair.b):
+            office.culvert("rekey", PEER)
+            office.culvert("rekey", PEER, "--ike")
+        joined(pair)
+        assert pair.a.peer_status()["mtu"] < 1300 - 20
