@@ -35,7 +35,7 @@ sim: python ## a thousand simulated set-ups over a bad network
 
 fmt: python ## format both languages
 	@$(PYTHON) tools/setup.py test
-	@$(BIN)/ruff check --fix-only -q . && $(BIN)/ruff format -q . && cargo fmt --manifest-path engine/Cargo.toml
+	@$(BIN)/ruff check --fix-only -q . && $(BIN)/ruff format -q . && cargo fmt --all --manifest-path engine/Cargo.toml
 
 reasons: ## both languages' tables of reasons, from reasons.toml
 	@$(PYTHON) tools/generate_reasons.py

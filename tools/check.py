@@ -16,7 +16,7 @@ CHECKS: dict[str, list[str]] = {
     "lint (Python)": [str(BIN / "ruff"), "check", "-q", "."],
     "types": [str(BIN / "mypy")],
     "imports": [str(BIN / "lint-imports")],
-    "format (Rust)": ["cargo", "fmt", "--check", "--manifest-path", str(ROOT / "engine/Cargo.toml")],
+    "format (Rust)": ["cargo", "fmt", "--all", "--check", "--manifest-path", str(ROOT / "engine/Cargo.toml")],
     "lint (Rust)": ["cargo", "clippy", "-q", *CARGO, "--release", "--all-targets", "--", "-D", "warnings"],
 }
 
