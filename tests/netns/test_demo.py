@@ -83,8 +83,10 @@ def test_people_see_the_picture_the_steps_and_the_next_step() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
 def test_an_interrupted_demonstration_leaves_nothing(number: signal.Signals, folder: Path) -> None:
+    # Whoever started us in the background had Ctrl-C ignored, and what we start would inherit that.
+    command = ["env", "--default-signal=INT", *COMMAND]
     with subprocess.Popen(
-        COMMAND, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(folder)
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(folder)
     ) as demo:
         shown = ""
         deadline = time.monotonic() + 60

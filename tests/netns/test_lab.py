@@ -125,7 +125,9 @@ with Lab("{prefix}") as lab:
 
 def start_lab(prefix: str) -> tuple[subprocess.Popen[str], int]:
     script = BUILD_AND_WAIT.format(prefix=prefix)
-    process = subprocess.Popen([sys.executable, "-c", script], stdout=-1, stderr=subprocess.DEVNULL, text=True)
+    # Whoever started us in the background had Ctrl-C ignored, and what we start would inherit that.
+    command = ["env", "--default-signal=INT", sys.executable, "-c", script]
+    process = subprocess.Popen(command, stdout=-1, stderr=subprocess.DEVNULL, text=True)
     assert process.stdout is not None
     pid = int(process.stdout.readline())
     process.stdout.close()
