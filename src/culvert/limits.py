@@ -12,6 +12,8 @@ COOKIE_THRESHOLD_PER_SOURCE = 4
 """The same for one address: a gateway needs one, two when both begin at once."""
 MAX_CHILDREN = 128
 """Child SAs of one IKE SA and its successors, those about to be replaced included."""
+MAX_LEAVING = 256
+"""Inbound associations of children that just went; their peers may make and end as many as they like."""
 MAX_TRAFFIC_SELECTORS = 64
 """Traffic selectors that narrowing yields for one side of a child; more no data plane would hold well."""
 MAX_PROPOSALS_JUDGED = 32

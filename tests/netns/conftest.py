@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from culvert.lab.chapter import Chapter, build_chapter
 from culvert.lab.lab import Lab
+from tests.netns.chapter_gateways import Picture, built
 
 
 @pytest.fixture
@@ -24,3 +26,10 @@ def chapter(lab: Lab) -> Chapter:
     built.gateway_a.forward()
     built.gateway_b.forward()
     return built
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Iterator[Picture]:
+    """The chapter's picture with the files of a gateway at each site; nothing runs yet."""
+    with built(tmp_path) as picture:
+        yield picture

@@ -7,7 +7,8 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -88,6 +89,13 @@ class TestedOffice(Office):
             for name, packets in child["drops"].items():
                 total[name] = max(total.get(name, 0), packets)
         return total
+
+    def until(self, condition: Callable[[], bool], what: str, seconds: float = 20) -> None:
+        """Wait for something that no event of the gateway tells."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, f"{what} did not come\n{self.log()}"
+            time.sleep(0.1)
 
     def log(self) -> str:
         with contextlib.suppress(OSError):

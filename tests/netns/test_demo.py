@@ -81,6 +81,22 @@ def test_people_see_the_picture_the_steps_and_the_next_step() -> None:
     assert "culvert up" in done.stdout.strip().splitlines()[-1]
 
 
+def test_what_is_kept_can_be_looked_at_and_taken_down(folder: Path) -> None:
+    with subprocess.Popen([*COMMAND, "--keep"], stdout=subprocess.PIPE, text=True, env=environment(folder)) as demo:
+        said, _ = demo.communicate(timeout=90)
+    assert demo.returncode == 0, said
+    lines = dict(line.strip().split(": ", 1) for line in said.splitlines() if ": " in line)
+    search = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    try:
+        look = ["sh", "-c", lines["look around"]]
+        looked = subprocess.run(look, env=search, capture_output=True, text=True, check=False)
+        assert "warehouse  up" in looked.stdout, looked.stderr
+    finally:
+        subprocess.run(["sh", "-c", lines["take it down"]], check=True)
+    assert namespaces(demo.pid) == []
+    assert left_over(folder) == []
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
 def test_an_interrupted_demonstration_leaves_nothing(number: signal.Signals, folder: Path) -> None:
     # Whoever started us in the background had Ctrl-C ignored, and what we start would inherit that.

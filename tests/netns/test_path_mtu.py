@@ -91,3 +91,18 @@ def test_the_tunnel_fits_a_path_that_shrinks(tmp_path, encapsulation):
             office.culvert("rekey", PEER, "--ike")
         joined(pair)
         assert pair.a.peer_status()["mtu"] < 1300 - 20
+
+
+def test_a_full_path_is_used_to_the_octet(tmp_path):
+    with two_offices(tmp_path) as pair:
+        pair.join()
+        for office in (pair.a, pair.b):
+            office.until(lambda office=office: office.peer_status()["mtu"] == 1438, "the MTU of what was negotiated")
+        host = pair.chapter.host_a
+        assert " 2 received" in ping(host, SITE_B.host[0], 1438 - 28, "-M", "do")
+        refused = ping(host, SITE_B.host[0], 1439 - 28, "-M", "do")
+        assert " 0 received" in refused
+        assert re.search(rf"From {SITE_A.gateway[0]} .*mtu = 1438\)", refused), refused
+        joined(pair)
+        pair.b.culvert("disconnect", PEER)
+        assert [office.peer_status()["mtu"] for office in (pair.a, pair.b)] == [1438, 1438]

@@ -50,7 +50,7 @@ def demo(context: click.Context, scenario: str, keep: bool, as_json: bool) -> No
     demonstration = Demonstration(audience, keep=keep)
     outcome = demonstration.run()
     if as_json:
-        click.echo(json.dumps(outcome.document(NEXT_STEP)))
+        click.echo(json.dumps(outcome.document(NEXT_STEP) | ({"kept": demonstration.kept} if keep else {})))
     else:
         _close(Console(highlight=False), outcome, demonstration.kept)
     context.exit(0 if outcome.ok else 1)
@@ -110,7 +110,9 @@ def _close(console: Console, outcome: Outcome, kept: list[str]) -> None:
             for check in _checks(verdict):
                 console.print(Text(f"    {check}", style="dim"), soft_wrap=True)
     if kept:
-        console.print(f"\nLeft standing: {', '.join(kept)}")
+        console.print("\nLeft standing:")
+        for line in kept:
+            console.print(Text(f"  {line}"), soft_wrap=True)
     console.print()
     console.print("All of it held." if outcome.ok else "It did not hold: see above.")
     console.print(NEXT_STEP, soft_wrap=True)

@@ -43,10 +43,13 @@ def up(*, file: Path, detach: bool, backend: str | None, log_json: bool, log_lev
 
 
 def _run(file: Path, ready: Ready, *, as_json: bool, level: int) -> None:
+    import resource
+
     from culvert.daemon.logging import set_up
     from culvert.daemon.program import Options, run
     from culvert.daemon.wiring import build
 
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # secrets are in our memory; they belong into no file
     journal = set_up(as_json=as_json, level=level)
     options = Options(run_dir(), state_dir(), file.absolute())
     run(options, journal, build, ready.say)

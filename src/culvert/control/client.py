@@ -32,6 +32,10 @@ class NoGatewayError(CulvertError):
     """No daemon answers in this run directory."""
 
 
+class NotAllowedError(CulvertError):
+    """We may not talk to whoever is in this run directory."""
+
+
 class RefusedError(CulvertError):
     """The daemon answered with an error. `reason` is a name from the file of reasons, or empty."""
 
@@ -52,7 +56,7 @@ class Client:
 
     @classmethod
     def connect(cls, run_dir: Path) -> Client:
-        """Connect to the gateway of `run_dir`. Raise NoGatewayError where none runs or we may not talk to it."""
+        """Connect to the gateway of `run_dir`. Raise NoGatewayError, or NotAllowedError where we may not ask."""
         path = run_dir / CONTROL_SOCKET
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.settimeout(ANSWER_S)
@@ -60,7 +64,7 @@ class Client:
             connection.connect(str(path))
         except OSError as error:
             connection.close()
-            raise NoGatewayError(_unreachable(path, run_dir, error)) from None
+            raise _unreachable(path, run_dir, error) from None
         return cls(connection)
 
     def call(self, method: str, params: Mapping[str, Any] | None = None, timeout_s: float = ANSWER_S) -> Any:
@@ -116,12 +120,11 @@ class Client:
         return [decode(line) for line in self._lines.feed(octets)]
 
 
-def _unreachable(path: Path, run_dir: Path, error: OSError) -> Problem:
+def _unreachable(path: Path, run_dir: Path, error: OSError) -> CulvertError:
     if isinstance(error, PermissionError):
-        return Problem(
-            "you may not talk to the gateway", str(path), "Run the command as root, or join the group culvert."
-        )
-    return Problem("no gateway runs here", str(run_dir), f"Start one with: {start_command(run_dir)}")
+        what_to_do = "Run the command as root; for `status` it is enough to be in the group culvert."
+        return NotAllowedError(Problem("you may not talk to the gateway", str(path), what_to_do))
+    return NoGatewayError(Problem("no gateway runs here", str(run_dir), f"Start one with: {start_command(run_dir)}"))
 
 
 def start_command(run_dir: Path) -> str:

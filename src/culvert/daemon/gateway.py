@@ -23,6 +23,7 @@ from culvert.daemon.notify import ServiceManager
 from culvert.daemon.paths import Resolver
 from culvert.daemon.proving import subject_of
 from culvert.daemon.seams import CountedAssociation, DataPlane, Finding, HostNetwork
+from culvert.daemon.suites import Known, learned, still_true
 from culvert.daemon.takeover import Inherited
 from culvert.daemon.tasks import Tasks
 from culvert.errors import CulvertError, Problem
@@ -30,6 +31,7 @@ from culvert.ike.events import Configured, Disconnect, EngineRestarted, Event
 from culvert.ike.status import PeerState, PeerStatus
 from culvert.ipsec.associations import SecurityAssociation
 from culvert.plan.desired import DesiredState, HostFacts
+from culvert.plan.mtu import Suites
 from culvert.proof.subject import Subject
 
 COUNT_S = 2.0
@@ -72,8 +74,8 @@ class Parts:
     """What a gateway is made of; `wiring` alone builds the real ones."""
 
     load: Callable[[Path], Loaded]
-    plan: Callable[[model.Gateway, HostFacts], DesiredState]
-    tunnel_mtu: Callable[[model.Gateway, HostFacts], dict[str, int]]
+    plan: Callable[[model.Gateway, HostFacts, Suites], DesiredState]
+    tunnel_mtu: Callable[[model.Gateway, HostFacts, Suites], dict[str, int]]
     prove: Callable[[Subject], Awaitable[dict[str, Any]]]
     network: HostNetwork
     data_plane: DataPlane
@@ -102,6 +104,8 @@ class Gateway:
         self._journal, self._tasks = parts.journal, parts.tasks
         self._applied: Applied | None = None
         self._inherited = Inherited()
+        self._suites: Known = {}
+        self._to_be_fitted = False
         self._taken_over = False
         self._shell_task: asyncio.Task[None] | None = None
         self._change = asyncio.Event()
@@ -154,7 +158,7 @@ class Gateway:
         self._parts.resolver.our_names = gateway.address_names
         await self._measure(gateway)
         facts = await self._parts.network.facts(gateway, self._parts.resolver.path_mtu)
-        return Applied(gateway, facts, self._parts.plan(gateway, facts))
+        return Applied(gateway, facts, self._parts.plan(gateway, facts, self._suites))
 
     async def _measure(self, gateway: model.Gateway) -> None:
         """Look up the ways to peers that are given as addresses; names are looked up when IKE wants them."""
@@ -213,6 +217,7 @@ class Gateway:
         async with self.applying:
             before = self.applied
             gateway = self._load()
+            self._suites = still_true(self._suites, before.gateway, gateway)
             after = await self._planned(gateway)
             await self._name_hindrances(after)
             await self._change_to(before, after)
@@ -222,7 +227,7 @@ class Gateway:
     async def replan(self) -> None:
         """Compute the desired state anew, for the host is another than it was, and apply the difference."""
         async with self.applying:
-            before = self.applied
+            before, self._to_be_fitted = self.applied, False
             await self._change_to(before, await self._planned(before.gateway))
 
     async def reassert(self) -> bool:
@@ -265,9 +270,20 @@ class Gateway:
         await network.apply_firewall(after.desired)
         self._applied = after
 
-    def _peer_changed(self, _peer: str) -> None:
+    def _peer_changed(self, peer: str) -> None:
         self._change.set()
         self._change = asyncio.Event()
+        self._learn_suites(peer)
+
+    def _learn_suites(self, peer: str) -> None:
+        """Fit the plan to what was negotiated, once for all that changes meanwhile."""
+        suites = learned(self._suites, self.shell.status_of(peer))
+        if suites == self._suites or self.phase is not Phase.READY:
+            return
+        self._suites = suites
+        if not self._to_be_fitted:
+            self._to_be_fitted = True
+            self._tasks.spawn("replan", self.replan_quietly())
 
     async def changed(self) -> None:
         """Return when the state of any peer changed."""
@@ -313,7 +329,7 @@ class Gateway:
         try:
             await self.replan()
         except CulvertError as error:
-            self._journal.error("The host could not be fitted to the new path.", error=error)
+            self._journal.error("The host could not be fitted to what the tunnels carry now.", error=error)
 
     def engine_lost(self) -> None:
         """The data plane is gone, and all associations with it. The fence stands."""
@@ -351,7 +367,7 @@ class Gateway:
                 drops=drops,
                 warnings=self.findings,
                 addresses=self._addresses(applied.gateway),
-                mtu=self._parts.tunnel_mtu(applied.gateway, applied.facts),
+                mtu=self._parts.tunnel_mtu(applied.gateway, applied.facts, self._suites),
                 now=self._parts.clock.now(),
                 engine_trouble=trouble,
             )

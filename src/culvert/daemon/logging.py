@@ -48,10 +48,10 @@ class Journal:
 
 
 class TextFormatter(logging.Formatter):
-    """`15:04:05 The tunnel is up. peer=warehouse`; the level where it is not INFO."""
+    """`2026-01-31 15:04:05 The tunnel is up. peer=warehouse`; the level where it is not INFO."""
 
     def format(self, record: logging.LogRecord) -> str:
-        time = datetime.fromtimestamp(record.created, UTC).astimezone().strftime("%H:%M:%S")
+        time = datetime.fromtimestamp(record.created, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
         level = "" if record.levelno == logging.INFO else f"{record.levelname} "
         fields = "".join(f" {name}={_plain(value)}" for name, value in _fields(record).items())
         return f"{time} {level}{_plain(record.getMessage())}{fields}"

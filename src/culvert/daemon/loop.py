@@ -47,6 +47,8 @@ class Core(Protocol):
 
     def deadline(self) -> tuple[int, str] | None: ...
 
+    def status(self, peer: str) -> PeerStatus: ...
+
     def statuses(self) -> dict[str, PeerStatus]: ...
 
     def refused(self) -> dict[str, int]: ...
@@ -120,6 +122,13 @@ class Shell:
 
     def status(self) -> tuple[PeerStatus, ...]:
         return tuple(self._core.statuses().values())
+
+    def status_of(self, peer: str) -> tuple[PeerStatus, ...]:
+        """Give the status of one peer; nothing where there is none of this name."""
+        try:
+            return (self._core.status(peer),)
+        except KeyError:
+            return ()
 
     def refused(self) -> dict[str, int]:
         """Count the IKE messages that were dropped, by reason: by the core, and for want of room before it."""

@@ -22,7 +22,7 @@ from culvert.ike.endpoint import Endpoint
 from culvert.plan.conflicts import conflicts
 from culvert.plan.desired import DesiredState, HostFacts
 from culvert.plan.desired_state import desired
-from culvert.plan.mtu import Sizes
+from culvert.plan.mtu import Sizes, Suites
 from culvert.plan.pairs import protected
 from culvert.proof.prove import as_json, prove
 from culvert.proof.subject import Subject
@@ -50,11 +50,11 @@ def build(options: Options, journal: Journal) -> Parts:
     )
 
 
-def plan(gateway: Gateway, facts: HostFacts) -> DesiredState:
+def plan(gateway: Gateway, facts: HostFacts, suites: Suites) -> DesiredState:
     """Give what is to stand on this host. Raise ConfigurationError where it contradicts the configuration."""
     if problems := conflicts(gateway, facts):
         raise ConfigurationError(problems)
-    return desired(gateway, facts)
+    return desired(gateway, facts, suites)
 
 
 def _host_name() -> str:
@@ -67,9 +67,9 @@ async def proof(subject: Subject) -> dict[str, Any]:
     return as_json(await prove(subject))
 
 
-def tunnel_mtu(gateway: Gateway, facts: HostFacts) -> dict[str, int]:
+def tunnel_mtu(gateway: Gateway, facts: HostFacts, suites: Suites) -> dict[str, int]:
     """By peer: the longest packet that fits all of its tunnels."""
-    sizes = Sizes(gateway, facts, {})
+    sizes = Sizes(gateway, facts, suites)
     mtus: dict[str, int] = {}
     for pair in protected(gateway):
         mtus[pair.peer.name] = min(sizes.mtu(pair), mtus.get(pair.peer.name, sizes.mtu(pair)))

@@ -15,6 +15,7 @@ from culvert.ike.records import (
     CallRefused,
     ChildDown,
     ChildUp,
+    Confirmed,
     Established,
     Lost,
     Outcome,
@@ -242,6 +243,8 @@ def react(ctx: Context, outcome: Outcome) -> None:
             ctx.changed(name)
         case Established(_, number):
             _established(ctx, record, ctx.lineages.get(number))
+        case Confirmed():
+            settling.settle(ctx, record, patient=True)
         case Lost(_, reason, message):
             _lost(ctx, record, reason, message)
         case ChildUp(name, child):
@@ -283,7 +286,7 @@ def _established(ctx: Context, record: PeerRecord, lineage: Lineage | None) -> N
     else:
         settling.abandon_attempt(ctx, record)
         ctx.timers.set(Timer.CHILD_CHECK, record.peer.name, ctx.now + ctx.jittered(CHILD_CHECK_NS, 40))
-    settling.settle(ctx, record, patient=True)
+    settling.begin(ctx, record)
 
 
 def _lost(ctx: Context, record: PeerRecord, reason: Refusal, message: str) -> None:

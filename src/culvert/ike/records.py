@@ -139,6 +139,14 @@ class Established:
 
 
 @dataclass(frozen=True, slots=True)
+class Confirmed:
+    """The peer has our answers in this IKE SA, so that we may send on what it made there."""
+
+    peer: str
+    lineage: int
+
+
+@dataclass(frozen=True, slots=True)
 class Lost:
     """An established IKE SA is gone, and its children with it."""
 
@@ -165,4 +173,4 @@ class ChildDown:
     message: str
 
 
-Outcome = SetUpFailed | CallRefused | Established | Lost | ChildUp | ChildDown
+Outcome = SetUpFailed | CallRefused | Established | Confirmed | Lost | ChildUp | ChildDown

@@ -25,6 +25,13 @@ def abandon_attempt(ctx: Context, record: PeerRecord) -> None:
         lineages.forget(ctx, sa)
 
 
+def begin(ctx: Context, record: PeerRecord) -> None:
+    """A new IKE SA stands: settle as far as that is possible now, and the rest after a while."""
+    if len(ctx.live(record.peer.name)) > 1:
+        settle(ctx, record, patient=True)
+        ctx.timers.set(Timer.SETTLE, record.peer.name, ctx.now + SETTLE_NS)
+
+
 def settle(ctx: Context, record: PeerRecord, *, patient: bool) -> None:
     """Keep one IKE SA of a peer. Of those that both ends began at once, the one with the lowest nonce is ended by its
     initiator; where that end does not do it (RFC 7296 does not ask it to), this one does after a while.
@@ -41,15 +48,26 @@ def settle(ctx: Context, record: PeerRecord, *, patient: bool) -> None:
             if not patient:
                 _retire(ctx, lineage, winner)
         elif lineage is not winner and (lineage.initiator or not patient):
-            lineages.end(ctx, lineage, Refusal.DISCONNECTED, "both ends began at once; the other IKE SA stays")
-    if patient:
-        ctx.timers.set(Timer.SETTLE, record.peer.name, ctx.now + SETTLE_NS)
+            _yield(ctx, lineage, winner, patient)
+
+
+def _yield(ctx: Context, loser: Lineage, winner: Lineage, patient: bool) -> None:
+    """End the loser, but not before the peer can send on the winner; where it began that, ask whether it has it."""
+    if not patient or children.carries_all(winner, loser):
+        lineages.end_redundant(ctx, loser, Refusal.DISCONNECTED, "both ends began at once; the other IKE SA stays")
+    elif not winner.confirmed and not _asks(ctx, winner):
+        lineages.enqueue(ctx, winner, Liveness())
+
+
+def _asks(ctx: Context, lineage: Lineage) -> bool:
+    current = ctx.current(lineage)
+    return current is not None and current.window.outstanding is not None
 
 
 def _retire(ctx: Context, old: Lineage, new: Lineage) -> None:
     """End what a newer IKE SA has replaced. Where that one lacks a child, ask whether the peer has the old one."""
     names = [child.child.name for child in old.children.values() if child.current]
     if all(children.current_child(new, name) for name in names):
-        lineages.end(ctx, old, Refusal.DISCONNECTED, "the peer set up another IKE SA; that one stays")
+        lineages.end_redundant(ctx, old, Refusal.DISCONNECTED, "the peer set up another IKE SA; that one stays")
     else:
         lineages.enqueue(ctx, old, Liveness())

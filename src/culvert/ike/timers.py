@@ -20,6 +20,7 @@ class Timer(StrEnum):
     CHILD_REKEY = "child-rekey"
     CHILD_HARD = "child-hard"
     OUTBOUND_SWITCH = "outbound-switch"
+    INBOUND_GRACE = "inbound-grace"
     TASK_RETRY = "task-retry"
     RECONNECT = "reconnect"
     CHILD_CHECK = "child-check"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from culvert.ipsec.associations import AssociationId, Direction, SecurityAssociation
@@ -47,6 +48,13 @@ class DataPlane:
     def side(self, direction: Direction) -> list[SecurityAssociation]:
         return [one for one in self.associations.values() if one.direction is direction]
 
+    def sends_on(self) -> dict[int, int]:
+        """Give the SPI on which each reqid's packets leave: the newest outbound association's."""
+        return {one.reqid: one.spi for one in self.side(Direction.OUT)}
+
+    def takes(self, spi: int) -> bool:
+        return any(one.spi == spi for one in self.side(Direction.IN))
+
 
 def agree(one: DataPlane, other: DataPlane) -> None:
     """What `one` sends on, `other` must open with the same keys, where it has it."""
@@ -57,6 +65,14 @@ def agree(one: DataPlane, other: DataPlane) -> None:
             same = (sent.encryption_key, sent.integrity_key) == (received.encryption_key, received.integrity_key)
             if not same or received.selectors != sent.selectors:
                 raise Broken(f"{one.name} and {other.name} do not agree on {sent.id}")
+
+
+def reach(one: DataPlane, other: DataPlane, reqids: Iterable[int]) -> None:
+    """What `one` sends at this moment, `other` must be able to open."""
+    sent = one.sends_on()
+    for reqid in reqids:
+        if reqid in sent and not other.takes(sent[reqid]):
+            raise Broken(f"{one.name} sends on 0x{sent[reqid]:08x}, which {other.name} does not have")
 
 
 @dataclass(slots=True)

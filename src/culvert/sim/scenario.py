@@ -49,7 +49,8 @@ def play(seed: int) -> World:
 
 def _play(world: World, plan: random.Random, seed: int) -> None:
     pairs = _populate(world, plan, seed)
-    world.link.heals_at = plan.randint(0, 40) * SECOND
+    world.link.heals_at = plan.randint(0, 40) * SECOND if plan.random() < 0.75 else 0
+    world.steady = not world.link.heals_at
     for _ in range(plan.choice((0, 0, 1, 3))):
         _change_keys(world, plan, pairs, plan.randint(0, max(1, world.link.heals_at)))
     world.run(world.link.heals_at)
@@ -127,14 +128,17 @@ def _demand(plan: random.Random, other: Node) -> Event:
 
 def _collide(world: World, plan: random.Random, pairs: list[tuple[Node, Node]]) -> None:
     """Ask for other keys at both ends, so close to each other that they may meet on the way."""
+    engines = False
     for one, other in pairs:
         kind = plan.choice(("child", "ike", "mixed", "engine"))
+        engines |= kind == "engine"
         start = world.now + SECOND
         events = _collision(kind, one, other)
         for node, event in events:
             world.at(start + plan.randint(0, 60) * MILLISECOND, node.name, event)
     world.link.conditions = drawn(plan)
     world.link.heals_at = world.now + plan.choice((0, 0, 10)) * SECOND
+    world.steady = not engines and world.link.heals_at == world.now
     world.run(max(world.link.heals_at, world.now + 2 * SECOND))
 
 
@@ -155,6 +159,7 @@ def _interrupt(world: World, plan: random.Random, pairs: list[tuple[Node, Node]]
     if kind != "rebind":
         # A set-up that is given up leaves the responder with an IKE SA that it must find dead.
         world.forbidden = ()
+    world.steady = False
     if kind.startswith("restart"):
         world.restart(hub.name if kind == "restart hub" else spoke.name)
     elif kind.startswith("take over"):
@@ -169,6 +174,7 @@ def _interrupt(world: World, plan: random.Random, pairs: list[tuple[Node, Node]]
         world.at(world.now, spoke.name, Configured(changed))
     world.link.conditions = drawn(plan)
     world.link.heals_at = world.now + plan.choice((0, 5, 20)) * SECOND
+    world.steady = kind.startswith("take over") and world.link.heals_at == world.now
     # Long enough that an end which was lost would be missed.
     world.run(max(world.link.heals_at, world.now + 150 * SECOND))
 

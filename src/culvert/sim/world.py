@@ -9,6 +9,7 @@ from ipaddress import ip_address
 
 from culvert.addresses import IPAddress, SocketAddress
 from culvert.clock import SECOND
+from culvert.config.model import Child
 from culvert.entropy import SeededEntropy
 from culvert.ike.actions import Action, InstallAssociation, Log, RemoveAssociation, ResolvePath, Transmit
 from culvert.ike.endpoint import Endpoint
@@ -21,9 +22,10 @@ from culvert.ike.events import (
     PathResolved,
 )
 from culvert.ike.logs import ERROR
+from culvert.ike.status import PeerState
 from culvert.ipsec.associations import AssociationId, Direction, SecurityAssociation
 from culvert.reasons import Refusal
-from culvert.sim.invariants import Broken, DataPlane, Wire, agree
+from culvert.sim.invariants import Broken, DataPlane, Wire, agree, reach
 from culvert.sim.link import Link
 from culvert.wire.isakmp.header import read_header
 from culvert.wire.isakmp.numbers import ExchangeType
@@ -48,6 +50,16 @@ class Node:
     nat: Nat | None = None
     configured: Configured | None = None
     inherited: dict[AssociationId, int] = field(default_factory=dict)
+
+    def children(self, peer: str) -> list[Child]:
+        """Give what is configured for a peer."""
+        peers = self.configured.peers if self.configured else ()
+        return [child for known in peers if known.name == peer for child in known.children]
+
+    def up(self, peer: str) -> bool:
+        """Tell whether this end says that the tunnel to a peer is up."""
+        status = self.endpoint.statuses().get(peer)
+        return status is not None and status.state is PeerState.UP
 
     def seen(self, local: SocketAddress) -> SocketAddress:
         """Give the source that others see for a datagram from `local`."""
@@ -90,6 +102,7 @@ class World:
     """Runs events in the order of their instants; `trace` tells what happened, a line each.
 
     `names` are host names with their addresses. `forbidden` are reasons that nothing may end with at the moment.
+    `steady`: nothing is lost now but what the endpoints themselves let go.
     """
 
     link: Link
@@ -98,6 +111,7 @@ class World:
     wire: Wire = field(default_factory=Wire)
     trace: list[str] = field(default_factory=list)
     forbidden: tuple[Refusal, ...] = ()
+    steady: bool = False
     now: int = 0
     events: int = 0
     _queue: list[tuple[int, int, str, Event | AssociationId]] = field(default_factory=list)
@@ -139,6 +153,7 @@ class World:
         _, _, name, event = heapq.heappop(self._queue)
         if isinstance(event, AssociationId):
             self.nodes[name].plane.remove(event)
+            self._deliver(self.nodes[name])
             return
         if isinstance(event, DatagramReceived):
             self.wire.delivered(name, event.data)
@@ -196,9 +211,12 @@ class World:
                 for other in self.nodes.values():
                     agree(node.plane, other.plane)
                     agree(other.plane, node.plane)
+                self._deliver(node)
             case RemoveAssociation(id_):
-                self._tell(f"{node.name} removes {id_}")
+                held = node.plane.associations.get(id_)
+                self._tell(f"{node.name} removes {held.direction if held else 'the missing'} {id_}")
                 node.plane.remove(id_)
+                self._deliver(node)
             case ResolvePath(peer, addresses):
                 paths = tuple((node.address, ip_address(self.names.get(one, one))) for one in addresses)
                 self.at(self.now, node.name, PathResolved(peer, paths))
@@ -206,6 +224,13 @@ class World:
                 self._tell(f"{node.name} says: {message}")
                 if level >= ERROR or (reason is not None and reason in self.forbidden):
                     raise Broken(f"{node.name}: {message}")
+
+    def _deliver(self, node: Node) -> None:
+        """See that packets arrive between this endpoint and every other one, as soon as both call the tunnel up."""
+        for other in self.nodes.values() if self.steady else ():
+            if node.up(other.name) and other.up(node.name):
+                reach(node.plane, other.plane, [child.reqid for child in node.children(other.name)])
+                reach(other.plane, node.plane, [child.reqid for child in other.children(node.name)])
 
     def _transmit(self, node: Node, action: Transmit) -> None:
         if len(action.data) == 1:

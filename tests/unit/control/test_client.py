@@ -1,12 +1,15 @@
+import os
 import socket
 import threading
 from contextlib import contextmanager
 
 import pytest
 
-from culvert.control.client import CONTROL_SOCKET, Client, NoGatewayError, RefusedError
+from culvert.control.client import CONTROL_SOCKET, Client, NoGatewayError, NotAllowedError, RefusedError
 from culvert.control.protocol import Code, Failure, Notification, Response, decode, encode
 from culvert.errors import CulvertError
+
+NOBODY = 65534
 
 
 @contextmanager
@@ -34,11 +37,29 @@ def daemon(run_dir, answer):
         thread.join(5)
 
 
+@contextmanager
+def as_nobody():
+    """Do without root for a moment, where we have it: a closed door keeps root from nothing."""
+    before = os.geteuid()
+    os.seteuid(NOBODY if before == 0 else before)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
+
+
 def test_without_a_gateway_the_command_that_starts_one_is_said(tmp_path):
     with pytest.raises(NoGatewayError) as raised:
         Client.connect(tmp_path)
     assert "no gateway runs here" in str(raised.value)
     assert f"culvert --run-dir {tmp_path} up -c" in str(raised.value)
+
+
+def test_whoever_may_not_ask_is_not_told_that_nobody_is_there(tmp_path):
+    closed = tmp_path / "run"
+    closed.mkdir(mode=0o000)
+    with as_nobody(), pytest.raises(NotAllowedError, match="may not talk"):
+        Client.connect(closed)
 
 
 def test_an_answer_may_come_behind_notifications_and_in_pieces(tmp_path):

@@ -50,6 +50,9 @@ class FakeCore:
     def refused(self):
         return {}
 
+    def status(self, peer):
+        return self.peers[peer]
+
     def statuses(self):
         return dict(self.peers)
 
@@ -83,7 +86,7 @@ class World:
         self.parts = Parts(
             load=self.load,
             plan=plan,
-            tunnel_mtu=lambda _gateway, facts: {name: mtu - 73 for name, mtu in facts.path_mtu},
+            tunnel_mtu=tunnel_mtu,
             prove=self.prove,
             network=self.network,
             data_plane=self.plane,
@@ -119,7 +122,13 @@ def configuration(*peers):
     return Gateway("office", (), (OURS,), peers or (peer("warehouse", str(THEIR_ADDRESS), "192.168.2.0/24"),))
 
 
-def plan(gateway, facts):
+def tunnel_mtu(_gateway, facts, suites):
+    """UDP and the widest cipher, or what was negotiated."""
+    udp = {peer: suite.udp for (peer, _), suite in suites.items()}
+    return {name: mtu - (73 if udp.get(name, True) else 65) for name, mtu in facts.path_mtu}
+
+
+def plan(gateway, facts, suites):
     """A plan good enough to see what is applied: one policy, one route and one fenced pair for each child."""
     remotes = [
         (one.reqid, network)
@@ -127,8 +136,7 @@ def plan(gateway, facts):
         for one in known.children
         for network in one.remote[0].networks()
     ]
-    mtus = dict(facts.path_mtu)
-    mtu = min(mtus.values(), default=None)
+    mtu = min(tunnel_mtu(gateway, facts, suites).values(), default=None)
     return DesiredState(
         policies=tuple(
             Policy(Selector(OURS, network), Direction.OUT, Action.PROTECT, 0, (Template(ANY, ANY, reqid),))

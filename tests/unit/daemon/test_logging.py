@@ -1,6 +1,7 @@
 import io
 import json
 import logging
+import re
 
 import pytest
 
@@ -26,6 +27,12 @@ def test_text_is_a_sentence_with_fields(written):
     stream, start = written
     start(as_json=False).warning("The peer is gone.", peer="warehouse", reason=None)
     assert stream.getvalue().endswith("WARNING The peer is gone. peer=warehouse\n")
+
+
+def test_a_line_has_its_day_as_well(written):
+    stream, start = written
+    start(as_json=False).info("Ready.")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d Ready.\n", stream.getvalue())
 
 
 def test_json_is_one_object_a_line(written):

@@ -177,6 +177,15 @@ def test_disconnect_holds_until_connect_or_reload() -> None:
     assert _state(pair) is PeerState.UP
 
 
+def test_a_peer_that_was_disconnected_is_no_stranger_in_the_log() -> None:
+    pair = Pair(start=Start.ALWAYS).configure()
+    pair.wait(5)
+    pair.tell("west", Disconnect("east"), 30)
+    refused = pair.west.endpoint.refused()
+    assert refused[Refusal.DISCONNECTED.value] > 0
+    assert Refusal.UNKNOWN_PEER.value not in refused
+
+
 def test_a_reload_touches_only_what_changed() -> None:
     pair = Pair().connect()
     before = pair.west.endpoint.status("east")

@@ -63,11 +63,19 @@ def choose(ctx: Context, contents: Contents, remote: SocketAddress) -> tuple[Pee
             raise refused(NotifyType.INVALID_KE_PAYLOAD, explanation, method.id.to_bytes(2, "big"))
         return (record if record.may_be_at(remote.ip) else None), chosen, method
     if not tried:
-        raise Refused(
-            Notify(NotifyType.NO_PROPOSAL_CHOSEN), Refusal.UNKNOWN_PEER, "no configured peer may call from this address"
-        )
+        raise _stranger(ctx, remote)
     proposals = list(dict.fromkeys(one for some in tried for one in some))
     raise refused(NotifyType.NO_PROPOSAL_CHOSEN, negotiation.explain(offered, proposals))
+
+
+def _stranger(ctx: Context, remote: SocketAddress) -> Refused:
+    """Nobody may call from there; the network is not told whether one may at other times."""
+    ended = next((one for one in ctx.peers.values() if one.ended and (one.may_be_at(remote.ip) or one.may_move)), None)
+    if ended is not None:
+        reason, why = Refusal.DISCONNECTED, f"{ended.peer.name}, who may call from there, was disconnected by hand"
+    else:
+        reason, why = Refusal.UNKNOWN_PEER, "no configured peer may call from this address"
+    return Refused(Notify(NotifyType.NO_PROPOSAL_CHOSEN), reason, why)
 
 
 def _candidates(ctx: Context, remote: SocketAddress) -> Iterator[PeerRecord]:

@@ -11,20 +11,23 @@ from culvert.crypto.keys import ChildKeys
 from culvert.ike import nat
 from culvert.ike.actions import InstallAssociation, RemoveAssociation
 from culvert.ike.negotiation import Suite
-from culvert.ike.records import ChildUp
+from culvert.ike.records import ChildUp, Confirmed
 from culvert.ike.timers import Timer
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.reading import refused
-from culvert.ike.v2.sa import ChildSa, DeleteChild, IkeSa, Lineage
-from culvert.ipsec.associations import Direction, Encapsulation, Mode, SecurityAssociation
+from culvert.ike.v2.sa import ChildOffer, ChildSa, DeleteChild, IkeSa, IkeState, Lineage
+from culvert.ipsec.associations import AssociationId, Direction, Encapsulation, Mode, SecurityAssociation
 from culvert.ipsec.lifetimes import Lifetimes
 from culvert.ipsec.selectors import Selector, SelectorError, TrafficSelector, decompose
+from culvert.limits import MAX_LEAVING
 from culvert.wire.isakmp.notify import NotifyType
 
 OUTBOUND_SWITCH_NS = 5 * SECOND
 """How long the old outbound association stays in use where the peer does not delete it."""
 TAKEOVER_SWITCH_NS = SECOND
-"""The same where the old one is an older lineage's, which the peer may have lost: it hears nothing until then."""
+"""The same where the old one is another lineage's, which the peer may have lost: it hears nothing until then."""
+INBOUND_GRACE_NS = SECOND // 2
+"""How long we take packets that the peer sent before a DELETE, and that come after it."""
 DELETE_AWAITED_NS = 90 * SECOND
 """How long a child that the peer is to delete waits for that: longer than an established peer repeats its request."""
 
@@ -101,33 +104,50 @@ def _encapsulation(remote: SocketAddress, inbound: bool) -> Encapsulation:
     return nat.inbound_encapsulation(remote) if inbound else nat.outbound_encapsulation(remote)
 
 
-def install(ctx: Context, lineage: Lineage, child: ChildSa, *, outbound: bool = True) -> None:
-    """Put a child into the data plane, inbound first. Without `outbound`, the other one follows by `switch`.
-
-    `replaces` is set already where the old one is an older lineage's.
+def install(ctx: Context, lineage: Lineage, child: ChildSa, *, wait_ns: int = 0) -> None:
+    """Put a child into the data plane, inbound first. The outbound one follows by `switch`, after `wait_ns` by itself;
+    a redundant child's never.
     """
     peer = lineage.peer.name if lineage.peer else ""
     lineage.children[child.spi_in] = child
     ctx.child_owners[child.spi_in] = lineage.number
     ctx.emit(InstallAssociation(child.inbound, peer, child.child.name))
     child.waiting, child.unconfirmed = True, not child.initiator
-    if outbound:
+    if not wait_ns:
         switch(ctx, lineage, child)
     elif not child.redundant:
-        wait = OUTBOUND_SWITCH_NS if child.replaces is None else TAKEOVER_SWITCH_NS
-        ctx.timers.set(Timer.OUTBOUND_SWITCH, child.spi_in, ctx.now + wait)
+        ctx.timers.set(Timer.OUTBOUND_SWITCH, child.spi_in, ctx.now + wait_ns)
     _arm(ctx, child)
     ctx.outcomes.append(ChildUp(peer, child.child.name))
     ctx.changed(peer)
 
 
 def install_answered(ctx: Context, lineage: Lineage, child: ChildSa) -> None:
-    """Put a new child into the data plane that the peer asked for. Where it comes in the place of an older lineage's,
-    that one goes on sending until the peer shows that it has our answer.
+    """Put a new child into the data plane that the peer asked for. Where both ends begin at once, or another lineage
+    has this child already, we send on it only when the peer shows that it has our answer, or after a moment.
     """
     old = predecessor(ctx, lineage, child)
     child.replaces = old.spi_in if old else None
-    install(ctx, lineage, child, outbound=old is None)
+    wait_ns = 0 if _alone(ctx, lineage, child.child.name) else TAKEOVER_SWITCH_NS
+    install(ctx, lineage, child, wait_ns=wait_ns)
+
+
+def _alone(ctx: Context, lineage: Lineage, name: str) -> bool:
+    """Tell whether only this exchange makes a child of this name: no other one of the same IKE SA, and no other IKE SA
+    that the peer may have, since we sent our proof there or have its.
+    """
+    current = ctx.current(lineage)
+    under_way = current.window.outstanding if current else None
+    offer = under_way.offer if under_way else None
+    if current_child(lineage, name) is not None or (isinstance(offer, ChildOffer) and offer.child.name == name):
+        return False
+    others = (one for one in ctx.lineages_of_peer(lineage.peer.name) if one is not lineage) if lineage.peer else ()
+    return not any(one.established or _proof_sent(ctx, one) for one in others)
+
+
+def _proof_sent(ctx: Context, lineage: Lineage) -> bool:
+    current = ctx.current(lineage)
+    return current is not None and current.state is IkeState.AUTH_SENT
 
 
 def switch(ctx: Context, lineage: Lineage, child: ChildSa) -> None:
@@ -135,7 +155,10 @@ def switch(ctx: Context, lineage: Lineage, child: ChildSa) -> None:
     ctx.timers.clear(Timer.OUTBOUND_SWITCH, child.spi_in)
     if child.waiting:
         child.waiting = False
-        ctx.emit(InstallAssociation(child.outbound, lineage.peer.name if lineage.peer else "", child.child.name))
+        peer = lineage.peer.name if lineage.peer else ""
+        ctx.emit(InstallAssociation(child.outbound, peer, child.child.name))
+        ctx.outcomes.append(Confirmed(peer, lineage.number))
+        settle(ctx, lineage, child.child.name)
 
 
 def _arm(ctx: Context, child: ChildSa) -> None:
@@ -145,20 +168,48 @@ def _arm(ctx: Context, child: ChildSa) -> None:
         ctx.timers.set(Timer.CHILD_HARD, child.spi_in, ctx.now + rekey.hard_s * SECOND)
 
 
-def remove(ctx: Context, lineage: Lineage, child: ChildSa) -> None:
-    """Take a child out of the data plane; the outbound association of its successor is in use before."""
+def silence(ctx: Context, lineage: Lineage, child: ChildSa) -> None:
+    """Send on a child no more, and go on taking what comes on it (RFC 7296 section 1.4.1); its successor is in use."""
     for heir in ctx.lineages_of_peer(lineage.peer.name) if lineage.peer else ():
         for other in heir.children.values():
-            if other.replaces == child.spi_in and not other.redundant:
+            if other.replaces == child.spi_in and not other.redundant and not _in_use(heir, child.child.name):
                 switch(ctx, heir, other)
     if not child.waiting:
         ctx.emit(RemoveAssociation(child.outbound.id))
-    ctx.emit(RemoveAssociation(child.inbound.id))
+    child.waiting = child.redundant = True
     ctx.timers.clear_all(child.spi_in)
-    ctx.child_owners.pop(child.spi_in, None)
-    lineage.children.pop(child.spi_in, None)
     if lineage.peer:
         ctx.changed(lineage.peer.name)
+
+
+def remove(ctx: Context, lineage: Lineage, child: ChildSa) -> None:
+    """Take a child out of the data plane at once, both ways."""
+    silence(ctx, lineage, child)
+    lineage.children.pop(child.spi_in, None)
+    _close_inbound(ctx, child.spi_in, child.inbound.id)
+
+
+def release(ctx: Context, lineage: Lineage, child: ChildSa) -> None:
+    """The same after a DELETE, of whichever end: what the peer sent before it is still taken for a moment."""
+    silence(ctx, lineage, child)
+    lineage.children.pop(child.spi_in, None)
+    ctx.leaving[child.spi_in] = child.inbound.id
+    ctx.timers.set(Timer.INBOUND_GRACE, child.spi_in, ctx.now + INBOUND_GRACE_NS)
+    if len(ctx.leaving) > MAX_LEAVING:
+        left(ctx, next(iter(ctx.leaving)))
+
+
+def left(ctx: Context, spi_in: int) -> None:
+    """The moment is over: take the inbound association of a child that is gone out of the data plane."""
+    inbound = ctx.leaving.pop(spi_in, None)
+    if inbound is not None:
+        ctx.timers.clear(Timer.INBOUND_GRACE, spi_in)
+        _close_inbound(ctx, spi_in, inbound)
+
+
+def _close_inbound(ctx: Context, spi_in: int, inbound: AssociationId) -> None:
+    ctx.emit(RemoveAssociation(inbound))
+    ctx.child_owners.pop(spi_in, None)
 
 
 def replace(ctx: Context, old: ChildSa, new: ChildSa) -> None:
@@ -183,26 +234,59 @@ def _await_delete(ctx: Context, child: ChildSa) -> None:
 def confirm(ctx: Context, lineage: Lineage) -> None:
     """The peer began another exchange, so it has our answers to the ones before (RFC 7296 section 2.3).
 
-    Rekeyed children are switched when their predecessor goes; what replaces an older lineage's child, now.
+    Rekeyed children are switched when their predecessor goes; what replaces another lineage's child, now.
     """
+    _confirm_lineage(ctx, lineage)
     for child in lineage.children.values():
-        child.unconfirmed = False
-        if child.waiting and not child.redundant and child.replaces not in lineage.children:
-            switch(ctx, lineage, child)
+        _confirm_child(ctx, lineage, child)
+
+
+def answered(ctx: Context, lineage: Lineage) -> None:
+    """The peer answers in this IKE SA, so it has our IKE_AUTH answer, and the child that came with it."""
+    if lineage.confirmed:
+        return
+    _confirm_lineage(ctx, lineage)
+    for child in lineage.children.values():
+        if child.established_at == lineage.established_at:
+            _confirm_child(ctx, lineage, child)
+
+
+def _confirm_lineage(ctx: Context, lineage: Lineage) -> None:
+    if lineage.established and not lineage.confirmed and lineage.peer is not None:
+        lineage.confirmed = True
+        ctx.outcomes.append(Confirmed(lineage.peer.name, lineage.number))
+
+
+def _confirm_child(ctx: Context, lineage: Lineage, child: ChildSa) -> None:
+    child.unconfirmed = False
+    if child.waiting and not child.redundant and child.replaces not in lineage.children:
+        switch(ctx, lineage, child)
 
 
 def predecessor(ctx: Context, lineage: Lineage, child: ChildSa) -> ChildSa | None:
-    """Find the child of an older lineage in whose place this one comes, where the peer sets up anew what stands."""
+    """Find the child of another lineage in whose place this one comes: the peer sets up anew what stands, or both
+    began at once."""
     if lineage.peer is None:
         return None
-    older = (one for one in ctx.live(lineage.peer.name) if one is not lineage and not overlap(one, lineage))
-    found = [current_child(one, child.child.name) for one in older]
+    others = (one for one in ctx.live(lineage.peer.name) if one is not lineage)
+    found = [current_child(one, child.child.name) for one in others]
     return next((one for one in reversed(found) if one is not None), None)
 
 
 def overlap(one: Lineage, other: Lineage) -> bool:
     """Tell whether two set-ups met on the way: each began before the other one was established."""
     return one.began_at <= other.established_at and other.began_at <= one.established_at
+
+
+def carries_all(one: Lineage, other: Lineage) -> bool:
+    """Tell whether all of `one` is in use, and has every child of `other`, so that the peer can do without that."""
+    wanted = [child.child.name for each in (one, other) for child in each.children.values() if child.current]
+    return one.confirmed and all(_in_use(one, name) for name in wanted)
+
+
+def _in_use(lineage: Lineage, name: str) -> bool:
+    """Tell whether we send on a child of this name."""
+    return any(one.child.name == name and one.current and not one.waiting for one in lineage.children.values())
 
 
 def find_outbound(lineage: Lineage, spi_out: int) -> ChildSa | None:
@@ -214,10 +298,15 @@ def current_child(lineage: Lineage, name: str) -> ChildSa | None:
     return next((one for one in lineage.children.values() if one.child.name == name and one.current), None)
 
 
-def settle(lineage: Lineage, new: ChildSa) -> None:
-    """Where both ends made the same child at once, end the one with the lowest nonce, if it is ours to end."""
-    rivals = [one for one in lineage.children.values() if one.child.name == new.child.name and one.current]
-    for child in sorted(rivals, key=lambda one: one.lowest_nonce)[:-1]:
-        if child.initiator:
+def settle(ctx: Context, lineage: Lineage, name: str) -> None:
+    """Where both ends made the same child at once, end the one with the lowest nonce, if it is ours to end. Before the
+    peer has our answer, it could send on that one only.
+    """
+    rivals = [one for one in lineage.children.values() if one.child.name == name and one.current]
+    rivals.sort(key=lambda one: one.lowest_nonce)
+    for child in rivals[:-1]:
+        if child.initiator and not rivals[-1].waiting:
             child.deleting = True
+            silence(ctx, lineage, child)
             lineage.queue.append(DeleteChild(child.spi_in))
+            ctx.dirty[lineage.number] = None

@@ -13,6 +13,7 @@ from culvert.ike.logs import INFO, Limiter
 from culvert.ike.records import Outcome, PeerRecord
 from culvert.ike.timers import Timers
 from culvert.ike.v2.sa import IkeSa, Lineage
+from culvert.ipsec.associations import AssociationId
 from culvert.reasons import Refusal
 from culvert.wire.isakmp.header import NO_SPI
 
@@ -40,6 +41,8 @@ class Context:
     sas: dict[bytes, IkeSa] = field(default_factory=dict)
     first_messages: dict[tuple[bytes, SocketAddress], bytes] = field(default_factory=dict)
     child_owners: dict[int, int] = field(default_factory=dict)
+    leaving: dict[int, AssociationId] = field(default_factory=dict)
+    """Inbound associations of children that are gone, by SPI: packets for them may still be on their way."""
     by_peer: dict[str, dict[int, None]] = field(default_factory=dict)
     half_open: HalfOpen = field(default_factory=HalfOpen)
     changes: dict[str, None] = field(default_factory=dict)

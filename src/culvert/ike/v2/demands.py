@@ -62,6 +62,7 @@ def farewell(ctx: Context) -> list[Action]:
         for child in lineage.children.values():
             waiting = () if child.waiting else (child.outbound.id,)
             actions += [RemoveAssociation(one) for one in (*waiting, child.inbound.id)]
+    actions += [RemoveAssociation(one) for one in ctx.leaving.values()]
     for sa in ctx.sas.values():
         if sa.keys is not None and sa.state in (IkeState.ESTABLISHED, IkeState.UNDECIDED):
             delete = (Delete(ProtocolId.IKE),)

@@ -203,6 +203,8 @@ def _end(ctx: Context, sa: IkeSa, reason: Refusal, message: str) -> None:
     lineage = ctx.lineages.get(sa.lineage)
     if lineage is None or sa.spi != lineage.current or lineage.closing:
         lineages.close(ctx, sa)
+    elif reason is Refusal.PEER_DELETED:
+        lineages.deleted(ctx, lineage, reason, message)
     else:
         lineages.drop(ctx, lineage, reason, message)
 
@@ -226,6 +228,7 @@ def _response(ctx: Context, sa: IkeSa, header: Header, data: bytes, path: Path) 
         sa.last_heard, sa.window.outstanding = ctx.now, None
         ctx.timers.clear(Timer.RETRANSMIT, sa.spi.hex())
         _judge(contents, table.judge_response(sa.state, header.exchange, contents))
+        children.answered(ctx, ctx.lineage_of(sa))
         _conclude(ctx, sa, outstanding, contents)
     except ParseError as error:
         _fail(ctx, sa, Refusal.INVALID_SYNTAX, error.text)

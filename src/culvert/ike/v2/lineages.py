@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from culvert.clock import SECOND
 from culvert.config.model import Peer
 from culvert.ike.logs import INFO, WARNING
@@ -9,7 +11,7 @@ from culvert.ike.records import Established, Lost, SetUpFailed
 from culvert.ike.timers import Timer
 from culvert.ike.v2 import children
 from culvert.ike.v2.context import Context
-from culvert.ike.v2.sa import DeleteIke, IkeSa, IkeState, Lineage, Task
+from culvert.ike.v2.sa import ChildSa, DeleteIke, IkeSa, IkeState, Lineage, Task
 from culvert.limits import MAX_QUEUED_TASKS
 from culvert.reasons import Refusal
 
@@ -19,6 +21,8 @@ REPLACED_NS = 90 * SECOND
 """How long a replaced IKE SA waits for its DELETE: longer than an established peer repeats its request."""
 KEEPALIVE_NS = 20 * SECOND
 """RFC 3948 section 4."""
+Part = Callable[[Context, Lineage, ChildSa], None]
+"""How a child goes: `children.remove`, `release` or `silence`."""
 
 
 def begin(ctx: Context, sa: IkeSa, peer: Peer | None) -> Lineage:
@@ -51,7 +55,7 @@ def establish(ctx: Context, lineage: Lineage, sa: IkeSa, peer: Peer) -> None:
     """Enter that the first IKE SA of a lineage is authenticated."""
     sa.state, sa.peer, sa.established_at = IkeState.ESTABLISHED, peer.name, ctx.now
     lineage.peer, lineage.established, lineage.lowest_nonce = peer, True, sa.lowest_nonce
-    lineage.established_at = ctx.now
+    lineage.established_at, lineage.confirmed = ctx.now, lineage.initiator
     ctx.by_peer.setdefault(peer.name, {})[lineage.number] = None
     ctx.half_open.leave(sa.spi)
     # The key exchange is over; what it was authenticated with need not stay in memory.
@@ -123,6 +127,8 @@ def forget(ctx: Context, sa: IkeSa) -> None:
 
 def _bury(ctx: Context, lineage: Lineage) -> None:
     if not lineage.members:
+        for child in list(lineage.children.values()):
+            children.release(ctx, lineage, child)
         if lineage.peer is not None:
             known = ctx.by_peer.get(lineage.peer.name, {})
             known.pop(lineage.number, None)
@@ -134,15 +140,34 @@ def _bury(ctx: Context, lineage: Lineage) -> None:
 
 def drop(ctx: Context, lineage: Lineage, reason: Refusal, message: str) -> None:
     """End a lineage without a word to the peer."""
-    detach(ctx, lineage, reason, message)
+    detach(ctx, lineage, reason, message, children.remove)
+    _close_all(ctx, lineage)
+
+
+def deleted(ctx: Context, lineage: Lineage, reason: Refusal, message: str) -> None:
+    """The peer ended a lineage: the same, but that packets of its may still be on their way."""
+    detach(ctx, lineage, reason, message, children.release)
+    _close_all(ctx, lineage)
+
+
+def _close_all(ctx: Context, lineage: Lineage) -> None:
     for spi in list(lineage.members):
         close(ctx, ctx.sas[spi])
 
 
 def end(ctx: Context, lineage: Lineage, reason: Refusal, message: str) -> None:
     """End a lineage and tell the peer; where nothing is established there is nobody to tell."""
+    _end(ctx, lineage, reason, message, children.remove)
+
+
+def end_redundant(ctx: Context, lineage: Lineage, reason: Refusal, message: str) -> None:
+    """End a lineage in whose place another one stands. Until the peer answers, it may still send on the children."""
+    _end(ctx, lineage, reason, message, children.silence)
+
+
+def _end(ctx: Context, lineage: Lineage, reason: Refusal, message: str, part: Part) -> None:
     established = lineage.established
-    detach(ctx, lineage, reason, message)
+    detach(ctx, lineage, reason, message, part)
     if not established:
         drop(ctx, lineage, reason, message)
     else:
@@ -150,14 +175,14 @@ def end(ctx: Context, lineage: Lineage, reason: Refusal, message: str) -> None:
         ctx.dirty[lineage.number] = None
 
 
-def detach(ctx: Context, lineage: Lineage, reason: Refusal, message: str) -> None:
-    """Take a lineage's children away and report it as gone, once."""
+def detach(ctx: Context, lineage: Lineage, reason: Refusal, message: str, part: Part) -> None:
+    """Part with a lineage's children and report it as gone, once."""
     if lineage.closing:
         return
     lineage.closing = True
     lineage.queue.clear()
     for child in list(lineage.children.values()):
-        children.remove(ctx, lineage, child)
+        part(ctx, lineage, child)
     if lineage.peer is not None:
         outcome = Lost if lineage.established else SetUpFailed
         if lineage.established or lineage.initiator:

@@ -78,6 +78,8 @@ def expired(ctx: Context, timer: Timer, owner: Owner) -> None:
         if lineage is not None:
             lineage.retry_at = None
             ctx.dirty[lineage.number] = None
+    elif timer is Timer.INBOUND_GRACE:
+        children.left(ctx, int(owner))
     elif isinstance(owner, int):
         _child_expired(ctx, timer, owner)
     else:

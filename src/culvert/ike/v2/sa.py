@@ -223,7 +223,7 @@ class Lineage:
 
     `initiator`: we began the first one. `began_at`: when its first message was sent or came; `established_at`: when
     that one was authenticated. `rival` is the SPI of the IKE SA that the peer made while our own rekey of the same
-    one was under way.
+    one was under way. `confirmed`: something shows that the peer, too, has the first one established.
     """
 
     number: int
@@ -239,5 +239,6 @@ class Lineage:
     closing: bool = False
     established: bool = False
     established_at: int = 0
+    confirmed: bool = False
     retries: int = 0
     retry_at: int | None = None

@@ -55,6 +55,7 @@ class Demonstration:
         self._pattern = secrets.token_bytes(16)
         self.outcome = Outcome(NAME)
         self.kept: list[str] = []
+        """What a person needs who wants to look around in what was left standing, and to take it down."""
 
     def run(self) -> Outcome:
         """Do all of it. A step that fails ends it; the outcome says which. Other errors are bugs and pass through."""
@@ -63,7 +64,7 @@ class Demonstration:
                 self._story(lab, directory)
             if self._keep:
                 lab.keep()
-                self.kept = [host.namespace for host in lab.hosts.values()] + [str(directory)]
+                self.kept = _how_to_look_around(lab, directory)
         return self.outcome
 
     def _story(self, lab: Lab, directory: Path) -> None:
@@ -178,6 +179,18 @@ def _directory(keep: bool) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="culvert-demo-") as directory:
         yield Path(directory)
+
+
+def _how_to_look_around(lab: Lab, directory: Path) -> list[str]:
+    """Give the lines for a shell, the last one of which takes everything down."""
+    spaces = [host.namespace for host in lab.hosts.values()]
+    gateway = lab.hosts["gatewayA"].command(["culvert", "--run-dir", str(directory / "office/run"), "status"])
+    ending = "ip netns pids $n | xargs -r kill -9; ip netns delete $n"
+    return [
+        f"hosts: {' '.join(spaces)}",
+        f"look around: {' '.join(gateway)}",
+        f"take it down: for n in {' '.join(spaces)}; do {ending}; done; rm -r {directory}",
+    ]
 
 
 def _marked_file(mark: bytes) -> bytes:

@@ -90,11 +90,9 @@ def _respond_child(ctx: Context, sa: IkeSa, lineage: Lineage, contents: Contents
     )
     if old is None:
         children.install_answered(ctx, lineage, child)
-        children.settle(lineage, child)
-        ctx.dirty[lineage.number] = None
         return Answer(payloads)
     rival = under_way.offer if under_way and under_way.task == RekeyChild(old.spi_in, _method(under_way.task)) else None
-    children.install(ctx, lineage, child, outbound=False)
+    children.install(ctx, lineage, child, wait_ns=children.OUTBOUND_SWITCH_NS)
     if isinstance(rival, ChildOffer):
         rival.rival, child.replaces = child.spi_in, old.spi_in
     else:
@@ -142,7 +140,6 @@ def conclude(ctx: Context, sa: IkeSa, contents: Contents, task: CreateChild | Re
         _replace(ctx, lineage, offer, child)
     else:
         children.install(ctx, lineage, child)
-        children.settle(lineage, child)
     ctx.dirty[lineage.number] = None
 
 
@@ -152,16 +149,17 @@ def _replace(ctx: Context, lineage: Lineage, offer: ChildOffer, new: ChildSa) ->
     rival = lineage.children.get(offer.rival or 0)
     if rival is not None and new.lowest_nonce < rival.lowest_nonce:
         new.redundant = True
-        children.install(ctx, lineage, new, outbound=False)
+        children.install(ctx, lineage, new, wait_ns=children.OUTBOUND_SWITCH_NS)
         lineages.enqueue(ctx, lineage, DeleteChild(new.spi_in))
         if old is not None:
             children.replace(ctx, old, rival)
         return
     if rival is not None:
         children.make_redundant(ctx, rival)
-    children.install(ctx, lineage, new)
     if old is not None:
         children.replace(ctx, old, new)
+    children.install(ctx, lineage, new)
+    if old is not None:
         old.deleting = True
         lineages.enqueue(ctx, lineage, DeleteChild(old.spi_in), first=True)
 

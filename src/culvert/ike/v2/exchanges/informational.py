@@ -57,7 +57,7 @@ def _delete_child(ctx: Context, lineage: Lineage, spi_out: int) -> int | None:
         return None
     crossing = child.deleting
     _report(ctx, lineage, child)
-    children.remove(ctx, lineage, child)
+    children.release(ctx, lineage, child)
     return None if crossing else child.spi_in
 
 
@@ -85,5 +85,5 @@ def conclude(ctx: Context, sa: IkeSa, task: DeleteChild | DeleteIke | Refuse | L
     elif isinstance(task, DeleteChild):
         child = lineage.children.get(task.spi_in)
         if child is not None:
-            children.remove(ctx, lineage, child)
+            children.release(ctx, lineage, child)
         ctx.dirty[lineage.number] = None
