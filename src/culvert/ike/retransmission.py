@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from culvert.clock import SECOND
 
-
 LONGEST_NS = 8 * SECOND
 """No wait is longer: after an outage the tunnel is found alive within this time."""
 
