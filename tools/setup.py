@@ -38,6 +38,7 @@ PACKAGES = {
         "tcpdump": "tcpdump",
         "iperf3": "iperf3",
         "iptables": "iptables",
+        "ufw": "ufw",
         "/usr/lib/ipsec/charon": "strongswan-charon",
         "swanctl": "strongswan-swanctl",
         "/usr/lib/ipsec/plugins/libstrongswan-kernel-libipsec.so": "libcharon-extra-plugins",
