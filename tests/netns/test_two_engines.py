@@ -263,7 +263,7 @@ async def add_policies(gateway: Gateway, version: int) -> None:
 
 
 async def add_associations(gateway: Gateway, cipher: str, version: int, udp: bool) -> None:
-    """Key the gateway by hand, inbound first: packets that wait go out with the outbound SA, and answers come at once."""
+    """Key the gateway by hand, inbound first: waiting packets leave with the outbound SA, and answers come at once."""
     sides = ((OTHER[gateway.side], Direction.IN), (gateway.side, Direction.OUT))
     for sender, direction in sides:
         await gateway.engine.add_association(association(sender, direction, cipher, version, udp))
