@@ -10,13 +10,18 @@ mod clock;
 mod control;
 mod dataplane;
 mod family;
+#[allow(dead_code)]
+mod gif;
 mod host;
 mod ike;
 mod limits;
 mod log;
 mod netlink;
 mod octets;
+#[allow(dead_code)]
+mod path_mtu;
 mod refusal;
+#[allow(dead_code)]
 mod shared;
 #[cfg(test)]
 mod testing;
@@ -106,6 +111,7 @@ fn run(arguments: &Arguments, ready: &mut Option<File>) -> Result<(), Refused> {
     control.run();
     drop(socket_file);
     stop_threads(&shared, threads);
+    shared.gifs.clear();
     forget(&tun);
     Ok(())
 }
