@@ -16,6 +16,7 @@ pub mod database;
 pub mod error;
 pub mod esp;
 pub mod flow;
+mod integrity;
 pub mod ip;
 pub mod lifetime;
 pub mod limits;
