@@ -20,6 +20,7 @@ pub mod fragment;
 pub mod gif;
 pub mod headers;
 pub mod icmp;
+mod integrity;
 pub mod ip;
 pub mod lifetime;
 pub mod limits;
