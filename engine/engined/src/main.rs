@@ -33,6 +33,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
+use netio::TunDevice;
 use netio::poll::Event;
 use netio::process;
 use netio::tun::{Offloads, Tun};
