@@ -45,10 +45,10 @@ def missing() -> str | None:
 class Guest:
     """A running guest. `call` runs a function of a module of this checkout in it."""
 
-    def __init__(self, process: subprocess.Popen[bytes], line: socket.socket, console: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], line: socket.socket, folder: Path) -> None:
         self._process = process
         self._line = line
-        self._console = console
+        self.folder = folder
         self._received = b""
         self.release = str(self._answer(time.monotonic() + BOOT_S))
 
@@ -64,7 +64,7 @@ class Guest:
 
     def console(self) -> str:
         """Give the end of what kernel and init said."""
-        return self._console.read_text(errors="replace")[-4000:]
+        return (self.folder / "console").read_text(errors="replace")[-4000:]
 
     def end(self) -> None:
         """Have the guest power off; make it, where it does not."""
@@ -111,7 +111,7 @@ def guest(inside: Sequence[str] = (), devices: Sequence[str] = ()) -> Iterator[G
                     env=os.environ | {"TMPDIR": str(folder)},
                 )
             try:
-                running = Guest(process, here, folder / "console")
+                running = Guest(process, here, folder)
             except BaseException:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
