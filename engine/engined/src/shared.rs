@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use netio::poll::Event;
 use netio::{Datagrams, TunDevice};
+use packet::bundle::Need;
 use packet::counters::DropCounters;
 use packet::published::Published;
 use packet::selector::Selector;
-use packet::spd::{Policy, Template};
 
 use crate::clock::Clock;
 use crate::limits::{MAX_ACQUIRES, MAX_IKE_MESSAGES};
@@ -61,7 +61,7 @@ pub struct Devices {
 #[derive(Debug)]
 pub enum Notice {
     /// A packet needs an SA that is not there.
-    Acquire(Arc<Policy>, Template, Selector),
+    Acquire(Arc<Need>, Selector),
     /// An IKE message came, marker removed.
     Ike(IkeMessage),
 }

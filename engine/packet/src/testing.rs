@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use crate::algorithm::{Aead, Integrity, Transform};
 use crate::checksum;
 use crate::ip::protocol;
-use crate::sa::{Direction, Lifetimes, Mode, Sa, SaParams};
+use crate::sa::{Direction, Lifetimes, Mode, Protocol, Sa, SaParams};
 use crate::secret::Secret;
 use crate::selector::{Prefix, Selector};
 use crate::spd::{Action, PolicyDirection, PolicyParams, Template};
@@ -53,6 +53,7 @@ pub(crate) fn params(transform: Transform) -> SaParams {
         source: address("192.0.2.1"),
         destination: address("192.0.2.2"),
         spi: 0x1001,
+        protocol: Protocol::Esp,
         reqid: 7,
         mode: Mode::Tunnel,
         transform,
@@ -61,6 +62,8 @@ pub(crate) fn params(transform: Transform) -> SaParams {
         replay_window: 64,
         flags: 0,
         extra_flags: 0,
+        tfc_padding: 0,
+        legacy: false,
         lifetimes: Lifetimes::NONE,
         selectors: Vec::new(),
     }
@@ -102,14 +105,15 @@ pub(crate) fn policy(
         priority,
         index: 0,
         flags: 0,
-        template: Some(Template {
+        templates: vec![Template {
             source: any,
             destination: any,
             spi: 0,
             reqid: 7,
+            protocol: Protocol::Esp,
             mode: Mode::Tunnel,
             optional: false,
-        }),
+        }],
         lifetimes: Lifetimes::NONE,
     }
 }
