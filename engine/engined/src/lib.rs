@@ -25,6 +25,7 @@ mod refusal;
 mod shared;
 #[cfg(test)]
 mod testing;
+pub mod tools;
 mod xfrm;
 
 use std::fs::File;
@@ -33,6 +34,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
+use netio::TunDevice;
 use netio::poll::Event;
 use netio::process;
 use netio::tun::{Offloads, Tun};
@@ -48,7 +50,8 @@ use shared::{Devices, Shared};
 const EXIT_USAGE: u8 = 2;
 const EXIT_REFUSED: u8 = 3;
 
-fn main() -> ExitCode {
+/// The program: everything from the arguments to the exit code.
+pub fn main() -> ExitCode {
     let arguments = match Arguments::parse(std::env::args_os().skip(1)) {
         Ok(arguments) => arguments,
         Err(sentence) => {
