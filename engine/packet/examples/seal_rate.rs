@@ -10,7 +10,7 @@ use aws_lc_rs::aead::{
 use packet::algorithm::{Aead, Encryption, Integrity, Transform};
 use packet::coalesce::Coalescer;
 use packet::ip::protocol;
-use packet::sa::{Lifetimes, Mode, Sa, SaParams};
+use packet::sa::{Lifetimes, Mode, Protocol, Sa, SaParams};
 use packet::secret::Secret;
 use packet::segment::Segments;
 use packet::virtio::{GSO_TCPV4, NEEDS_CHECKSUM, VirtioHeader};
@@ -26,6 +26,7 @@ fn association(transform: Transform) -> Sa {
         destination: IpAddr::from([192, 0, 2, 2]),
         spi: 0x1001,
         reqid: 1,
+        protocol: Protocol::Esp,
         mode: Mode::Tunnel,
         transform,
         direction: None,
@@ -33,6 +34,8 @@ fn association(transform: Transform) -> Sa {
         replay_window: 4_096,
         flags: 0,
         extra_flags: 0,
+        tfc_padding: 0,
+        legacy: false,
         lifetimes: Lifetimes::NONE,
         selectors: Vec::new(),
     };
