@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::error::DatabaseError;
 use crate::lifetime::{self, Expiry};
-use crate::sa::{Sa, SaId, SaParams};
+use crate::sa::{Protocol, Sa, SaId, SaParams};
 use crate::sad::{Larval, SaEntry, Sad, SpiRequest};
 use crate::snapshot::{Policies, Snapshot};
 use crate::spd::{Policy, PolicyKey, PolicyParams, Spd};
@@ -71,9 +71,9 @@ impl Database {
         self.sad.delete(id)
     }
 
-    /// FLUSHSA.
-    pub fn flush_sas(&mut self) -> usize {
-        self.sad.flush()
+    /// FLUSHSA; None: of both protocols.
+    pub fn flush_sas(&mut self, protocol: Option<Protocol>) -> usize {
+        self.sad.flush(protocol)
     }
 
     /// NEWPOLICY; see `Spd::add`.

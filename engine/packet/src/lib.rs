@@ -2,12 +2,13 @@
 //!
 //! No clock (instants are arguments), no sockets, no threads of its own, no unsafe code. The types are Send and Sync where
 //! threads share them. A packet's way out: `Headers::parse`, `FlowCache::outbound`, `esp::seal`. A packet's way in: `esp::spi`,
-//! `Snapshot::inbound`, `esp::open`, `outer::judge_inner`, `Snapshot::accept_inner`.
+//! `Snapshot::inbound`, `esp::open`, `outer::judge_inner`, `FlowCache::accept`.
 
 #![forbid(unsafe_code)]
 
 pub mod acquire;
 pub mod algorithm;
+pub mod bundle;
 pub mod checksum;
 mod cipher;
 pub mod coalesce;
@@ -16,10 +17,17 @@ pub mod database;
 pub mod error;
 pub mod esp;
 pub mod flow;
+pub mod fragment;
+pub mod gif;
+pub mod headers;
+pub mod icmp;
+mod index;
+mod integrity;
 pub mod ip;
 pub mod lifetime;
 pub mod limits;
 mod nonces;
+mod options;
 pub mod outer;
 mod policy_list;
 pub mod published;
@@ -27,6 +35,7 @@ pub mod reason;
 pub mod replay;
 pub mod sa;
 pub mod sad;
+mod secpath;
 pub mod secret;
 pub mod segment;
 pub mod selector;

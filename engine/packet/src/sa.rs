@@ -9,19 +9,45 @@ use crate::algorithm::Transform;
 use crate::cipher::Cipher;
 use crate::counters::DropCounters;
 use crate::error::DatabaseError;
-use crate::ip::Headers;
+use crate::ip::{Headers, protocol};
 use crate::limits::{MAX_REPLAY_WINDOW_PACKETS, MAX_SELECTORS_PER_SA, MIN_REPLAY_WINDOW_PACKETS};
 use crate::reason::Drop;
 use crate::replay::ReplayWindow;
 use crate::selector::Selector;
 
-/// What names an ESP security association.
+/// The two protocols of IPsec; the numbers are IANA's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Protocol {
+    /// Encapsulating Security Payload (RFC 4303).
+    Esp = protocol::ESP,
+    /// Authentication Header (RFC 4302).
+    Ah = protocol::AH,
+}
+
+impl Protocol {
+    /// The protocol of an IANA number.
+    pub fn from_number(number: u8) -> Option<Protocol> {
+        [Protocol::Esp, Protocol::Ah]
+            .into_iter()
+            .find(|protocol| protocol.number() == number)
+    }
+
+    /// The IANA number.
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+}
+
+/// What names a security association.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SaId {
     /// The destination of its packets' outer header.
     pub destination: IpAddr,
     /// The SPI in host order; never 0.
     pub spi: u32,
+    /// ESP or AH: each has SPIs of its own.
+    pub protocol: Protocol,
 }
 
 /// The one direction that an SA serves, if it says so (XFRMA_SA_DIR).
@@ -34,12 +60,21 @@ pub enum Direction {
 }
 
 /// How the packets are wrapped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mode {
     /// The payload of the packet.
     Transport,
     /// The whole packet.
     Tunnel,
+    /// Of an SA: either, as the template says. What comes out with next header 4 or 41 was in tunnel mode.
+    Any,
+}
+
+impl Mode {
+    /// Whether an SA of this mode does what is wanted: transport or tunnel.
+    pub fn serves(self, wanted: Mode) -> bool {
+        self == wanted || self == Mode::Any
+    }
 }
 
 /// UDP encapsulation (RFC 3948): our port and the peer's for an outbound SA, as XFRMA_ENCAP has them.
@@ -96,6 +131,12 @@ impl Default for Lifetimes {
 pub const FLAG_NOECN: u8 = 1;
 /// `XFRM_STATE_DECAP_DSCP`: the outer DSCP replaces the inner one.
 pub const FLAG_DECAP_DSCP: u8 = 2;
+/// `XFRM_STATE_NOPMTUDISC`: the outer header of a tunnel has no DF.
+pub const FLAG_NOPMTUDISC: u8 = 4;
+/// `XFRM_STATE_AF_UNSPEC`: a selector that is empty means either family. Here it does without the flag too.
+pub const FLAG_AF_UNSPEC: u8 = 32;
+/// `XFRM_STATE_ALIGN4`: over IPv4, AH is padded to a multiple of four octets and not of eight.
+pub const FLAG_ALIGN4: u8 = 64;
 /// `XFRM_STATE_ESN`: extended sequence numbers.
 pub const FLAG_ESN: u8 = 128;
 /// `XFRM_SA_XFLAG_DONT_ENCAP_DSCP`: the inner DSCP is not copied out.
@@ -110,9 +151,11 @@ pub struct SaParams {
     pub destination: IpAddr,
     /// SPI in host order.
     pub spi: u32,
+    /// ESP or AH.
+    pub protocol: Protocol,
     /// The number that templates ask for; 0 for none.
     pub reqid: u32,
-    /// Tunnel; transport is refused so far.
+    /// Transport, tunnel, or either.
     pub mode: Mode,
     /// Algorithms and keys.
     pub transform: Transform,
@@ -126,6 +169,10 @@ pub struct SaParams {
     pub flags: u8,
     /// `XFRM_SA_XFLAG_*`.
     pub extra_flags: u32,
+    /// ESP packets are filled up to this length where they are shorter (RFC 4303 section 2.7); 0: they are not.
+    pub tfc_padding: u32,
+    /// Whether algorithms are taken that RFC 8221 says are not to be used.
+    pub legacy: bool,
     /// When it ends.
     pub lifetimes: Lifetimes,
     /// What it may carry, in the direction of its packets; empty: anything.
@@ -138,6 +185,7 @@ impl SaParams {
         SaId {
             destination: self.destination,
             spi: self.spi,
+            protocol: self.protocol,
         }
     }
 
@@ -148,10 +196,8 @@ impl SaParams {
 
     /// Refuse what cannot be.
     pub(crate) fn check(&self) -> Result<(), DatabaseError> {
-        if self.mode != Mode::Tunnel {
-            return Err(DatabaseError::Unsupported(
-                "transport mode is not supported",
-            ));
+        if self.protocol == Protocol::Ah {
+            return Err(DatabaseError::Unsupported("AH is not supported"));
         }
         if self.source.is_ipv4() != self.destination.is_ipv4() {
             return Err(DatabaseError::Invalid(

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::error::DatabaseError;
 use crate::limits::{LARVAL_SECONDS, MAX_SAS, MAX_SPI_ATTEMPTS};
 use crate::nonces::Nonces;
-use crate::sa::{Direction, Mode, Sa, SaId, SaParams};
+use crate::sa::{Direction, Mode, Protocol, Sa, SaId, SaParams};
 
 /// An SPI that was promised to a peer, waiting for its keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct Larval {
     pub destination: IpAddr,
     /// SPI in host order.
     pub spi: u32,
+    /// As the request had it.
+    pub protocol: Protocol,
     /// As the request had it.
     pub reqid: u32,
     /// As the request had it.
@@ -32,6 +34,7 @@ impl Larval {
         SaId {
             destination: self.destination,
             spi: self.spi,
+            protocol: self.protocol,
         }
     }
 
@@ -48,6 +51,8 @@ pub struct SpiRequest {
     pub source: IpAddr,
     /// Ours.
     pub destination: IpAddr,
+    /// ESP or AH.
+    pub protocol: Protocol,
     /// Kept for the answer.
     pub reqid: u32,
     /// Kept for the answer.
@@ -77,7 +82,7 @@ impl SaEntry {
     }
 }
 
-/// The security associations, by destination and SPI.
+/// The security associations, by destination, SPI and protocol.
 #[derive(Debug, Default)]
 pub struct Sad {
     entries: BTreeMap<SaId, SaEntry>,
@@ -107,6 +112,7 @@ impl Sad {
         let SpiRequest {
             source,
             destination,
+            protocol,
             reqid,
             mode,
             ..
@@ -115,6 +121,7 @@ impl Sad {
             source,
             destination,
             spi,
+            protocol,
             reqid,
             mode,
             added_s: now_s,
@@ -158,12 +165,13 @@ impl Sad {
         Ok(entry)
     }
 
-    /// Delete all; answers how many there were.
-    pub fn flush(&mut self) -> usize {
+    /// Delete all, or all of a protocol; answers how many there were.
+    pub fn flush(&mut self, protocol: Option<Protocol>) -> usize {
         let count = self.entries.len();
-        self.entries.clear();
+        self.entries
+            .retain(|id, _| protocol.is_some_and(|protocol| id.protocol != protocol));
         self.generation += 1;
-        count
+        count - self.entries.len()
     }
 
     /// Find an SA.
@@ -214,9 +222,13 @@ impl Sad {
 
     fn free_spi(&self, request: &SpiRequest, random: &mut dyn FnMut() -> u32) -> Option<u32> {
         let span = u64::from(request.max - request.min) + 1;
-        let destination = request.destination;
+        let id = |spi| SaId {
+            destination: request.destination,
+            spi,
+            protocol: request.protocol,
+        };
         (0..MAX_SPI_ATTEMPTS)
             .map(|_| request.min + ((u64::from(random()) * span) >> 32) as u32)
-            .find(|&spi| !self.entries.contains_key(&SaId { destination, spi }))
+            .find(|&spi| !self.entries.contains_key(&id(spi)))
     }
 }

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::error::DatabaseError;
-use crate::limits::MAX_POLICIES;
-use crate::sa::{Lifetimes, Mode, Sa};
+use crate::limits::{MAX_POLICIES, MAX_TEMPLATES};
+use crate::sa::{Lifetimes, Mode, Protocol, Sa};
 use crate::selector::Selector;
 
 /// Which packets a policy judges; the numbers are XFRM's.
@@ -43,32 +44,50 @@ pub enum Action {
     Block,
 }
 
-/// How the packets are protected: what an SA has to be (`xfrm_user_tmpl`).
+/// One step of how packets are protected: what an SA has to be (`xfrm_user_tmpl`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Template {
-    /// Outer source; unspecified: any.
+    /// Outer source; unspecified: any in tunnel mode, the packet's own in transport mode.
     pub source: IpAddr,
-    /// Outer destination; unspecified: any.
+    /// Outer destination; likewise.
     pub destination: IpAddr,
     /// SPI in host order; 0: any.
     pub spi: u32,
-    /// The SA's reqid; 0: any.
+    /// The SA's reqid; 0: any, as in KAME.
     pub reqid: u32,
-    /// Tunnel or transport.
+    /// ESP or AH.
+    pub protocol: Protocol,
+    /// Tunnel or transport; never any.
     pub mode: Mode,
-    /// `level use` of setkey. A packet without its SA is still not let through in clear.
+    /// `level use` of setkey: used if an SA is there, else the packet goes on without it.
     pub optional: bool,
 }
 
 impl Template {
-    /// Whether an SA is what the template asks for.
+    /// Whether an SA is what the template asks for. In transport mode it must also be between the packet's own ends,
+    /// which only the caller knows.
     pub fn satisfied_by(&self, sa: &Sa) -> bool {
         let params = sa.params();
-        self.mode == params.mode
+        params.mode.serves(self.mode)
+            && self.protocol == params.protocol
             && (self.reqid == 0 || self.reqid == params.reqid)
             && (self.spi == 0 || self.spi == params.spi)
             && (self.source.is_unspecified() || self.source == params.source)
             && (self.destination.is_unspecified() || self.destination == params.destination)
+    }
+
+    fn check(&self) -> Result<(), DatabaseError> {
+        if self.mode == Mode::Any {
+            return Err(DatabaseError::Invalid(
+                "a template says tunnel or transport",
+            ));
+        }
+        if self.source.is_ipv4() != self.destination.is_ipv4() {
+            return Err(DatabaseError::Invalid(
+                "source and destination of a template are of different families",
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -87,9 +106,9 @@ pub struct PolicyParams {
     pub index: u32,
     /// `XFRM_POLICY_*`, kept for dumps.
     pub flags: u8,
-    /// None: what is allowed passes unprotected.
-    pub template: Option<Template>,
-    /// Kept for dumps.
+    /// How packets are protected, the innermost step first; empty: what is allowed passes as it is.
+    pub templates: Vec<Template>,
+    /// When it ends. Of a policy only seconds count, and those of use since it was last used.
     pub lifetimes: Lifetimes,
 }
 
@@ -100,17 +119,15 @@ impl PolicyParams {
                 "the policy's index is not one of its direction",
             ));
         }
-        if self.action == Action::Block && self.template.is_some() {
+        if self.action == Action::Block && !self.templates.is_empty() {
             return Err(DatabaseError::Invalid(
                 "a policy that discards has no template",
             ));
         }
-        match self.template {
-            Some(template) if template.mode != Mode::Tunnel => Err(DatabaseError::Unsupported(
-                "transport mode is not supported",
-            )),
-            _ => Ok(()),
+        if self.templates.len() > MAX_TEMPLATES {
+            return Err(DatabaseError::Full("a policy has six templates at most"));
         }
+        self.templates.iter().try_for_each(Template::check)
     }
 }
 
@@ -123,6 +140,31 @@ pub struct Policy {
     pub serial: u64,
     /// When it was added, in the seconds that callers pass.
     pub added_s: u64,
+    used_s: Arc<AtomicU64>,
+}
+
+impl Policy {
+    /// A policy that was never used.
+    pub fn new(params: PolicyParams, serial: u64, added_s: u64) -> Policy {
+        Policy {
+            params,
+            serial,
+            added_s,
+            used_s: Arc::default(),
+        }
+    }
+
+    /// When it was last used, in the seconds that callers pass; 0 for never.
+    pub fn used_s(&self) -> u64 {
+        self.used_s.load(Relaxed)
+    }
+
+    /// A packet met it now. Written once a second, so that threads do not quarrel over it.
+    pub fn mark_used(&self, now_s: u64) {
+        if self.used_s.load(Relaxed) != now_s {
+            self.used_s.store(now_s, Relaxed);
+        }
+    }
 }
 
 /// How a request names a policy.
@@ -162,11 +204,8 @@ impl Spd {
         }
         let index = self.choose_index(&params)?;
         self.serial += 1;
-        Ok(self.insert(Policy {
-            params: PolicyParams { index, ..params },
-            serial: self.serial,
-            added_s: now_s,
-        }))
+        let params = PolicyParams { index, ..params };
+        Ok(self.insert(Policy::new(params, self.serial, now_s)))
     }
 
     /// Replace the policy of equal direction and selector; it keeps its index and its age. Where there is none, add it.
@@ -182,12 +221,11 @@ impl Spd {
             return self.add(params, now_s);
         };
         let old = &self.policies[&index];
-        let (serial, added_s) = (old.serial, old.added_s);
-        Ok(self.insert(Policy {
+        let policy = Policy {
             params: PolicyParams { index, ..params },
-            serial,
-            added_s,
-        }))
+            ..Policy::clone(old)
+        };
+        Ok(self.insert(policy))
     }
 
     /// Delete a policy and answer it.

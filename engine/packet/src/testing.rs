@@ -4,10 +4,10 @@ use std::net::IpAddr;
 
 use proptest::prelude::*;
 
-use crate::algorithm::{Aead, Integrity, Transform};
+use crate::algorithm::{Aead, Encryption, Integrity, Transform};
 use crate::checksum;
 use crate::ip::protocol;
-use crate::sa::{Direction, Lifetimes, Mode, Sa, SaParams};
+use crate::sa::{Direction, Lifetimes, Mode, Protocol, Sa, SaParams};
 use crate::secret::Secret;
 use crate::selector::{Prefix, Selector};
 use crate::spd::{Action, PolicyDirection, PolicyParams, Template};
@@ -29,21 +29,23 @@ pub(crate) fn selector(source: &str, destination: &str) -> Selector {
 pub(crate) fn transforms() -> Vec<Transform> {
     let aead = |algorithm, octets| Transform::Aead {
         algorithm,
+        icv_octets: 16,
         key: Secret::new(&vec![0x5a; octets]),
     };
-    let cbc = |octets, integrity: Integrity| Transform::CbcHmac {
+    let cbc = |octets, integrity: Integrity| Transform::Encrypted {
+        cipher: Encryption::AesCbc,
         key: Secret::new(&vec![0x33; octets]),
         integrity,
         integrity_key: Secret::new(&vec![0x77; integrity.key_octets()]),
     };
     vec![
-        aead(Aead::AesGcm16, 20),
-        aead(Aead::AesGcm16, 28),
-        aead(Aead::AesGcm16, 36),
+        aead(Aead::AesGcm, 20),
+        aead(Aead::AesGcm, 28),
+        aead(Aead::AesGcm, 36),
         aead(Aead::ChaCha20Poly1305, 36),
-        cbc(16, Integrity::HmacSha256),
-        cbc(24, Integrity::HmacSha384),
-        cbc(32, Integrity::HmacSha512),
+        cbc(16, Integrity::HmacSha256_128),
+        cbc(24, Integrity::HmacSha384_192),
+        cbc(32, Integrity::HmacSha512_256),
     ]
 }
 
@@ -53,6 +55,7 @@ pub(crate) fn params(transform: Transform) -> SaParams {
         source: address("192.0.2.1"),
         destination: address("192.0.2.2"),
         spi: 0x1001,
+        protocol: Protocol::Esp,
         reqid: 7,
         mode: Mode::Tunnel,
         transform,
@@ -61,6 +64,8 @@ pub(crate) fn params(transform: Transform) -> SaParams {
         replay_window: 64,
         flags: 0,
         extra_flags: 0,
+        tfc_padding: 0,
+        legacy: false,
         lifetimes: Lifetimes::NONE,
         selectors: Vec::new(),
     }
@@ -102,14 +107,15 @@ pub(crate) fn policy(
         priority,
         index: 0,
         flags: 0,
-        template: Some(Template {
+        templates: vec![Template {
             source: any,
             destination: any,
             spi: 0,
             reqid: 7,
+            protocol: Protocol::Esp,
             mode: Mode::Tunnel,
             optional: false,
-        }),
+        }],
         lifetimes: Lifetimes::NONE,
     }
 }
@@ -273,4 +279,57 @@ pub(crate) fn tcp_packets(
                 payload,
             },
         )
+}
+
+/// An extension header of so many units of 8 octets, filled with padding options; its next header is written later.
+pub(crate) fn extension(units: usize) -> Vec<u8> {
+    let mut header = vec![0; units * 8];
+    header[1] = (units - 1) as u8;
+    header
+}
+
+/// An IPv6 packet from 2001:db8::20 to 2001:db8::34 with extension headers, each by its number and its octets.
+pub(crate) fn ipv6_with(chain: &[(u8, Vec<u8>)], upper: u8, payload: &[u8]) -> Vec<u8> {
+    let following = chain.iter().skip(1).map(|(kind, _)| *kind).chain([upper]);
+    let mut octets = Vec::new();
+    for ((_, header), next) in chain.iter().zip(following) {
+        octets.push(next);
+        octets.extend(&header[1..]);
+    }
+    octets.extend(payload);
+    let first = chain.first().map_or(upper, |(kind, _)| *kind);
+    ipv6("2001:db8::20", "2001:db8::34", first, &octets)
+}
+
+/// Octets that come nearer to packets than chance does: a header whose length fits, and anything behind it.
+pub(crate) fn hostile_packets() -> impl Strategy<Value = Vec<u8>> {
+    let kinds = prop::sample::select(vec![0u8, 1, 4, 6, 17, 41, 43, 44, 50, 51, 58, 59, 60]);
+    (octets(40..160), any::<bool>(), kinds, any::<[bool; 3]>()).prop_map(
+        |(mut packet, is_ipv4, kind, [whole, fits, short])| {
+            let length = packet.len();
+            if is_ipv4 {
+                packet[0] = 0x45 + (packet[0] & 3) * u8::from(!short);
+                if whole {
+                    packet[6..8].fill(0);
+                }
+                packet[9] = kind;
+            } else {
+                packet[0] = 0x60;
+                packet[6] = kind;
+            }
+            if fits {
+                let (at, length) = if is_ipv4 {
+                    (2, length)
+                } else {
+                    (4, length - 40)
+                };
+                packet[at..at + 2].copy_from_slice(&(length as u16).to_be_bytes());
+            }
+            if short && !is_ipv4 && length > 56 {
+                packet[41] = 0;
+                packet[49] = 0;
+            }
+            packet
+        },
+    )
 }
