@@ -26,7 +26,8 @@ pub fn protected(encap: Option<Encap>) -> SaParams {
         reqid: REQID,
         mode: Mode::Tunnel,
         transform: Transform::Aead {
-            algorithm: Aead::AesGcm16,
+            algorithm: Aead::AesGcm,
+            icv_octets: 16,
             key: Secret::new(&[3; 36]),
         },
         direction: None,

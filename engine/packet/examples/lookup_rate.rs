@@ -102,7 +102,8 @@ fn sa(number: u32) -> SaParams {
         protocol: Protocol::Esp,
         mode: Mode::Tunnel,
         transform: Transform::Aead {
-            algorithm: Aead::AesGcm16,
+            algorithm: Aead::AesGcm,
+            icv_octets: 16,
             key: Secret::new(&[number as u8; 20]),
         },
         direction: Some(Direction::Out),

@@ -6,10 +6,11 @@ use aws_lc_rs::cipher::{
 };
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::iv::FixedLength;
-use aws_lc_rs::{constant_time, hmac, rand};
+use aws_lc_rs::rand;
 use zeroize::Zeroizing;
 
-use crate::algorithm::{Aead, Integrity, SALT_OCTETS, Transform};
+use crate::algorithm::{Aead, Encryption, Integrity, Transform};
+use crate::integrity::{IntegrityKey, Mac};
 
 /// Octets of SPI and sequence number before the IV.
 pub const ESP_HEADER: usize = 8;
@@ -17,6 +18,7 @@ pub const ESP_HEADER: usize = 8;
 /// The longest padding, pad length and next header that a block of 16 octets asks for.
 pub(crate) const MAX_TRAILER: usize = 17;
 
+const SALT_OCTETS: usize = 4;
 const ICV_AEAD: usize = 16;
 const IV_AEAD: usize = 8;
 const BLOCK_AES: usize = 16;
@@ -76,8 +78,7 @@ struct CbcHmac {
     /// Makes IVs: a block cipher under a random key of its own turns the sequence number into something that nobody can
     /// foresee and that never repeats (NIST SP 800-38A appendix C), without drawing entropy for each packet.
     iv: EncryptingKey,
-    mac: hmac::Key,
-    icv: usize,
+    mac: IntegrityKey,
 }
 
 /// A transform with its keys scheduled. Send and Sync: threads share it.
@@ -88,22 +89,40 @@ pub(crate) struct Cipher(Kind);
 enum Kind {
     Combined(Combined),
     CbcHmac(CbcHmac),
+    /// AH's, which has no cipher: nothing is sealed or opened with it.
+    Authenticated(IntegrityKey),
 }
 
 impl Cipher {
     /// Schedule the keys. Err only for key lengths that the algorithm does not take, or no entropy.
     pub(crate) fn new(transform: &Transform) -> Result<Cipher, Unspecified> {
         match transform {
-            Transform::Aead { algorithm, key } => {
-                Combined::new(*algorithm, key.expose()).map(Kind::Combined)
-            }
-            Transform::CbcHmac {
+            Transform::Aead {
+                algorithm,
+                icv_octets: 16,
+                key,
+            } => Combined::new(*algorithm, key.expose()).map(Kind::Combined),
+            Transform::Encrypted {
+                cipher: Encryption::AesCbc,
                 key,
                 integrity,
                 integrity_key,
             } => CbcHmac::new(key.expose(), *integrity, integrity_key.expose()).map(Kind::CbcHmac),
+            Transform::Authenticated { integrity, key } => {
+                IntegrityKey::new(*integrity, key.expose()).map(Kind::Authenticated)
+            }
+            _ => Err(Unspecified),
         }
         .map(Cipher)
+    }
+
+    /// AH's key; none with a transform of ESP.
+    #[allow(dead_code)] // AH is the next to use it.
+    pub(crate) fn integrity(&self) -> Option<&IntegrityKey> {
+        match &self.0 {
+            Kind::Authenticated(key) => Some(key),
+            _ => None,
+        }
     }
 
     /// Octets of IV.
@@ -111,6 +130,7 @@ impl Cipher {
         match &self.0 {
             Kind::Combined(_) => IV_AEAD,
             Kind::CbcHmac(_) => BLOCK_AES,
+            Kind::Authenticated(_) => 0,
         }
     }
 
@@ -118,14 +138,15 @@ impl Cipher {
     pub(crate) fn icv_octets(&self) -> usize {
         match &self.0 {
             Kind::Combined(_) => ICV_AEAD,
-            Kind::CbcHmac(keys) => keys.icv,
+            Kind::CbcHmac(keys) => keys.mac.icv_octets(),
+            Kind::Authenticated(key) => key.icv_octets(),
         }
     }
 
     /// Payload, padding and trailer fill a multiple of this.
     pub(crate) fn alignment(&self) -> usize {
         match &self.0 {
-            Kind::Combined(_) => 4,
+            Kind::Combined(_) | Kind::Authenticated(_) => 4,
             Kind::CbcHmac(_) => BLOCK_AES,
         }
     }
@@ -146,6 +167,7 @@ impl Cipher {
                 let iv = keys.fresh_iv(sequence)?;
                 keys.seal(sequence, iv, packet, inner, trailer)
             }
+            Kind::Authenticated(_) => Err(Unspecified),
         }
     }
 
@@ -155,6 +177,7 @@ impl Cipher {
         match &self.0 {
             Kind::Combined(keys) => keys.open(sequence, packet),
             Kind::CbcHmac(keys) => keys.open(sequence, packet),
+            Kind::Authenticated(_) => Err(Unspecified),
         }
     }
 }
@@ -162,11 +185,11 @@ impl Cipher {
 impl Combined {
     fn new(algorithm: Aead, key: &[u8]) -> Result<Combined, Unspecified> {
         let (key, salt) = key.split_last_chunk::<SALT_OCTETS>().ok_or(Unspecified)?;
-        let scatter = algorithm == Aead::AesGcm16;
+        let scatter = algorithm == Aead::AesGcm;
         let algorithm = match (algorithm, key.len()) {
-            (Aead::AesGcm16, 16) => &aead::AES_128_GCM,
-            (Aead::AesGcm16, 24) => &aead::AES_192_GCM,
-            (Aead::AesGcm16, 32) => &aead::AES_256_GCM,
+            (Aead::AesGcm, 16) => &aead::AES_128_GCM,
+            (Aead::AesGcm, 24) => &aead::AES_192_GCM,
+            (Aead::AesGcm, 32) => &aead::AES_256_GCM,
             (Aead::ChaCha20Poly1305, 32) => &aead::CHACHA20_POLY1305,
             _ => return Err(Unspecified),
         };
@@ -240,19 +263,13 @@ fn aes(key: &[u8]) -> Result<UnboundCipherKey, Unspecified> {
 
 impl CbcHmac {
     fn new(key: &[u8], integrity: Integrity, integrity_key: &[u8]) -> Result<CbcHmac, Unspecified> {
-        let hash = match integrity {
-            Integrity::HmacSha256 => hmac::HMAC_SHA256,
-            Integrity::HmacSha384 => hmac::HMAC_SHA384,
-            Integrity::HmacSha512 => hmac::HMAC_SHA512,
-        };
         let mut iv_key = Zeroizing::new([0; 16]);
         rand::fill(&mut *iv_key)?;
         Ok(CbcHmac {
             encrypt: EncryptingKey::cbc(aes(key)?)?,
             decrypt: DecryptingKey::cbc(aes(key)?)?,
             iv: EncryptingKey::ecb(aes(&*iv_key)?)?,
-            mac: hmac::Key::new(hash, integrity_key),
-            icv: integrity.icv_octets(),
+            mac: IntegrityKey::new(integrity, integrity_key)?,
         })
     }
 
@@ -272,7 +289,10 @@ impl CbcHmac {
         inner: Option<&[u8]>,
         trailer: &[u8],
     ) -> Result<(), Unspecified> {
-        let icv_at = packet.len().checked_sub(self.icv).ok_or(Unspecified)?;
+        let icv_at = packet
+            .len()
+            .checked_sub(self.mac.icv_octets())
+            .ok_or(Unspecified)?;
         let (covered, icv) = packet.split_at_mut(icv_at);
         let (place, body) = covered[ESP_HEADER..].split_at_mut(BLOCK_AES);
         let payload = body.len().checked_sub(trailer.len()).ok_or(Unspecified)?;
@@ -285,14 +305,13 @@ impl CbcHmac {
         body[payload..].copy_from_slice(trailer);
         self.encrypt
             .less_safe_encrypt(body, EncryptionContext::Iv128(FixedLength::from(iv)))?;
-        icv.copy_from_slice(&self.tag(sequence, covered).as_ref()[..self.icv]);
+        icv.copy_from_slice(self.covering(sequence, covered).finish().as_ref());
         Ok(())
     }
 
     fn open(&self, sequence: Sequence, packet: &mut [u8]) -> Result<(), Unspecified> {
-        let (covered, icv) = packet.split_at_mut(packet.len() - self.icv);
-        let expected = self.tag(sequence, covered);
-        constant_time::verify_slices_are_equal(&expected.as_ref()[..self.icv], icv)?;
+        let (covered, icv) = packet.split_at_mut(packet.len() - self.mac.icv_octets());
+        self.covering(sequence, covered).verify(icv)?;
         let (iv, body) = covered[ESP_HEADER..].split_at_mut(BLOCK_AES);
         let iv: [u8; BLOCK_AES] = (&*iv).try_into().map_err(|_| Unspecified)?;
         self.decrypt
@@ -300,14 +319,14 @@ impl CbcHmac {
             .map(|_| ())
     }
 
-    /// The HMAC over the packet, and over the high half of the sequence number after it (RFC 4303 section 2.8).
-    fn tag(&self, sequence: Sequence, covered: &[u8]) -> hmac::Tag {
-        let mut context = hmac::Context::with_key(&self.mac);
-        context.update(covered);
+    /// Covers the packet, and the high half of the sequence number after it (RFC 4303 section 2.8).
+    fn covering(&self, sequence: Sequence, covered: &[u8]) -> Mac<'_> {
+        let mut mac = self.mac.start();
+        mac.update(covered);
         if sequence.extended {
-            context.update(&sequence.high());
+            mac.update(&sequence.high());
         }
-        context.sign()
+        mac
     }
 }
 

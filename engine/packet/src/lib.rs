@@ -18,6 +18,7 @@ pub mod error;
 pub mod esp;
 pub mod flow;
 mod index;
+mod integrity;
 pub mod ip;
 pub mod lifetime;
 pub mod limits;

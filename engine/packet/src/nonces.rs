@@ -32,7 +32,7 @@ impl Nonces {
         &mut self,
         transform: &Transform,
     ) -> Result<Arc<AtomicU64>, DatabaseError> {
-        let Transform::Aead { algorithm, key } = transform else {
+        let Transform::Aead { algorithm, key, .. } = transform else {
             // Its IVs come from a random key of its own.
             return Ok(Arc::default());
         };
@@ -94,7 +94,7 @@ mod tests {
     use std::sync::atomic::Ordering::Relaxed;
 
     use super::*;
-    use crate::algorithm::{Aead, Integrity};
+    use crate::algorithm::{Aead, Encryption, Integrity};
     use crate::secret::Secret;
 
     fn aead(algorithm: Aead, number: usize) -> Transform {
@@ -102,6 +102,7 @@ mod tests {
         key[..8].copy_from_slice(&number.to_be_bytes());
         Transform::Aead {
             algorithm,
+            icv_octets: 16,
             key: Secret::new(&key),
         }
     }
@@ -109,10 +110,10 @@ mod tests {
     #[test]
     fn one_key_is_one_counter() {
         let mut nonces = Nonces::default();
-        let gcm = aead(Aead::AesGcm16, 1);
+        let gcm = aead(Aead::AesGcm, 1);
         nonces.counter(&gcm).unwrap().fetch_add(7, Relaxed);
         assert_eq!(nonces.counter(&gcm).unwrap().load(Relaxed), 7);
-        let others = [aead(Aead::AesGcm16, 2), aead(Aead::ChaCha20Poly1305, 1)];
+        let others = [aead(Aead::AesGcm, 2), aead(Aead::ChaCha20Poly1305, 1)];
         assert!(
             others
                 .iter()
@@ -123,9 +124,10 @@ mod tests {
     #[test]
     fn a_random_iv_needs_no_memory() {
         let mut nonces = Nonces::default();
-        let cbc = Transform::CbcHmac {
+        let cbc = Transform::Encrypted {
+            cipher: Encryption::AesCbc,
             key: Secret::new(&[1; 16]),
-            integrity: Integrity::HmacSha256,
+            integrity: Integrity::HmacSha256_128,
             integrity_key: Secret::new(&[2; 32]),
         };
         nonces.counter(&cbc).unwrap().fetch_add(7, Relaxed);
@@ -136,16 +138,16 @@ mod tests {
     #[test]
     fn the_memory_is_bounded_and_a_key_in_use_is_kept() {
         let mut nonces = Nonces::default();
-        let used = nonces.counter(&aead(Aead::AesGcm16, 0)).unwrap();
+        let used = nonces.counter(&aead(Aead::AesGcm, 0)).unwrap();
         used.fetch_add(7, Relaxed);
         for number in 1..=MAX_REMEMBERED_KEYS {
-            nonces.counter(&aead(Aead::AesGcm16, number)).unwrap();
+            nonces.counter(&aead(Aead::AesGcm, number)).unwrap();
         }
         assert_eq!(
             (nonces.order.len(), nonces.counters.len()),
             (MAX_REMEMBERED_KEYS, MAX_REMEMBERED_KEYS)
         );
-        let again = nonces.counter(&aead(Aead::AesGcm16, 0)).unwrap();
+        let again = nonces.counter(&aead(Aead::AesGcm, 0)).unwrap();
         assert_eq!(again.load(Relaxed), 7);
     }
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use proptest::prelude::*;
 
-use crate::algorithm::{Aead, Integrity, Transform};
+use crate::algorithm::{Aead, Encryption, Integrity, Transform};
 use crate::checksum;
 use crate::ip::protocol;
 use crate::sa::{Direction, Lifetimes, Mode, Protocol, Sa, SaParams};
@@ -29,21 +29,23 @@ pub(crate) fn selector(source: &str, destination: &str) -> Selector {
 pub(crate) fn transforms() -> Vec<Transform> {
     let aead = |algorithm, octets| Transform::Aead {
         algorithm,
+        icv_octets: 16,
         key: Secret::new(&vec![0x5a; octets]),
     };
-    let cbc = |octets, integrity: Integrity| Transform::CbcHmac {
+    let cbc = |octets, integrity: Integrity| Transform::Encrypted {
+        cipher: Encryption::AesCbc,
         key: Secret::new(&vec![0x33; octets]),
         integrity,
         integrity_key: Secret::new(&vec![0x77; integrity.key_octets()]),
     };
     vec![
-        aead(Aead::AesGcm16, 20),
-        aead(Aead::AesGcm16, 28),
-        aead(Aead::AesGcm16, 36),
+        aead(Aead::AesGcm, 20),
+        aead(Aead::AesGcm, 28),
+        aead(Aead::AesGcm, 36),
         aead(Aead::ChaCha20Poly1305, 36),
-        cbc(16, Integrity::HmacSha256),
-        cbc(24, Integrity::HmacSha384),
-        cbc(32, Integrity::HmacSha512),
+        cbc(16, Integrity::HmacSha256_128),
+        cbc(24, Integrity::HmacSha384_192),
+        cbc(32, Integrity::HmacSha512_256),
     ]
 }
 

@@ -41,7 +41,8 @@ fn association(direction: Direction) -> SaParams {
         protocol: Protocol::Esp,
         mode: Mode::Tunnel,
         transform: Transform::Aead {
-            algorithm: Aead::AesGcm16,
+            algorithm: Aead::AesGcm,
+            icv_octets: 16,
             key: Secret::new(&[9; 36]),
         },
         direction: Some(direction),

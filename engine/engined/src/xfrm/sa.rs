@@ -272,7 +272,8 @@ mod tests {
             reqid: 7,
             mode: Mode::Tunnel,
             transform: Transform::Aead {
-                algorithm: Aead::AesGcm16,
+                algorithm: Aead::AesGcm,
+                icv_octets: 16,
                 key: Secret::new(&[9; 36]),
             },
             direction: Some(Direction::Out),
