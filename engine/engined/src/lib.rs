@@ -10,13 +10,18 @@ mod clock;
 mod control;
 mod dataplane;
 mod family;
+#[allow(dead_code)]
+mod gif;
 mod host;
 mod ike;
 mod limits;
 mod log;
 mod netlink;
 mod octets;
+#[allow(dead_code)]
+mod path_mtu;
 mod refusal;
+#[allow(dead_code)]
 mod shared;
 #[cfg(test)]
 mod testing;
@@ -29,6 +34,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
+use netio::TunDevice;
 use netio::poll::Event;
 use netio::process;
 use netio::tun::{Offloads, Tun};
@@ -108,6 +114,7 @@ fn run(arguments: &Arguments, ready: &mut Option<File>) -> Result<(), Refused> {
     control.run();
     drop(socket_file);
     stop_threads(&shared, threads);
+    shared.gifs.clear();
     forget(&tun);
     Ok(())
 }

@@ -280,3 +280,56 @@ pub(crate) fn tcp_packets(
             },
         )
 }
+
+/// An extension header of so many units of 8 octets, filled with padding options; its next header is written later.
+pub(crate) fn extension(units: usize) -> Vec<u8> {
+    let mut header = vec![0; units * 8];
+    header[1] = (units - 1) as u8;
+    header
+}
+
+/// An IPv6 packet from 2001:db8::20 to 2001:db8::34 with extension headers, each by its number and its octets.
+pub(crate) fn ipv6_with(chain: &[(u8, Vec<u8>)], upper: u8, payload: &[u8]) -> Vec<u8> {
+    let following = chain.iter().skip(1).map(|(kind, _)| *kind).chain([upper]);
+    let mut octets = Vec::new();
+    for ((_, header), next) in chain.iter().zip(following) {
+        octets.push(next);
+        octets.extend(&header[1..]);
+    }
+    octets.extend(payload);
+    let first = chain.first().map_or(upper, |(kind, _)| *kind);
+    ipv6("2001:db8::20", "2001:db8::34", first, &octets)
+}
+
+/// Octets that come nearer to packets than chance does: a header whose length fits, and anything behind it.
+pub(crate) fn hostile_packets() -> impl Strategy<Value = Vec<u8>> {
+    let kinds = prop::sample::select(vec![0u8, 1, 4, 6, 17, 41, 43, 44, 50, 51, 58, 59, 60]);
+    (octets(40..160), any::<bool>(), kinds, any::<[bool; 3]>()).prop_map(
+        |(mut packet, is_ipv4, kind, [whole, fits, short])| {
+            let length = packet.len();
+            if is_ipv4 {
+                packet[0] = 0x45 + (packet[0] & 3) * u8::from(!short);
+                if whole {
+                    packet[6..8].fill(0);
+                }
+                packet[9] = kind;
+            } else {
+                packet[0] = 0x60;
+                packet[6] = kind;
+            }
+            if fits {
+                let (at, length) = if is_ipv4 {
+                    (2, length)
+                } else {
+                    (4, length - 40)
+                };
+                packet[at..at + 2].copy_from_slice(&(length as u16).to_be_bytes());
+            }
+            if short && !is_ipv4 && length > 56 {
+                packet[41] = 0;
+                packet[49] = 0;
+            }
+            packet
+        },
+    )
+}

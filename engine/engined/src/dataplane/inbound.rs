@@ -47,7 +47,7 @@ enum Kind {
     NatT,
     /// Protocol 50 over IPv4, with the outer header.
     EspV4,
-    /// Protocol 50 over IPv6, without.
+    /// Protocol 50 over IPv6, with the outer header and its extension headers.
     EspV6,
 }
 
@@ -175,7 +175,10 @@ impl WayIn<'_> {
             let outcome = match kind {
                 Kind::Ike => self.ike(IKE_PORT, received, datagram),
                 Kind::NatT => self.nat_t(received, datagram),
-                Kind::EspV6 => self.esp(received, datagram),
+                Kind::EspV6 => match Headers::parse(datagram) {
+                    Ok(headers) => self.esp(received, &mut datagram[headers.transport..]),
+                    Err(reason) => Err(reason),
+                },
                 Kind::EspV4 => match ipv4_header_octets(datagram) {
                     Some(header) => self.esp(received, &mut datagram[header..]),
                     None => Err(Drop::Malformed),
