@@ -73,6 +73,17 @@ fn encrypted_transforms() -> Vec<Transform> {
     ]
 }
 
+/// A transform of ESP or of AH.
+pub(crate) fn transform_of(protocol: Protocol) -> Transform {
+    match protocol {
+        Protocol::Esp => transforms().remove(0),
+        Protocol::Ah => Transform::Authenticated {
+            integrity: Integrity::HmacSha256_128,
+            key: Secret::new(&[0x77; 32]),
+        },
+    }
+}
+
 /// An SA from 192.0.2.1 to 192.0.2.2 with SPI 0x1001, reqid 7 and a window of 64 packets, for anything.
 pub(crate) fn params(transform: Transform) -> SaParams {
     SaParams {
