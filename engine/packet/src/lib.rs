@@ -44,4 +44,6 @@ pub mod spd;
 pub mod tcp;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod vectors;
 pub mod virtio;
