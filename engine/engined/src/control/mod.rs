@@ -328,6 +328,7 @@ impl Control {
                     let told = events::acquire(&asked, &need, self.acquires, &self.shared.clock);
                     self.tell(group::ACQUIRE, told);
                 }
+                Notice::Mapping(..) | Notice::PathMtu(..) | Notice::Limit => {}
             }
         }
         self.deliver();
