@@ -242,17 +242,10 @@ impl Routes for MemoryRoutes {
 /// A host in memory. What it gave can be had from it again.
 #[derive(Default)]
 pub struct MemoryHost {
-    tunnels: Mutex<HashMap<String, Arc<MemoryTun>>>,
     raw: Mutex<HashMap<(bool, u8), Arc<MemoryDatagrams>>>,
 }
 
 impl MemoryHost {
-    /// The last tunnel device of a name.
-    pub fn tunnel_named(&self, name: &str) -> Option<Arc<MemoryTun>> {
-        let tunnels = self.tunnels.lock().expect("no test panics with this lock");
-        tunnels.get(name).cloned()
-    }
-
     /// The last raw socket of a family and protocol.
     pub fn raw_of(&self, family: Family, protocol: u8) -> Option<Arc<MemoryDatagrams>> {
         let raw = self.raw.lock().expect("no test panics with this lock");
@@ -261,13 +254,6 @@ impl MemoryHost {
 }
 
 impl Host for MemoryHost {
-    fn tunnel(&self, name: &str) -> io::Result<Arc<dyn TunDevice>> {
-        let tun = Arc::new(MemoryTun::new()?);
-        let mut tunnels = self.tunnels.lock().expect("no test panics with this lock");
-        tunnels.insert(name.to_owned(), tun.clone());
-        Ok(tun)
-    }
-
     fn raw(&self, family: Family, protocol: u8) -> io::Result<Arc<dyn Datagrams>> {
         let socket = Arc::new(MemoryDatagrams::new()?);
         let mut raw = self.raw.lock().expect("no test panics with this lock");
