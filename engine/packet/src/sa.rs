@@ -196,8 +196,15 @@ impl SaParams {
 
     /// Refuse what cannot be.
     pub(crate) fn check(&self) -> Result<(), DatabaseError> {
-        if self.protocol == Protocol::Ah {
-            return Err(DatabaseError::Unsupported("AH is not supported"));
+        if self.transform.is_for_ah() != (self.protocol == Protocol::Ah) {
+            return Err(DatabaseError::Invalid(
+                "the algorithm is not one of this protocol",
+            ));
+        }
+        if self.protocol == Protocol::Ah && self.encap.is_some() {
+            return Err(DatabaseError::Invalid(
+                "AH cannot pass a NAT, and so not be encapsulated in UDP (RFC 3948 section 1)",
+            ));
         }
         if self.source.is_ipv4() != self.destination.is_ipv4() {
             return Err(DatabaseError::Invalid(
