@@ -82,6 +82,8 @@ pub struct Sockets {
     pub ah: PerFamily<Socket>,
     /// For whole packets.
     pub whole: PerFamily<Socket>,
+    /// The same without the mark.
+    pub errors: PerFamily<Socket>,
     /// ICMP about packets that are too big.
     pub icmp: PerFamily<Socket>,
     /// The host's routes, as our packets meet them.
@@ -96,8 +98,9 @@ impl Sockets {
     pub fn open(mark: u32) -> Result<Self, Refused> {
         let udp = |family, port| UdpSocket::bind(family, port, mark).map(share);
         let raw = |family, protocol| RawSocket::open(family, protocol, mark).map(share);
-        let about_protocol =
-            |number: u8| move |error: &io::Error| Refused::about(&format!("protocol {number}"), error);
+        let about_protocol = |number: u8| {
+            move |error: &io::Error| Refused::about(&format!("protocol {number}"), error)
+        };
         Ok(Self {
             ike: both(
                 |family| udp(family, IKE_PORT),
@@ -117,6 +120,10 @@ impl Sockets {
             )?,
             whole: both(
                 |family| HeaderIncluded::open(family, mark).map(share),
+                about_protocol(RAW),
+            )?,
+            errors: both(
+                |family| HeaderIncluded::open(family, 0).map(share),
                 about_protocol(RAW),
             )?,
             icmp: both(

@@ -94,6 +94,7 @@ fn run(arguments: &Arguments, ready: &mut Option<File>) -> Result<(), Refused> {
         esp: sockets.esp,
         ah: sockets.ah,
         whole: sockets.whole,
+        errors: sockets.errors,
         icmp: sockets.icmp,
         routes: Arc::new(sockets.routes),
         host: Arc::new(KernelHost {

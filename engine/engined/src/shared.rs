@@ -64,6 +64,8 @@ pub struct Devices {
     pub ah: PerFamily<Socket>,
     /// For whole packets, to send by.
     pub whole: PerFamily<Socket>,
+    /// For whole packets that the host shall steer like its own, to send by.
+    pub errors: PerFamily<Socket>,
     /// ICMP about packets that are too big, to receive by.
     pub icmp: PerFamily<Socket>,
     /// The host's routes.

@@ -230,6 +230,11 @@ impl Routes for MemoryRoutes {
         Ok(named.get(&destination).copied().unwrap_or(self.mtu))
     }
 
+    /// Nothing but what `source` answers.
+    fn is_local(&self, destination: IpAddr) -> io::Result<bool> {
+        Ok(self.source(destination)? == destination)
+    }
+
     /// 192.0.2.254 or 2001:db8::fe.
     fn source(&self, destination: IpAddr) -> io::Result<IpAddr> {
         Ok(match destination {

@@ -35,7 +35,7 @@ impl WayIn {
         self.accept(snapshot, path, &headers)
             .inspect_err(|reason| count(path, *reason))?;
         let number = match headers.protocol {
-            protocol::IPV4 | protocol::IPV6 => self.links.from_peer(&headers),
+            protocol::IPV4 | protocol::IPV6 => self.links.of_ends(&headers),
             _ => None,
         };
         match number.map(|(number, link)| (number, Arc::clone(link))) {
@@ -52,7 +52,7 @@ impl WayIn {
     /// A packet of protocol 4 or 41 that came in clear. The policies must allow just that: a link is no way round them.
     pub fn bare(&mut self, snapshot: &Snapshot, packet: &mut [u8]) -> Result<(), Drop> {
         let headers = Headers::parse(packet)?;
-        let (number, link) = self.links.from_peer(&headers).ok_or(Drop::NoGif)?;
+        let (number, link) = self.links.of_ends(&headers).ok_or(Drop::NoGif)?;
         let link = Arc::clone(link);
         self.accept(snapshot, &[], &headers)?;
         self.leave_link(number, &link, &mut packet[..headers.length])
@@ -69,23 +69,18 @@ impl WayIn {
             !self.locals.has(routes, headers.destination, self.now_ns)
         };
         let now_s = self.now_s();
-        self.flows
-            .accept(snapshot, path, headers, forwarded, now_s)
+        self.flows.accept(snapshot, path, headers, forwarded, now_s)
     }
 
     fn leave(&mut self, packet: &[u8], headers: &Headers) {
         let shared = &self.shared;
-        self.exits
-            .tun
-            .push(packet, headers, &mut |header, packet| {
-                write(shared, &*shared.devices.tun, header, packet);
-            });
+        self.exits.tun.push(packet, headers, &mut |header, packet| {
+            write(shared, &*shared.devices.tun, header, packet);
+        });
     }
 
     fn leave_link(&mut self, number: usize, link: &GifLink, packet: &mut [u8]) -> Result<(), Drop> {
-        let range = link_of(&link.gif)
-            .ok_or(Drop::NoGif)?
-            .decapsulate(packet)?;
+        let range = link_of(&link.gif).ok_or(Drop::NoGif)?.decapsulate(packet)?;
         let inner = &packet[range];
         let headers = Headers::parse(inner)?;
         let shared = &self.shared;

@@ -38,7 +38,7 @@ impl Links {
     }
 
     /// The link whose other end sent a packet with this outer header to ours, and its number.
-    pub fn from_peer(&self, outer: &Headers) -> Option<(usize, &Arc<GifLink>)> {
+    pub fn of_ends(&self, outer: &Headers) -> Option<(usize, &Arc<GifLink>)> {
         let ends = (outer.destination, outer.source);
         let mut all = self.all.iter().enumerate();
         all.find(|(_, link)| (link.gif.local, link.gif.remote) == ends)

@@ -13,3 +13,5 @@ mod tests;
 mod too_big;
 mod way_in;
 mod way_out;
+
+pub use way_in::{KEEPALIVE, NON_ESP_MARKER};

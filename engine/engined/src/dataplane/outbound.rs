@@ -93,8 +93,9 @@ impl OutboundThread {
             Some(false) => Ok(()),
             _ => self.read_tun(&snapshot),
         };
-        for (link, _) in self.links.all().zip(ready).filter(|(_, ready)| *ready) {
-            let link = Arc::clone(link);
+        let links = self.links.all().zip(ready).filter(|(_, ready)| *ready);
+        let links: Vec<_> = links.map(|(link, _)| Arc::clone(link)).collect();
+        for link in links {
             self.read_link(&snapshot, &link);
         }
         self.way.flush();
@@ -126,12 +127,12 @@ impl OutboundThread {
 
     fn read_tun(&mut self, snapshot: &Snapshot) -> io::Result<()> {
         let tun = Arc::clone(&self.shared.devices.tun);
-        self.read_batch(&*tun, |way, octets| way.from_tun(snapshot, octets))
+        self.read_batch(&*tun, |way, octets| way.read_tun(snapshot, octets))
     }
 
     fn read_link(&mut self, snapshot: &Snapshot, link: &Arc<GifLink>) {
         let read = self.read_batch(&*link.device, |way, octets| {
-            way.from_link(snapshot, link, octets);
+            way.read_link(snapshot, link, octets);
         });
         if let Err(error) = read {
             self.mend_link(link, &error);

@@ -21,8 +21,8 @@ const UDP_HEADER: usize = 8;
 impl WayOut {
     /// Applies the SAs of a bundle to packets and sends what they become.
     pub fn protect(&mut self, bundle: &Bundle, segments: &Segments<'_>, origin: Origin) {
-        let ends = outermost(bundle.steps(), segments.headers());
-        let mtu = self.paths.mtu(&self.shared, ends.1, self.now_ns);
+        let destination = last_destination(bundle.steps(), segments.headers());
+        let mtu = self.paths.mtu(&self.shared, destination, self.now_ns);
         if let Some(sa) = bundle.single_tunnel() {
             let room = protect::capacity(bundle.steps(), 0, mtu);
             if segments.length(0) <= room {
@@ -173,12 +173,10 @@ impl WayOut {
     }
 }
 
-/// Both ends of the outermost header when all steps are done.
-fn outermost(steps: &[Step], headers: &Headers) -> (IpAddr, IpAddr) {
+/// The destination of the outermost header when all steps are done.
+fn last_destination(steps: &[Step], headers: &Headers) -> IpAddr {
     let tunnel = steps.iter().rev().find(|step| step.mode == Mode::Tunnel);
-    tunnel.map_or((headers.source, headers.destination), |step| {
-        (step.sa.params().source, step.sa.params().destination)
-    })
+    tunnel.map_or(headers.destination, |step| step.sa.params().destination)
 }
 
 /// Puts a UDP header in front of the ESP that begins at `at` (RFC 3948 section 2.1). IPv4 goes without a checksum, IPv6 must not.

@@ -227,8 +227,7 @@ fn send_all(
                 if first.segment_octets.is_some() {
                     send_apart(socket, first, drops, too_big_to);
                 } else {
-                    let reason =
-                        refused.map_or_else(|error| reason(&error), |_| Drop::SendFailed);
+                    let reason = refused.map_or_else(|error| reason(&error), |_| Drop::SendFailed);
                     drops.add(reason);
                     if reason == Drop::TooBig && too_big_to.len() < MAX_REFUSED {
                         too_big_to.push(first.remote.ip());
@@ -327,12 +326,7 @@ mod tests {
             transmit(Some(1), b"234"),
             transmit(None, b"5"),
         ];
-        send_all(
-            &socket,
-            &all,
-            &DropCounters::default(),
-            &mut Vec::new(),
-        );
+        send_all(&socket, &all, &DropCounters::default(), &mut Vec::new());
         let sent: Vec<u8> = std::iter::from_fn(|| socket.0.take())
             .flat_map(|sent| sent.octets)
             .collect();

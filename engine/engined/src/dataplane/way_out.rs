@@ -90,13 +90,14 @@ impl WayOut {
         }
     }
 
-    /// Memory for a packet; give it back.
+    /// Empty memory for a packet; give it back.
     pub fn take_buffer(&mut self) -> Vec<u8> {
         self.spare.pop().unwrap_or_default()
     }
 
     /// What `take_buffer` gave.
-    pub fn give_buffer(&mut self, buffer: Vec<u8>) {
+    pub fn give_buffer(&mut self, mut buffer: Vec<u8>) {
+        buffer.clear();
         self.spare.push(buffer);
     }
 
@@ -109,14 +110,14 @@ impl WayOut {
     }
 
     /// One read of the TUN, virtio-net header first.
-    pub fn from_tun(&mut self, snapshot: &Snapshot, octets: &[u8]) {
+    pub fn read_tun(&mut self, snapshot: &Snapshot, octets: &[u8]) {
         let outcome = judge(octets)
             .and_then(|segments| self.decide(snapshot, &segments, octets, Origin::Tun));
         self.count(outcome);
     }
 
     /// One read of a link's device: each of its packets in an outer header of its own.
-    pub fn from_link(&mut self, snapshot: &Snapshot, link: &GifLink, octets: &[u8]) {
+    pub fn read_link(&mut self, snapshot: &Snapshot, link: &GifLink, octets: &[u8]) {
         let (mut inner, mut outer) = (self.take_buffer(), self.take_buffer());
         let outcome = judge(octets).map(|segments| {
             for number in 0..segments.count() {
@@ -251,7 +252,7 @@ impl WayOut {
             };
             if !matches!(snapshot.outbound(front.headers()), Outbound::NeedSa(_)) {
                 for held in self.waiting.take(&wanted) {
-                    self.from_tun(snapshot, &held.packet);
+                    self.read_tun(snapshot, &held.packet);
                 }
             }
         }
