@@ -30,6 +30,7 @@ mod integrity;
 pub mod ip;
 pub mod lifetime;
 pub mod limits;
+pub mod migration;
 mod nonces;
 mod options;
 pub mod outer;
