@@ -21,6 +21,7 @@ const NOW_S: u64 = 2_000;
 const CHOICE: Choice = Choice {
     identification: 0x4321,
     dont_fragment: packet::headers::DontFragment::Copy,
+    pad_at_most: 0,
 };
 
 type Answer = Result<Vec<u8>, String>;
