@@ -15,6 +15,7 @@ mod gif;
 mod host;
 mod ike;
 mod limits;
+mod links;
 mod log;
 mod netlink;
 mod octets;

@@ -15,12 +15,12 @@ use zeroize::Zeroizing;
 
 use super::*;
 use crate::clock::Clock;
-use crate::family::{attribute, message as family, put_endpoint};
+use crate::family::{attribute, group, message as family, put_endpoint};
 use crate::limits::MAX_ANSWER_OCTETS;
 use crate::netlink::{
     ACK, DATAGRAM_OCTETS, DONE, DUMP, DUMP_INTR, ERROR, Header, REQUEST, put_attribute, put_message,
 };
-use crate::shared::{Devices, PerFamily};
+use crate::shared::{Devices, IkeMessage, Notice, PerFamily};
 use crate::testing::{protected, protecting};
 use crate::xfrm::structures::put_sa_id;
 use crate::xfrm::{message, policy::put_policy, sa_state::put_entry};
