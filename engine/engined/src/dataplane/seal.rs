@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use packet::bundle::{Bundle, Step};
 use packet::checksum;
+use packet::esp::Content;
 use packet::fragment::Fragments;
 use packet::headers::{DontFragment, Front};
 use packet::ip::{Headers, protocol};
@@ -42,18 +43,18 @@ impl WayOut {
     /// Each packet is written to where its ciphertext will stand, and sealed there. `room`: octets that fit the path.
     fn seal_directly(&mut self, sa: &Sa, segments: &Segments<'_>, room: usize) {
         let (now_s, headers) = (self.now_s(), segments.headers());
-        let (next_header, traffic_class) =
-            (outer::next_header(headers), outer::tos(sa, headers.tos));
+        let traffic_class = outer::tos(sa, headers.tos);
+        let content = Content {
+            next_header: outer::next_header(headers),
+            pad_to: room.min(sa.params().tfc_padding as usize),
+        };
         let offset = esp::payload_offset(sa);
-        let least = (sa.params().tfc_padding as usize).min(room);
         for number in 0..segments.count() {
             let octets = segments.length(number);
-            let filled = octets.max(least);
-            self.make_room(filled);
+            self.make_room(octets.max(content.pad_to));
             let sealed = self.sender.collect(sa, traffic_class, |room| {
                 segments.write(number, &mut room[offset..]);
-                room[offset + octets..offset + filled].fill(0);
-                esp::seal_in_place(sa, room, filled, next_header, now_s)
+                esp::seal_in_place(sa, room, octets, content, now_s)
             });
             self.count(sealed);
         }
@@ -109,10 +110,14 @@ impl WayOut {
     ) -> Result<(), Drop> {
         let (mut made, mut next) = (self.take_buffer(), self.take_buffer());
         made.extend(packet);
-        let outcome = steps
-            .iter()
-            .try_for_each(|step| {
-                self.seal_step(step, &made, dont_fragment, &mut next)?;
+        let outcome = (0..steps.len())
+            .try_for_each(|number| {
+                let choice = Choice {
+                    identification: self.identification() as u16,
+                    dont_fragment,
+                    pad_at_most: protect::capacity(&steps[number..], 0, mtu),
+                };
+                self.seal_step(&steps[number], &made, &choice, &mut next)?;
                 std::mem::swap(&mut made, &mut next);
                 Ok(())
             })
@@ -129,14 +134,10 @@ impl WayOut {
         &mut self,
         step: &Step,
         packet: &[u8],
-        dont_fragment: DontFragment,
+        choice: &Choice,
         out: &mut Vec<u8>,
     ) -> Result<(), Drop> {
-        let choice = Choice {
-            identification: self.identification() as u16,
-            dont_fragment,
-        };
-        let at = protect::seal(step, packet, &choice, out, self.now_s())?;
+        let at = protect::seal(step, packet, choice, out, self.now_s())?;
         match step.sa.params().encap {
             Some(encap) => put_in_udp(out, at, encap),
             None => Ok(()),

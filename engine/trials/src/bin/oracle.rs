@@ -53,14 +53,25 @@ impl Oracle {
     }
 
     fn sa(&self, spi: &str) -> Result<Arc<Sa>, String> {
-        self.sas.get(spi).cloned().ok_or("no such association".into())
+        self.sas
+            .get(spi)
+            .cloned()
+            .ok_or("no such association".into())
     }
 
     fn seal(&self, spi: &str, mode: &str, packet: &[u8]) -> Answer {
-        let mode = if mode == "tunnel" { Mode::Tunnel } else { Mode::Transport };
-        let step = Step { sa: self.sa(spi)?, mode };
+        let mode = if mode == "tunnel" {
+            Mode::Tunnel
+        } else {
+            Mode::Transport
+        };
+        let step = Step {
+            sa: self.sa(spi)?,
+            mode,
+        };
         let mut out = Vec::new();
-        protect::seal(&step, packet, &CHOICE, &mut out, NOW_S).map_err(|drop| drop.name().to_owned())?;
+        protect::seal(&step, packet, &CHOICE, &mut out, NOW_S)
+            .map_err(|drop| drop.name().to_owned())?;
         Ok(out)
     }
 
