@@ -141,7 +141,7 @@ async def test_what_the_plane_learns_is_told(fake: FakeEngine) -> None:
     body = emit_policy_expire(
         PolicyExpireWire(PolicyWire(SelectorWire(SELECTOR.source, SELECTOR.destination), 1), True)
     )
-    fake.notify(Groups.POLICIES, Xfrm.POLEXPIRE, body)
+    fake.notify(Groups.EXPIRE, Xfrm.POLEXPIRE, body)
     assert await anext(events) == PolicyExpireEvent(Policy(SELECTOR, Direction.OUT, Action.BYPASS), True)
     client.close()
 
