@@ -31,7 +31,6 @@ from culvert.xfrm.exchanges import ANSWER_TIMEOUT_S, Exchanges
 from culvert.xfrm.links import GifLink
 from culvert.xfrm.migrations import Move
 from culvert.xfrm.policies import PolicyState
-from culvert.xfrm.spd import Replaced
 from culvert.xfrm.transport import Transport, engine_transport, kernel_transport
 
 FIRST_SPI = 256
@@ -225,16 +224,16 @@ class XfrmClient:
         requests += [spd.add(policy) for policy in adds]
         await self._together(requests)
 
-    async def replace_policies(self, wanted: Sequence[Policy]) -> Replaced:
+    async def replace_policies(self, wanted: Sequence[Policy]) -> list[Policy]:
         """Make our own policies be `wanted`, and touch nothing that is so already, nor what others wrote.
 
         Ours are those with an index from OWN_INDEX on, and get one here. Where a policy of others has the selector and
-        direction of one of ours, ours takes its place, and that is told. All at once where the engine does it.
+        direction of one of ours, ours takes its place; give those, as they were. All at once where the engine does it.
         Nothing is taken away before all that is wanted is in. EEXIST where two have one selector and direction.
         """
         changes = spd.changes(await self.policies(), wanted, at_once=self._exchanges.own_family)
         await self._together(changes.requests)
-        return Replaced(len(changes.requests), tuple(changes.taken_over))
+        return changes.taken_over
 
     async def flush_policies(self) -> None:
         """Take all policies away."""
