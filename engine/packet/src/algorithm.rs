@@ -68,6 +68,21 @@ impl Encryption {
     }
 }
 
+/// Octets of nonce that end the key of AES-CTR (RFC 3686 section 5.1).
+const CTR_NONCE_OCTETS: usize = 4;
+
+/// Whether neither the first two nor the last two keys are equal but for their parity bits (RFC 2451 section 2.3: a MUST).
+pub(crate) fn keys_of_3des_differ(key: &[u8]) -> bool {
+    let same = |first: &[u8], second: &[u8]| {
+        let differing = first
+            .iter()
+            .zip(second)
+            .fold(0, |all, (a, b)| all | (a ^ b));
+        differing & !1 == 0
+    };
+    key.len() == 24 && !same(&key[..8], &key[8..16]) && !same(&key[8..16], &key[16..])
+}
+
 /// Integrity for AH, and for ciphers that have none of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Integrity {
@@ -145,6 +160,23 @@ pub enum Transform {
 }
 
 impl Transform {
+    /// What is wrong with the lengths of keys and ICV, or with a key that an RFC forbids.
+    pub fn fault(&self) -> Option<&'static str> {
+        if !self.key_lengths_are_right() {
+            return Some("a key or ICV does not have a length that its algorithm asks for");
+        }
+        match self {
+            Transform::Encrypted {
+                cipher: Encryption::TripleDesCbc,
+                key,
+                ..
+            } if !keys_of_3des_differ(key.expose()) => Some(
+                "two of the three keys of 3DES are equal, which makes it DES (RFC 2451 section 2.3)",
+            ),
+            _ => None,
+        }
+    }
+
     /// Whether keys and ICV have lengths that the algorithms take.
     pub fn key_lengths_are_right(&self) -> bool {
         match self {
@@ -163,6 +195,22 @@ impl Transform {
             }
             Transform::Authenticated { integrity, key } => key.len() == integrity.key_octets(),
         }
+    }
+
+    /// The cipher's key without its salt where the sequence numbers are the IVs: one number twice under one key would give
+    /// away what was sealed. Ciphers of one key share its numbers, whatever their modes and salts.
+    pub(crate) fn counter_key(&self) -> Option<&[u8]> {
+        let (key, salt) = match self {
+            Transform::Aead { algorithm, key, .. } => (key, algorithm.salt_octets()),
+            Transform::Encrypted {
+                cipher: Encryption::AesCtr,
+                key,
+                ..
+            } => (key, CTR_NONCE_OCTETS),
+            Transform::Encrypted { .. } | Transform::Authenticated { .. } => return None,
+        };
+        let end = key.len().saturating_sub(salt);
+        Some(&key.expose()[..end])
     }
 
     /// Whether it is AH's; every other is ESP's.
@@ -199,5 +247,64 @@ impl Transform {
                 Some(*integrity)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn triple_des(key: [u8; 24]) -> Transform {
+        Transform::Encrypted {
+            cipher: Encryption::TripleDesCbc,
+            key: Secret::new(&key),
+            integrity: Integrity::HmacSha1_96,
+            integrity_key: Secret::new(&[1; 20]),
+        }
+    }
+
+    #[test]
+    fn triple_des_that_is_des_is_refused() {
+        let mut key: [u8; 24] = std::array::from_fn(|index| index as u8 * 2);
+        assert_eq!(triple_des(key).fault(), None);
+        key[..8].copy_from_slice(&[8, 10, 12, 14, 16, 18, 20, 22]);
+        key[8..16].copy_from_slice(&[9, 11, 13, 15, 17, 19, 21, 23]);
+        assert!(triple_des(key).fault().unwrap().contains("RFC 2451"));
+        key.rotate_right(8);
+        assert!(triple_des(key).fault().unwrap().contains("RFC 2451"));
+    }
+
+    #[test]
+    fn what_rfc_8221_refuses_is_legacy() {
+        let authenticated = |integrity: Integrity| Transform::Authenticated {
+            integrity,
+            key: Secret::new(&vec![1; integrity.key_octets()]),
+        };
+        assert!(triple_des([1; 24]).is_legacy());
+        assert!(authenticated(Integrity::HmacMd5_96).is_legacy());
+        assert!(!authenticated(Integrity::HmacSha1_96).is_legacy());
+    }
+
+    #[test]
+    fn only_the_lengths_of_the_documents_are_taken() {
+        let count = |algorithm: Aead| {
+            let cases = (0..64).flat_map(|key| (0..33).map(move |icv| (key, icv)));
+            let taken = cases.filter(|&(key, icv_octets)| {
+                let key = Secret::new(&vec![1; key]);
+                let transform = Transform::Aead {
+                    algorithm,
+                    icv_octets,
+                    key,
+                };
+                transform.fault().is_none()
+            });
+            taken.collect::<Vec<_>>()
+        };
+        assert_eq!(count(Aead::ChaCha20Poly1305), [(36, 16)]);
+        assert_eq!(count(Aead::AesGmac), [(20, 16), (28, 16), (36, 16)]);
+        let gcm = count(Aead::AesGcm);
+        assert_eq!((gcm.len(), gcm[0], gcm[8]), (9, (20, 8), (36, 16)));
+        let ccm = count(Aead::AesCcm);
+        assert_eq!((ccm.len(), ccm[0], ccm[8]), (9, (19, 8), (35, 16)));
     }
 }

@@ -25,28 +25,63 @@ pub(crate) fn selector(source: &str, destination: &str) -> Selector {
     Selector::new(prefix(source), prefix(destination)).unwrap()
 }
 
-/// One of each transform.
+/// One of each transform of ESP: all algorithms, lengths of key and lengths of ICV. The first is AES-GCM with 128 bits of key
+/// and an ICV of 16 octets.
 pub(crate) fn transforms() -> Vec<Transform> {
-    let aead = |algorithm, octets| Transform::Aead {
+    let aead = |algorithm: Aead, key, icv_octets| Transform::Aead {
         algorithm,
-        icv_octets: 16,
-        key: Secret::new(&vec![0x5a; octets]),
+        icv_octets,
+        key: Secret::new(&vec![0x5a; key + algorithm.salt_octets()]),
     };
-    let cbc = |octets, integrity: Integrity| Transform::Encrypted {
-        cipher: Encryption::AesCbc,
-        key: Secret::new(&vec![0x33; octets]),
+    let mut all = Vec::new();
+    for key in [16, 24, 32] {
+        for icv in [16, 12, 8] {
+            all.push(aead(Aead::AesGcm, key, icv));
+            all.push(aead(Aead::AesCcm, key, icv));
+        }
+        all.push(aead(Aead::AesGmac, key, 16));
+    }
+    all.push(aead(Aead::ChaCha20Poly1305, 32, 16));
+    all.extend(encrypted_transforms());
+    all
+}
+
+/// Every cipher without integrity of its own, and every integrity.
+fn encrypted_transforms() -> Vec<Transform> {
+    let three_keys: Vec<u8> = (0..24).map(|index| index * 9).collect();
+    let with = |cipher, key: &[u8], integrity: Integrity| Transform::Encrypted {
+        cipher,
+        key: Secret::new(key),
         integrity,
         integrity_key: Secret::new(&vec![0x77; integrity.key_octets()]),
     };
+    let (cbc, ctr) = (Encryption::AesCbc, Encryption::AesCtr);
+    let camellia = Encryption::CamelliaCbc;
     vec![
-        aead(Aead::AesGcm, 20),
-        aead(Aead::AesGcm, 28),
-        aead(Aead::AesGcm, 36),
-        aead(Aead::ChaCha20Poly1305, 36),
-        cbc(16, Integrity::HmacSha256_128),
-        cbc(24, Integrity::HmacSha384_192),
-        cbc(32, Integrity::HmacSha512_256),
+        with(cbc, &[0x33; 16], Integrity::HmacSha256_128),
+        with(cbc, &[0x33; 24], Integrity::HmacSha384_192),
+        with(cbc, &[0x33; 32], Integrity::HmacSha512_256),
+        with(cbc, &[0x33; 16], Integrity::HmacSha256_96),
+        with(ctr, &[0x33; 20], Integrity::HmacSha1_96),
+        with(ctr, &[0x33; 28], Integrity::AesCmac96),
+        with(ctr, &[0x33; 36], Integrity::HmacSha256_128),
+        with(camellia, &[0x33; 16], Integrity::AesXcbc96),
+        with(camellia, &[0x33; 24], Integrity::HmacSha384_192),
+        with(camellia, &[0x33; 32], Integrity::HmacSha512_256),
+        with(Encryption::TripleDesCbc, &three_keys, Integrity::HmacMd5_96),
+        with(Encryption::Null, &[], Integrity::HmacSha1_96),
     ]
+}
+
+/// A transform of ESP or of AH.
+pub(crate) fn transform_of(protocol: Protocol) -> Transform {
+    match protocol {
+        Protocol::Esp => transforms().remove(0),
+        Protocol::Ah => Transform::Authenticated {
+            integrity: Integrity::HmacSha256_128,
+            key: Secret::new(&[0x77; 32]),
+        },
+    }
 }
 
 /// An SA from 192.0.2.1 to 192.0.2.2 with SPI 0x1001, reqid 7 and a window of 64 packets, for anything.
@@ -332,4 +367,37 @@ pub(crate) fn hostile_packets() -> impl Strategy<Value = Vec<u8>> {
             packet
         },
     )
+}
+
+/// Every integrity algorithm.
+pub(crate) const INTEGRITIES: [Integrity; 8] = [
+    Integrity::HmacMd5_96,
+    Integrity::HmacSha1_96,
+    Integrity::HmacSha256_96,
+    Integrity::HmacSha256_128,
+    Integrity::HmacSha384_192,
+    Integrity::HmacSha512_256,
+    Integrity::AesXcbc96,
+    Integrity::AesCmac96,
+];
+
+/// An SA of AH, otherwise as `params`.
+pub(crate) fn ah_params(integrity: Integrity) -> SaParams {
+    SaParams {
+        protocol: Protocol::Ah,
+        legacy: true,
+        ..params(Transform::Authenticated {
+            integrity,
+            key: Secret::new(&vec![0x21; integrity.key_octets()]),
+        })
+    }
+}
+
+/// The same SA between 2001:db8::20 and 2001:db8::34, as the packets of `ipv6_with`.
+pub(crate) fn over_ipv6(params: SaParams) -> SaParams {
+    SaParams {
+        source: address("2001:db8::20"),
+        destination: address("2001:db8::34"),
+        ..params
+    }
 }

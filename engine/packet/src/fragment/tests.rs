@@ -86,7 +86,10 @@ fn fragment_header_at(fragment: &[u8]) -> usize {
 #[test]
 fn what_fits_stays_as_it_is() {
     let packet = plain(&[7; 100]);
-    assert_eq!(cut(&packet, 120).unwrap()[..], *std::slice::from_ref(&packet));
+    assert_eq!(
+        cut(&packet, 120).unwrap()[..],
+        *std::slice::from_ref(&packet)
+    );
     let mut behind = packet.clone();
     behind.extend([1; 50]);
     assert_eq!(cut(&behind, 120).unwrap(), [packet]);
