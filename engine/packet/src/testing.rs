@@ -368,3 +368,36 @@ pub(crate) fn hostile_packets() -> impl Strategy<Value = Vec<u8>> {
         },
     )
 }
+
+/// Every integrity algorithm.
+pub(crate) const INTEGRITIES: [Integrity; 8] = [
+    Integrity::HmacMd5_96,
+    Integrity::HmacSha1_96,
+    Integrity::HmacSha256_96,
+    Integrity::HmacSha256_128,
+    Integrity::HmacSha384_192,
+    Integrity::HmacSha512_256,
+    Integrity::AesXcbc96,
+    Integrity::AesCmac96,
+];
+
+/// An SA of AH, otherwise as `params`.
+pub(crate) fn ah_params(integrity: Integrity) -> SaParams {
+    SaParams {
+        protocol: Protocol::Ah,
+        legacy: true,
+        ..params(Transform::Authenticated {
+            integrity,
+            key: Secret::new(&vec![0x21; integrity.key_octets()]),
+        })
+    }
+}
+
+/// The same SA between 2001:db8::20 and 2001:db8::34, as the packets of `ipv6_with`.
+pub(crate) fn over_ipv6(params: SaParams) -> SaParams {
+    SaParams {
+        source: address("2001:db8::20"),
+        destination: address("2001:db8::34"),
+        ..params
+    }
+}
