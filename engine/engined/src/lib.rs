@@ -10,18 +10,18 @@ mod clock;
 mod control;
 mod dataplane;
 mod family;
-#[allow(dead_code)]
 mod gif;
 mod host;
 mod ike;
 mod limits;
+mod links;
 mod log;
 mod netlink;
 mod octets;
-#[allow(dead_code)]
+#[allow(dead_code)] // The packet threads are about to use it.
 mod path_mtu;
 mod refusal;
-#[allow(dead_code)]
+#[allow(dead_code)] // Likewise.
 mod shared;
 #[cfg(test)]
 mod testing;
