@@ -31,11 +31,14 @@ from culvert.xfrm.exchanges import ANSWER_TIMEOUT_S, Exchanges
 from culvert.xfrm.links import GifLink
 from culvert.xfrm.migrations import Move
 from culvert.xfrm.policies import PolicyState
+from culvert.xfrm.spd import Replaced
 from culvert.xfrm.transport import Transport, engine_transport, kernel_transport
 
 FIRST_SPI = 256
 """Smaller ones are reserved (RFC 4303 section 2.1)."""
 LAST_SPI = 2**32 - 1
+READ_PER_TURN = 500
+"""Entries of a dump that are read before the event loop may do something else: about ten milliseconds."""
 _ABSENT = (errno.ESRCH, errno.ENOENT)
 
 
@@ -112,7 +115,7 @@ class XfrmClient:
     async def associations(self, *, keys: bool = False) -> list[AssociationState]:
         """Give all of them, larval ones too, with their keys for root who asks for them."""
         messages = await self._exchanges.dumped(Xfrm.GETSA)
-        return _readable(lambda body: associations.from_wire(parse_sa(body), keys=keys), messages)
+        return await _readable(lambda body: associations.from_wire(parse_sa(body), keys=keys), messages)
 
     async def count_associations(self) -> int:
         """Count them, larval ones too."""
@@ -192,11 +195,11 @@ class XfrmClient:
 
     async def policies(self) -> list[Policy]:
         """Give all of them, whoever wrote them."""
-        return _readable(lambda body: policies.from_wire(parse_policy(body)), await self._dumped_policies())
+        return await _readable(lambda body: policies.from_wire(parse_policy(body)), await self._dumped_policies())
 
     async def policy_states(self) -> list[PolicyState]:
         """Give all of them with their lifetimes and counters."""
-        return _readable(lambda body: policies.state_from_wire(parse_policy(body)), await self._dumped_policies())
+        return await _readable(lambda body: policies.state_from_wire(parse_policy(body)), await self._dumped_policies())
 
     async def count_policies(self) -> dict[Direction, int]:
         """Count them by direction."""
@@ -222,16 +225,16 @@ class XfrmClient:
         requests += [spd.add(policy) for policy in adds]
         await self._together(requests)
 
-    async def replace_policies(self, wanted: Sequence[Policy]) -> list[Policy]:
+    async def replace_policies(self, wanted: Sequence[Policy]) -> Replaced:
         """Make our own policies be `wanted`, and touch nothing that is so already, nor what others wrote.
 
         Ours are those with an index from OWN_INDEX on, and get one here. Where a policy of others has the selector and
-        direction of one of ours, ours takes its place; give those, as they were. All at once where the engine does it.
+        direction of one of ours, ours takes its place, and that is told. All at once where the engine does it.
         Nothing is taken away before all that is wanted is in. EEXIST where two have one selector and direction.
         """
         changes = spd.changes(await self.policies(), wanted, at_once=self._exchanges.own_family)
         await self._together(changes.requests)
-        return changes.taken_over
+        return Replaced(len(changes.requests), tuple(changes.taken_over))
 
     async def flush_policies(self) -> None:
         """Take all policies away."""
@@ -376,10 +379,12 @@ def _read(parse: Callable[[bytes], _T], message: Message) -> _T:
         raise XfrmError(errno.EPROTO, f"the data plane's answer cannot be read: {error}") from error
 
 
-def _readable(parse: Callable[[bytes], _T], messages: Iterable[Message]) -> list[_T]:
-    """Read a dump; leave out what we have no words for, such as the kernel's IPComp."""
+async def _readable(parse: Callable[[bytes], _T], messages: Sequence[Message]) -> list[_T]:
+    """Read a dump; leave out what we have no words for, such as the kernel's IPComp. Others run in between."""
     found: list[_T] = []
-    for message in messages:
+    for number, message in enumerate(messages, 1):
+        if number % READ_PER_TURN == 0:
+            await asyncio.sleep(0)
         try:
             found.append(parse(message.body))
         except NotOursError:

@@ -11,22 +11,32 @@ from pathlib import Path
 
 import pytest
 
-from culvert.crypto.transforms import ENCRYPTION, INTEGRITY, Encryption, Integrity
 from culvert.ipsec.associations import Direction, Mode, Protocol, SecurityAssociation
 from culvert.ipsec.lifetimes import Lifetimes
 from culvert.ipsec.policies import OWN_INDEX, Action, Level, Policy, Template, is_own
 from culvert.ipsec.selectors import Selector
-from culvert.xfrm.associations import AssociationState, Keys, ReplayState
+from culvert.xfrm.associations import Keys, ReplayState
 from culvert.xfrm.client import XfrmClient
 from culvert.xfrm.errors import XfrmError
 from culvert.xfrm.events import MigrateEvent
 from culvert.xfrm.links import GifLink
 from culvert.xfrm.migrations import Move
+from culvert.xfrm.spd import Replaced
+from tests.unit.xfrm.samples import (
+    CIPHERS,
+    EVERY_ALGORITHM,
+    EVERY_OPTION,
+    FAR,
+    GCM,
+    MACS,
+    NEAR,
+    THEM,
+    US,
+    as_installed,
+    manual,
+)
 
-US, THEM, ELSEWHERE = (ip_address(text) for text in ("203.0.113.1", "198.51.100.1", "198.51.100.77"))
-NEAR, FAR = ip_network("192.168.1.0/24"), ip_network("192.168.2.0/24")
-SELECTOR = Selector(NEAR, FAR)
-CIPHERS, MACS = {one.name: one for one in ENCRYPTION}, {one.name: one for one in INTEGRITY}
+ELSEWHERE = ip_address("198.51.100.77")
 
 
 @pytest.fixture
@@ -42,66 +52,7 @@ async def client(listening: Path) -> AsyncIterator[XfrmClient]:
     client.close()
 
 
-def manual(encryption: Encryption | None, integrity: Integrity | None = None) -> SecurityAssociation:
-    """As setkey's `add` makes one: no direction, no window, no selector."""
-    key_octets = encryption.key_octets + encryption.salt_octets if encryption else 0
-    return SecurityAssociation(
-        US,
-        THEM,
-        0x1234,
-        None,
-        0,
-        encryption,
-        bytes(range(1, 1 + key_octets)),
-        integrity,
-        bytes(range(101, 101 + integrity.key_octets)) if integrity else b"",
-        Protocol.ESP if encryption else Protocol.AH,
-        replay_window_packets=0,
-        legacy=any(one.legacy for one in (encryption, integrity) if one),
-    )
-
-
-EVERY_ALGORITHM = [
-    *(manual(one, None if one.aead else MACS["sha256"]) for one in ENCRYPTION),
-    *(manual(CIPHERS["aes128"], one) for one in INTEGRITY),
-    *(manual(None, one) for one in INTEGRITY),
-]
-
-
-def as_installed(state: AssociationState) -> SecurityAssociation:
-    """Read a dump back into what was asked for."""
-    keys = state.keys
-    assert keys is not None
-    return SecurityAssociation(
-        state.source,
-        state.id.destination,
-        state.id.spi,
-        state.direction,
-        state.reqid,
-        state.encryption,
-        keys.encryption,
-        state.integrity,
-        keys.integrity,
-        state.id.protocol,
-        state.mode,
-        state.encapsulation,
-        state.replay_window_packets,
-        state.selectors,
-        state.lifetimes,
-        state.esn,
-        state.tfc_padding_octets,
-        state.legacy,
-        state.noecn,
-        state.decap_dscp,
-        state.dont_encap_dscp,
-    )
-
-
-@pytest.mark.parametrize(
-    "association",
-    EVERY_ALGORITHM,
-    ids=lambda one: "-".join(part.name for part in (one.encryption, one.integrity) if part),
-)
+@pytest.mark.parametrize("association", EVERY_ALGORITHM.values(), ids=list(EVERY_ALGORITHM))
 async def test_every_algorithm_comes_back_as_it_was_set(client: XfrmClient, association: SecurityAssociation) -> None:
     await client.add_association(association)
     (state,) = await client.associations(keys=True)
@@ -110,25 +61,7 @@ async def test_every_algorithm_comes_back_as_it_was_set(client: XfrmClient, asso
     assert not state.larval
 
 
-GCM = manual(CIPHERS["aes256gcm16"])
-
-
-@pytest.mark.parametrize(
-    "association",
-    [
-        replace(GCM, mode=Mode.ANY),
-        replace(GCM, mode=Mode.TRANSPORT, reqid=7),
-        replace(GCM, replay_window_packets=65_536),
-        replace(GCM, direction=Direction.IN, esn=True, replay_window_packets=64),
-        replace(GCM, direction=Direction.OUT, esn=True),
-        replace(GCM, tfc_padding_octets=1400),
-        replace(GCM, noecn=True, decap_dscp=True, dont_encap_dscp=True),
-        replace(GCM, lifetimes=Lifetimes(1, 2, 3, 4, 5, 6, 7, 8)),
-        replace(GCM, selectors=(Selector(NEAR, FAR, 1, (8, 0xFFFF), (0, 0)),)),
-        replace(GCM, source=ip_address("2001:db8::1"), destination=ip_address("2001:db8::2")),
-    ],
-    ids=["any", "transport", "window", "esn-in", "esn-out", "tfc", "flags", "lifetimes", "icmp", "ipv6"],
-)
+@pytest.mark.parametrize("association", EVERY_OPTION.values(), ids=list(EVERY_OPTION))
 async def test_every_option_comes_back_as_it_was_set(client: XfrmClient, association: SecurityAssociation) -> None:
     await client.add_association(association)
     (state,) = await client.associations(keys=True)
@@ -144,7 +77,7 @@ async def test_keys_are_given_to_those_who_ask_and_are_never_printed(client: Xfr
     assert repr(GCM.encryption_key)[2:-1] not in repr(state)
 
 
-@pytest.mark.parametrize("association", [one for one in EVERY_ALGORITHM if one.legacy])
+@pytest.mark.parametrize("association", [one for one in EVERY_ALGORITHM.values() if one.legacy])
 async def test_weak_algorithms_have_to_be_allowed(client: XfrmClient, association: SecurityAssociation) -> None:
     with pytest.raises(XfrmError) as refused:
         await client.add_association(replace(association, legacy=False))
@@ -234,19 +167,21 @@ async def test_what_others_wrote_is_left_alone_unless_it_is_in_the_way(client: X
     theirs, in_the_way = protect(1), replace(protect(2), action=Action.DISCARD, templates=())
     await client.load_policies([theirs, in_the_way])
     wanted = [protect(2), protect(3), protect(3, Direction.IN)]
-    assert await client.replace_policies(wanted) == [in_the_way]
-    assert await client.replace_policies(wanted) == []
+    done = await client.replace_policies(wanted)
+    assert done.taken_over == (in_the_way,)
+    assert done.changed
+    assert await client.replace_policies(wanted) == Replaced(0)
     own = [one for one in await client.policies() if is_own(one)]
     assert {(one.selector, one.direction) for one in own} == {(one.selector, one.direction) for one in wanted}
     assert {one.index % 8 for one in own if one.direction is Direction.IN} == {0}
     assert {one.index % 8 for one in own if one.direction is Direction.OUT} == {1}
-    assert await client.replace_policies([]) == []
+    assert await client.replace_policies([]) == Replaced(3)
     assert await client.policies() == [theirs]
 
 
 async def test_an_equal_policy_of_others_becomes_ours(client: XfrmClient) -> None:
     await client.add_policy(protect(1))
-    assert await client.replace_policies([protect(1)]) == [protect(1)]
+    assert (await client.replace_policies([protect(1)])).taken_over == (protect(1),)
     assert [is_own(one) for one in await client.policies()] == [True]
 
 
