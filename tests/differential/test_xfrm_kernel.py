@@ -145,7 +145,7 @@ async def steps(plane: XfrmClient) -> list[object]:
     await plane.flush_policies()
     await plane.flush_policies()
     await plane.flush_associations()
-    return [*seen, await plane.policies(), await plane.associations()]
+    return [*seen, by_text(await plane.policies()), await plane.associations()]
 
 
 @pytest.mark.root
@@ -179,4 +179,5 @@ async def test_the_kernel_says_no_in_words(kernel: XfrmClient) -> None:
 
 
 def by_text(policies: list[Policy]) -> list[str]:
-    return sorted(str(one) for one in policies)
+    """Without the indexes, which each plane chooses for itself."""
+    return sorted(str(replace(one, index=0)) for one in policies)

@@ -13,10 +13,11 @@ from culvert.ipsec.selectors import Selector
 
 
 class Mode(StrEnum):
-    """RFC 4301 section 3.2."""
+    """RFC 4301 section 3.2. An association of ANY serves policies of both modes (setkey's `-m any`)."""
 
     TUNNEL = "tunnel"
     TRANSPORT = "transport"
+    ANY = "any"
 
 
 class Direction(StrEnum):
@@ -60,15 +61,24 @@ class AssociationId:
 
 @dataclass(frozen=True, slots=True)
 class SecurityAssociation:
-    """One direction of protected traffic. Keys are octets without repr; `encryption_key` includes the salt."""
+    """One direction of protected traffic. Keys are octets without repr; `encryption_key` includes the salt.
+
+    `direction` is None where it may serve both, as associations made by hand do. `encryption` is None with AH.
+    `selectors` is what comes out of it, or goes in; none: whatever a policy allows. A window of 0 packets lets
+    replays in.
+    `esn`: sequence numbers of 64 bits (RFC 4303 section 2.2.1). `tfc_padding_octets`: what goes out is padded to this
+    length, within the path's MTU (RFC 4303 section 2.7; tunnel mode). `legacy`: algorithms that RFC 8221 advises
+    against are allowed. `noecn`: congestion marks stay outside (RFC 6040 forbids it; old peers want it).
+    `decap_dscp`, `dont_encap_dscp`: DSCP is copied inwards, is not copied outwards (RFC 4301 section 5.1.2.1).
+    """
 
     source: IPAddress
     destination: IPAddress
     spi: int
-    direction: Direction
+    direction: Direction | None
     reqid: int
-    encryption: Encryption
-    encryption_key: bytes = field(repr=False)
+    encryption: Encryption | None = None
+    encryption_key: bytes = field(default=b"", repr=False)
     integrity: Integrity | None = None
     integrity_key: bytes = field(default=b"", repr=False)
     protocol: Protocol = Protocol.ESP
@@ -77,6 +87,12 @@ class SecurityAssociation:
     replay_window_packets: int = 4096
     selectors: tuple[Selector, ...] = ()
     lifetimes: Lifetimes = Lifetimes()
+    esn: bool = False
+    tfc_padding_octets: int = 0
+    legacy: bool = False
+    noecn: bool = False
+    decap_dscp: bool = False
+    dont_encap_dscp: bool = False
 
     @property
     def id(self) -> AssociationId:

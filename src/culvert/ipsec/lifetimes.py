@@ -9,7 +9,10 @@ UNLIMITED = 0
 
 @dataclass(frozen=True, slots=True)
 class Lifetimes:
-    """Soft limits ask for a successor, hard limits end. Seconds since it was added, octets, packets; 0 is no limit."""
+    """Soft limits ask for a successor, hard limits end. 0 is no limit.
+
+    `_s`: seconds since it was added; `_use_s`: since its first packet.
+    """
 
     soft_s: int = UNLIMITED
     hard_s: int = UNLIMITED
@@ -17,3 +20,5 @@ class Lifetimes:
     hard_octets: int = UNLIMITED
     soft_packets: int = UNLIMITED
     hard_packets: int = UNLIMITED
+    soft_use_s: int = UNLIMITED
+    hard_use_s: int = UNLIMITED

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network, summarize_address_range
+from itertools import product
 from typing import cast
 
 from culvert.addresses import IPAddress, IPNetwork
 
 ANY_PROTOCOL = 0
+ICMP, ICMPV6 = 1, 58
 MAX_PORT = 65_535
 MAX_DECOMPOSED = 256
 """Most selectors that one child may need: a range of addresses or ports can fall into many prefixes and masks."""
@@ -21,7 +24,10 @@ class SelectorError(ValueError):
 
 @dataclass(frozen=True, slots=True, order=True)
 class PortRange:
-    """Ports `start` to `end`, both included. The whole range stands for "any"."""
+    """Ports `start` to `end`, both included. The whole range stands for "any".
+
+    For ICMP they are the type in the upper eight bits and the code in the lower (RFC 7296 section 3.13.1).
+    """
 
     start: int = 0
     end: int = MAX_PORT
@@ -99,15 +105,29 @@ class TrafficSelector:
         text = str(networks[0]) if len(networks) == 1 else f"{self.start}-{self.end}"
         if self.protocol == ANY_PROTOCOL and self.ports.any:
             return text
-        ports = "" if self.ports.any else f"/{self.ports.start}"
-        if not self.ports.any and self.ports.end != self.ports.start:
-            ports += f"-{self.ports.end}"
-        return f"{text}[{self.protocol or 'any'}{ports}]"
+        return f"{text}[{self.protocol or 'any'}{_ports_text(self.protocol, self.ports)}]"
+
+
+def _ports_text(protocol: int, ports: PortRange) -> str:
+    if ports.any:
+        return ""
+    show = _icmp_text if protocol in (ICMP, ICMPV6) else str
+    start, end = show(ports.start), show(ports.end)
+    if protocol in (ICMP, ICMPV6) and ports.start & 0xFF == 0 and ports.end & 0xFF == 0xFF:
+        start, end = str(ports.start >> 8), str(ports.end >> 8)
+    return f"/{start}" if start == end else f"/{start}-{end}"
+
+
+def _icmp_text(port: int) -> str:
+    return f"{port >> 8}({port & 0xFF})"
 
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """One pair of prefixes with masked ports, as XFRM has it. Ports are (value, mask); mask 0 is any."""
+    """One pair of prefixes with masked ports, as XFRM has it. Ports are (value, mask); mask 0 is any.
+
+    For ICMP, `source_port` is the type and `destination_port` the code, in both directions.
+    """
 
     source: IPNetwork
     destination: IPNetwork
@@ -125,6 +145,8 @@ class Selector:
 
     @property
     def reversed(self) -> Selector:
+        if self.protocol in (ICMP, ICMPV6):
+            return Selector(self.destination, self.source, self.protocol, self.source_port, self.destination_port)
         return Selector(self.destination, self.source, self.protocol, self.destination_port, self.source_port)
 
     def __str__(self) -> str:
@@ -155,23 +177,38 @@ def _pair(source: TrafficSelector, destination: TrafficSelector) -> Iterable[Sel
         return
     if ANY_PROTOCOL not in (source.protocol, destination.protocol) and source.protocol != destination.protocol:
         return
+    protocol = source.protocol or destination.protocol
+    ports = list(_port_pairs(protocol, source.ports, destination.ports))
     for source_network in source.networks():
         for destination_network in destination.networks():
-            for source_port in source.ports.masks():
-                for destination_port in destination.ports.masks():
-                    yield Selector(
-                        source_network,
-                        destination_network,
-                        source.protocol or destination.protocol,
-                        source_port,
-                        destination_port,
-                    )
+            for source_port, destination_port in ports:
+                yield Selector(source_network, destination_network, protocol, source_port, destination_port)
+
+
+_Masked = tuple[int, int]
+
+
+def _port_pairs(protocol: int, source: PortRange, destination: PortRange) -> Iterable[tuple[_Masked, _Masked]]:
+    if protocol in (ICMP, ICMPV6):
+        both = source.intersect(destination)
+        return [_type_and_code(*pair) for pair in both.masks()] if both else ()
+    return product(source.masks(), destination.masks())
+
+
+def _type_and_code(value: int, mask: int) -> tuple[_Masked, _Masked]:
+    """Part a masked port into type and code, each as a port of its own; the upper bits of both are zero."""
+    return _masked_octet(value >> 8, mask >> 8), _masked_octet(value & 0xFF, mask & 0xFF)
+
+
+def _masked_octet(value: int, mask: int) -> _Masked:
+    return (value, 0xFF00 | mask) if mask else (0, 0)
 
 
 def traffic_selector(text: str) -> TrafficSelector:
     """Read `10.1.0.0/16`, `10.1.0.1-10.1.0.9`, `2001:db8::/32`, with `[tcp/443]`, `[17]` or `[udp/1000-2000]` behind.
 
-    Protocols are `tcp`, `udp`, `icmp`, `icmpv6` or numbers. Raise SelectorError with what is wrong.
+    Protocols are `tcp`, `udp`, `icmp`, `icmpv6` or numbers. ICMP has types, and codes in parentheses: `[icmp/8]`,
+    `[icmp/3(4)]`, `[icmp/3(0)-3(4)]`. Raise SelectorError with what is wrong.
     """
     text = text.strip()
     addresses, bracket, rest = text.partition("[")
@@ -214,6 +251,17 @@ def _protocol_and_ports(text: str) -> tuple[int, PortRange]:
     if not slash or ports.strip() == "any":
         return protocol, PortRange()
     start, _, end = ports.partition("-")
+    if protocol in (ICMP, ICMPV6):
+        return protocol, PortRange(_icmp_port(start, 0), _icmp_port(end or start, 0xFF))
     if not start.strip().isdecimal() or (end and not end.strip().isdecimal()):
         raise SelectorError(f"{ports!r} is no port")
     return protocol, PortRange(int(start), int(end or start))
+
+
+def _icmp_port(text: str, code: int) -> int:
+    """Read `type` or `type(code)`; a type alone has the lowest or the highest code."""
+    match = re.fullmatch(r"([0-9]{1,3})(?:\(([0-9]{1,3})\))?", text.strip())
+    octets = [int(group) for group in match.groups(str(code))] if match else []
+    if not octets or max(octets) > 255:
+        raise SelectorError(f"{text!r} is no type of ICMP: write 8, or 3(4) with its code")
+    return octets[0] << 8 | octets[1]

@@ -25,6 +25,8 @@ from culvert.wire.netlink.structures import UNLIMITED, IdWire, LifetimeWire
 from culvert.xfrm.policies import mode_from_wire, mode_to_wire, selector_from_wire, selector_to_wire
 
 SA_DIR_IN, SA_DIR_OUT = 1, 2
+_DIRECTIONS = {None: None, SA_DIR_IN: Direction.IN, SA_DIR_OUT: Direction.OUT}
+_DIRECTION_NUMBERS = {direction: number for number, direction in _DIRECTIONS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ def id_from_wire(value: IdWire) -> AssociationId:
 
 def to_wire(association: SecurityAssociation) -> SaWire:
     """Give the structure and attributes that install the association. One that sends has no replay window."""
-    inbound = association.direction is Direction.IN
+    outbound = association.direction is Direction.OUT
     window = association.replay_window_packets
     selectors = tuple(selector_to_wire(selector) for selector in association.selectors)
     return SaWire(
@@ -81,8 +83,8 @@ def to_wire(association: SecurityAssociation) -> SaWire:
         selectors=selectors if len(selectors) > 1 else (),
         lifetime=lifetimes_to_wire(association.lifetimes),
         encapsulation=_encapsulation_to_wire(association.encapsulation),
-        replay=ReplayWire(window) if inbound and window else None,
-        direction=SA_DIR_IN if inbound else SA_DIR_OUT,
+        replay=ReplayWire(window) if window and not outbound else None,
+        direction=_DIRECTION_NUMBERS[association.direction],
         aead=_aead(association),
         crypt=_crypt(association),
         auth_truncated=_auth(association),
@@ -91,15 +93,16 @@ def to_wire(association: SecurityAssociation) -> SaWire:
 
 def _aead(association: SecurityAssociation) -> Algorithm | None:
     encryption = association.encryption
-    if not encryption.aead:
+    if encryption is None or not encryption.aead:
         return None
     return Algorithm(encryption.xfrm_name, association.encryption_key, encryption.icv_octets * 8)
 
 
 def _crypt(association: SecurityAssociation) -> Algorithm | None:
-    if association.encryption.aead:
+    encryption = association.encryption
+    if encryption is None or encryption.aead:
         return None
-    return Algorithm(association.encryption.xfrm_name, association.encryption_key)
+    return Algorithm(encryption.xfrm_name, association.encryption_key)
 
 
 def _auth(association: SecurityAssociation) -> Algorithm | None:
@@ -126,13 +129,27 @@ def lifetimes_to_wire(value: Lifetimes) -> LifetimeWire:
         value.hard_packets or UNLIMITED,
         value.soft_s,
         value.hard_s,
+        value.soft_use_s,
+        value.hard_use_s,
     )
 
 
 def lifetimes_from_wire(value: LifetimeWire) -> Lifetimes:
     """The other way round."""
-    limits = (value.soft_octets, value.hard_octets, value.soft_packets, value.hard_packets)
-    return Lifetimes(value.soft_added_s, value.hard_added_s, *(0 if limit == UNLIMITED else limit for limit in limits))
+    return Lifetimes(
+        value.soft_added_s,
+        value.hard_added_s,
+        _limit(value.soft_octets),
+        _limit(value.hard_octets),
+        _limit(value.soft_packets),
+        _limit(value.hard_packets),
+        value.soft_used_s,
+        value.hard_used_s,
+    )
+
+
+def _limit(value: int) -> int:
+    return 0 if value == UNLIMITED else value
 
 
 def from_wire(sa: SaWire) -> AssociationState:
@@ -142,7 +159,7 @@ def from_wire(sa: SaWire) -> AssociationState:
         id=id_from_wire(sa.id),
         source=sa.source,
         reqid=sa.reqid,
-        direction={SA_DIR_IN: Direction.IN, SA_DIR_OUT: Direction.OUT}.get(sa.direction or 0),
+        direction=_DIRECTIONS[sa.direction],
         mode=mode_from_wire(sa.mode),
         larval=not any((sa.aead, sa.crypt, sa.auth, sa.auth_truncated)),
         encryption=_encryption_of(sa.aead or sa.crypt),

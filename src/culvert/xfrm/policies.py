@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from culvert.ipsec.associations import Direction, Mode, Protocol
-from culvert.ipsec.policies import Action, Policy, Template
+from culvert.ipsec.policies import Action, Level, Policy, Template, direction_number
 from culvert.ipsec.selectors import Selector
 from culvert.wire.netlink.framing import ParseError
 from culvert.wire.netlink.policy import ALLOW, BLOCK, PolicyIdWire, PolicyWire, TemplateWire
@@ -11,11 +11,12 @@ from culvert.wire.netlink.structures import IdWire, SelectorWire
 
 _DIRECTIONS = (Direction.IN, Direction.OUT, Direction.FORWARD)
 _MODES = (Mode.TRANSPORT, Mode.TUNNEL)
+"""By XFRM_MODE_*; ANY travels as transport with an attribute of its own."""
 
 
 def mode_to_wire(mode: Mode) -> int:
     """Give XFRM_MODE_*."""
-    return _MODES.index(mode)
+    return _MODES.index(Mode.TUNNEL if mode is Mode.TUNNEL else Mode.TRANSPORT)
 
 
 def mode_from_wire(number: int) -> Mode:
@@ -45,7 +46,8 @@ def to_wire(policy: Policy) -> PolicyWire:
     """Give the structure and templates that install the policy."""
     return PolicyWire(
         selector=selector_to_wire(policy.selector),
-        direction=_DIRECTIONS.index(policy.direction),
+        direction=direction_number(policy.direction),
+        index=policy.index,
         action=BLOCK if policy.action is Action.DISCARD else ALLOW,
         priority=policy.priority,
         templates=tuple(_template_to_wire(template) for template in policy.templates),
@@ -54,7 +56,7 @@ def to_wire(policy: Policy) -> PolicyWire:
 
 def id_to_wire(policy: Policy) -> PolicyIdWire:
     """Give what names the policy: its selector and direction."""
-    return PolicyIdWire(selector_to_wire(policy.selector), _DIRECTIONS.index(policy.direction))
+    return PolicyIdWire(selector_to_wire(policy.selector), direction_number(policy.direction))
 
 
 def from_wire(policy: PolicyWire) -> Policy:
@@ -66,18 +68,31 @@ def from_wire(policy: PolicyWire) -> Policy:
         Action.DISCARD if policy.action == BLOCK else allowed,
         policy.priority,
         tuple(_template_from_wire(template) for template in policy.templates),
+        policy.index,
     )
 
 
 def _template_to_wire(template: Template) -> TemplateWire:
-    identity = IdWire(template.destination, 0, template.protocol.number)
-    return TemplateWire(identity, template.source, template.reqid, mode_to_wire(template.mode))
+    identity = IdWire(template.destination, template.spi, template.protocol.number)
+    return TemplateWire(
+        identity,
+        template.source,
+        template.reqid,
+        mode_to_wire(template.mode),
+        optional=int(template.level is Level.USE),
+    )
 
 
 def _template_from_wire(template: TemplateWire) -> Template:
     for protocol in Protocol:
         if protocol.number == template.id.protocol:
             return Template(
-                template.source, template.id.destination, template.reqid, protocol, mode_from_wire(template.mode)
+                template.source,
+                template.id.destination,
+                template.reqid,
+                protocol,
+                mode_from_wire(template.mode),
+                Level.USE if template.optional else Level.REQUIRE,
+                template.id.spi,
             )
     raise ParseError(f"a template wants protocol {template.id.protocol}, which is none of IPsec")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
 
 import pytest
 
 from culvert.crypto.transforms import ENCRYPTION
 from culvert.ipsec.associations import AssociationId, Direction, Protocol, SecurityAssociation, reqid_of
+from culvert.ipsec.policies import OWN_INDEX, Action, Policy, direction_number, is_own
+from culvert.ipsec.selectors import Selector
 
 
 def test_the_number_of_a_child_is_the_same_at_every_start() -> None:
@@ -33,3 +36,13 @@ def test_keys_never_show() -> None:
 
 def test_protocol_numbers() -> None:
     assert (Protocol.ESP.number, Protocol.AH.number) == (50, 51)
+
+
+def test_the_index_of_a_policy_says_whose_it_is_and_is_only_a_name() -> None:
+    anything = Selector(ip_network("10.1.0.0/16"), ip_network("10.2.0.0/16"))
+    policy = Policy(anything, Direction.OUT, Action.DISCARD, index=9)
+    own = replace(policy, index=OWN_INDEX + direction_number(Direction.OUT))
+    assert not is_own(policy)
+    assert is_own(own)
+    assert policy == own
+    assert [direction_number(direction) for direction in Direction] == [0, 1, 2]

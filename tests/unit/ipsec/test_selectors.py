@@ -27,6 +27,9 @@ from culvert.ipsec.selectors import (
         ("10.1.0.0/16[UDP/1000-2000]", "10.1.0.0", "10.1.255.255", 17, PortRange(1000, 2000)),
         ("10.1.0.0/16[17]", "10.1.0.0", "10.1.255.255", 17, PortRange()),
         ("10.1.0.0/16[tcp/any]", "10.1.0.0", "10.1.255.255", 6, PortRange()),
+        ("10.1.0.0/16[icmp/8]", "10.1.0.0", "10.1.255.255", 1, PortRange(0x800, 0x8FF)),
+        ("10.1.0.0/16[icmp/3(4)]", "10.1.0.0", "10.1.255.255", 1, PortRange(0x304, 0x304)),
+        ("10.1.0.0/16[icmp/3(0)-3(4)]", "10.1.0.0", "10.1.255.255", 1, PortRange(0x300, 0x304)),
         ("::/0[icmpv6]", "::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 58, PortRange()),
     ],
 )
@@ -51,6 +54,10 @@ def test_what_can_be_written(text: str, start: str, end: str, protocol: int, por
         "10.1.0.0/16[tcp/65536]",
         "10.1.0.0/16[tcp/9-1]",
         "10.1.0.0/16[tcp/-1]",
+        "10.1.0.0/16[icmp/256]",
+        "10.1.0.0/16[icmp/3(256)]",
+        "10.1.0.0/16[icmp/3(4]",
+        "10.1.0.0/16[icmp/echo]",
     ],
 )
 def test_what_cannot(text: str) -> None:
@@ -59,7 +66,18 @@ def test_what_cannot(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["10.1.0.0/16", "10.1.0.1-10.1.0.9", "10.1.0.0/16[6]", "10.1.0.0/16[17/5-9]", "2001:db8::1/128[any/7]"]
+    "text",
+    [
+        "10.1.0.0/16",
+        "10.1.0.1-10.1.0.9",
+        "10.1.0.0/16[6]",
+        "10.1.0.0/16[17/5-9]",
+        "2001:db8::1/128[any/7]",
+        "10.1.0.0/16[1/8]",
+        "10.1.0.0/16[1/3(4)]",
+        "10.1.0.0/16[1/3(0)-5(7)]",
+        "2001:db8::/32[58/133-137]",
+    ],
 )
 def test_it_prints_as_it_is_read(text: str) -> None:
     assert str(traffic_selector(text)) == text
@@ -101,6 +119,19 @@ def test_decomposition() -> None:
     assert [selector.reversed.reversed for selector in found] == found
     assert [selector.version for selector in found] == [4, 4, 6]
     assert str(found[2]) == "2001:db8:1::/48 -> 2001:db8:2::/48 protocol 6"
+
+
+def test_types_and_codes_of_icmp_stand_in_both_ports() -> None:
+    anywhere = ip_network("10.1.0.0/16")
+    echo = traffic_selector("10.1.0.0/16[icmp/8]")
+    (selector,) = decompose([echo], [traffic_selector("10.1.0.0/16")])
+    assert selector == Selector(anywhere, anywhere, 1, (8, 0xFFFF), (0, 0))
+    assert selector.reversed == selector
+    too_big = traffic_selector("10.1.0.0/16[icmp/3(4)]")
+    assert decompose([too_big], [too_big]) == [Selector(anywhere, anywhere, 1, (3, 0xFFFF), (4, 0xFFFF))]
+    assert decompose([echo], [too_big]) == []
+    half = traffic_selector("10.1.0.0/16[icmp/8-9]")
+    assert decompose([half], [half]) == [Selector(anywhere, anywhere, 1, (8, 0xFFFE), (0, 0))]
 
 
 def test_equal_sides_fall_into_one() -> None:
