@@ -37,10 +37,12 @@ def gif_name(text: str) -> str:
     return text
 
 
-def pairs(addresses: Sequence[IPAddress]) -> tuple[Ends, ...]:
-    """Take addresses two by two: ours, theirs. Raise UnusableError where one is left over."""
+def pairs(key: str, addresses: Sequence[IPAddress], most: int) -> tuple[Ends, ...]:
+    """Take addresses two by two: ours, theirs. Raise UnusableError where one is left over or there are too many."""
     if len(addresses) % 2:
         raise UnusableError("an end of the link is missing", "Write two addresses: ours, then theirs.")
+    if len(addresses) > 2 * most:
+        raise UnusableError(f"{key} has {len(addresses)} addresses", f"Write {2 * most} at most: ours, then theirs.")
     return tuple(Ends(*addresses[place : place + 2]) for place in range(0, len(addresses), 2))
 
 

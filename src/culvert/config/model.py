@@ -119,8 +119,8 @@ DEFAULT_GIF_MTU = 1280
 class Gif:
     """A virtual link (gif(4)): what is sent on it travels inside of packets between the `outer` ends.
 
-    `inner` are the addresses of the link itself, one pair for each family at most. `routes` lie behind it. `ecn`: congestion
-    marks pass between inner and outer header (RFC 6040). It encrypts nothing by itself: a policy does.
+    `inner` are the addresses of the link itself, one pair for each family at most. `routes` lie behind it. `ecn`:
+    congestion marks pass between inner and outer header (RFC 6040). It encrypts nothing by itself: a policy does.
     """
 
     name: str

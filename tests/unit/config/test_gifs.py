@@ -55,8 +55,13 @@ def test_words(words: str, expected: Gif) -> None:
         "203.0.113.1 2001:db8::1",
         "mtu",
         "mtu 12",
-    ]
-    + ["mtu ten", "down", "alias 1.2.3.4", "inet 224.0.0.1 192.168.2.1", "tunnel 203.0.113.1", "netmask"],
+        "mtu ten",
+        "down",
+        "alias 1.2.3.4",
+        "inet 224.0.0.1 192.168.2.1",
+        "tunnel 203.0.113.1",
+        "netmask",
+    ],
 )
 def test_words_that_say_nothing(words: str) -> None:
     with pytest.raises(UnusableError) as refused:
@@ -90,8 +95,9 @@ def test_routes(words: str, destination: str, gateway: str) -> None:
         "default 1.2.3.4",
         "1.2.3.0/33 1.2.3.4",
         "1.2.3.0 1.2.3.4 netmask",
-    ]
-    + ["1.2.3.0 1.2.3.4 5.6.7.8", "1.2.3.0 nowhere"],
+        "1.2.3.0 1.2.3.4 5.6.7.8",
+        "1.2.3.0 nowhere",
+    ],
 )
 def test_routes_that_are_none(words: str) -> None:
     with pytest.raises(UnusableError) as refused:
@@ -146,7 +152,8 @@ ecn = true
             "the outer end of gif0 itself",
         ),
         (
-            '[gif.gif0]\nouter = ["203.0.113.1", "198.51.100.1"]\n[gif.gif1]\nouter = ["203.0.113.1", "198.51.100.1"]\n',
+            '[gif.gif0]\nouter = ["203.0.113.1", "198.51.100.1"]\n'
+            '[gif.gif1]\nouter = ["203.0.113.1", "198.51.100.1"]\n',
             "have the same outer ends",
         ),
     ],

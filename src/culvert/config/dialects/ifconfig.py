@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from culvert.addresses import IPAddress
 from culvert.config.dialects.toml_tables import MAX_GIF_MTU, MIN_MTU
@@ -19,6 +20,7 @@ from culvert.config.values import address, shown
 
 _FAMILIES = {"inet": 4, "inet6": 6}
 _MASKS = {"netmask", "prefixlen", "broadcast", "metric"}
+_SAID = {"up", "create", "plumb"}
 _REFUSED = {
     "down": "A link that is there is up; take it away with `destroy`.",
     "link0": "Routes are not cached here; leave it out.",
@@ -41,24 +43,30 @@ def changed(gif: Gif, words: Sequence[str]) -> Gif:
 
 
 def _change(gif: Gif, word: str, rest: Iterator[str]) -> Gif:
-    if word in ("up", "create", "plumb"):
-        return gif
-    if word == "mtu":
-        return replace(gif, mtu=_mtu(_next(rest, word)))
-    if word in ("link1", "-link1"):
-        return replace(gif, ecn=word == "link1")
-    if word == "deletetunnel":
-        return replace(gif, outer=None)
-    if word == "tunnel":
-        return replace(gif, outer=_ends(_next(rest, word), _next(rest, word)))
+    if word in _REFUSED:
+        raise UnusableError(f"{shown(word)} is nothing that a gif link here has", _REFUSED[word])
     if word in _FAMILIES:
         return _of_family(gif, word, rest)
     if word in _MASKS:
         _next(rest, word)
         return gif
-    if word in _REFUSED:
-        raise UnusableError(f"{shown(word)} is nothing that a gif link here has", _REFUSED[word])
-    return replace(gif, outer=_ends(word, _next(rest, word)))
+    if word in _SAID:
+        return gif
+    return replace(gif, **_setting(word, rest))
+
+
+def _setting(word: str, rest: Iterator[str]) -> dict[str, Any]:
+    match word:
+        case "mtu":
+            return {"mtu": _mtu(_next(rest, word))}
+        case "link1" | "-link1":
+            return {"ecn": word == "link1"}
+        case "deletetunnel":
+            return {"outer": None}
+        case "tunnel":
+            return {"outer": _ends(_next(rest, word), _next(rest, word))}
+        case _:
+            return {"outer": _ends(word, _next(rest, word))}
 
 
 def _of_family(gif: Gif, family: str, rest: Iterator[str]) -> Gif:

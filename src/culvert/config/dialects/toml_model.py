@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeVar
 
-from culvert.addresses import IPAddress, IPNetwork
+from culvert.addresses import IPNetwork
 from culvert.config.dialects.toml_tables import ChildTable, GatewayTable, GifTable, PeerTable
 from culvert.config.findings import Findings, UnusableError
 from culvert.config.gifs import pairs
@@ -62,32 +62,22 @@ def gifs_of(tables: Mapping[str, GifTable], origins: Origins, findings: Findings
 
 
 def _gif(name: str, table: GifTable, origins: Origins, findings: Findings) -> Gif:
-    outer = _ends(name, "outer", table.outer or [], 1, origins, findings)
+    ends: dict[str, tuple[Ends, ...]] = {}
+    for key, addresses, most in (("outer", table.outer, 1), ("inner", table.inner, 2)):
+        try:
+            ends[key] = pairs(key, addresses or [], most)
+        except UnusableError as failure:
+            origins.spoil(("gif", name, key))
+            findings.problem(origins.at("gif", name, key), failure.what, failure.what_to_do)
     return Gif(
         name=name,
-        outer=outer[0] if outer else None,
-        inner=_ends(name, "inner", table.inner or [], 2, origins, findings),
+        outer=next(iter(ends.get("outer", ())), None),
+        inner=ends.get("inner", ()),
         mtu=_or(table.mtu, _GIF.mtu),
         routes=tuple(table.routes or ()),
         ecn=_or(table.ecn, _GIF.ecn),
         origin=origins.at("gif", name),
     )
-
-
-def _ends(
-    name: str, key: str, addresses: list[IPAddress], most: int, origins: Origins, findings: Findings
-) -> tuple[Ends, ...]:
-    try:
-        found = pairs(addresses)
-        if len(found) > most:
-            raise UnusableError(
-                f"{key} has {len(addresses)} addresses", f"Write {2 * most} at most: ours, then theirs."
-            )
-    except UnusableError as failure:
-        origins.spoil(("gif", name, key))
-        findings.problem(origins.at("gif", name, key), failure.what, failure.what_to_do)
-        return ()
-    return found
 
 
 def _or(written: T | None, default: T) -> T:
