@@ -12,7 +12,7 @@ from culvert.cli.options import directories, json_flag
 if TYPE_CHECKING:
     from culvert.network.routing_table import TableRoute
 
-_HEADINGS = ("Destination", "Gateway", "Flags", "Netif")
+_HEADINGS = ("Destination", "Gateway", "Flags", "Netif", "Expire")
 _FAMILIES = {4: "Internet", 6: "Internet6"}
 
 
@@ -53,11 +53,11 @@ def layout(table: list[TableRoute]) -> str:
     return "\n".join(lines)
 
 
-def _row(route: TableRoute) -> tuple[str, str, str, str]:
+def _row(route: TableRoute) -> tuple[str, ...]:
     whole = route.destination.prefixlen == 0
     destination = "default" if whole else str(route.destination.network_address if _host(route) else route.destination)
     via = route.next_hop or (route.source if _host(route) else None)
-    return destination, str(via) if via else f"link#{route.interface}", _flags(route), route.interface
+    return destination, str(via) if via else f"link#{route.interface}", _flags(route), route.interface, ""
 
 
 def _host(route: TableRoute) -> bool:
