@@ -41,6 +41,9 @@ class Drop(IntEnum):
     STRANGER = 30
     FENCED_IN = 31
     FENCED_OUT = 32
+    NO_GIF = 33
+    GIF_SOURCE = 34
+    AH_UNPREDICTABLE = 35
 
 
 class Refusal(StrEnum):
@@ -112,6 +115,9 @@ SENTENCES: dict[str, str] = {
     "STRANGER": "IKE or ESP from an address that is no peer's; our own firewall stopped it.",
     "FENCED_IN": "A packet in clear that only the tunnel may bring; the fence stopped it.",
     "FENCED_OUT": "A packet that must not leave in clear; the fence stopped it.",
+    "NO_GIF": "A packet of protocol 4 or 41 between addresses that are no gif link's.",
+    "GIF_SOURCE": "The packet inside a gif link has a source that no host has: multicast, loopback, unspecified.",
+    "AH_UNPREDICTABLE": "AH cannot foresee how this packet's options or routing header arrive (RFC 4302 section 3.3.3.1).",
     "NO_RESPONSE": "The peer did not answer.",
     "AUTHENTICATION_FAILED": "The two gateways do not have the same secret, or do not expect each other's identity.",
     "NO_PROPOSAL_CHOSEN": "The two gateways have no set of algorithms in common.",

@@ -208,7 +208,12 @@ def test_a_cut_message_is_refused(message: Message, end: int) -> None:
 
 
 @patient
-@given(chains, st.sampled_from(ENCRYPTION), st.sampled_from(INTEGRITY), st.data())
+@given(
+    chains,
+    st.sampled_from([one for one in ENCRYPTION if one.ike]),
+    st.sampled_from([one for one in INTEGRITY if one.ike]),
+    st.data(),
+)
 def test_a_sealed_message_opens_and_a_damaged_one_does_not(
     chain: tuple[Payload, ...], encryption: object, integrity: object, data: st.DataObject
 ) -> None:

@@ -26,8 +26,17 @@ pub const MAX_IKE_OCTETS: usize = 32_000;
 /// ACQUIREs that wait for the control thread; each is asked again a second later.
 pub const MAX_ACQUIRES: usize = 256;
 
+/// What waits for the control thread beside IKE messages and ACQUIREs: each is told again when it happens again.
+pub const MAX_OTHER_NOTICES: usize = 256;
+
 /// Messages of one batch: every policy replaced twice over.
-pub const MAX_BATCH_MESSAGES: usize = 32_768;
+pub const MAX_BATCH_MESSAGES: usize = 262_144;
+
+/// Links of gif(4): each is a device with descriptors that both threads wait on.
+pub const MAX_GIFS: usize = 64;
+
+/// Peers whose path's MTU is remembered: one for each of the largest gateway's, at 40 octets.
+pub const MAX_PATH_MTUS: usize = 8_192;
 
 /// Blobs in all: the daemon keeps one for each of its IKE SAs and a few of its own.
 pub const MAX_BLOBS: usize = 1_024;

@@ -8,13 +8,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use netio::poll::Event;
 use netio::{Datagrams, TunDevice};
+use packet::bundle::Need;
 use packet::counters::DropCounters;
 use packet::published::Published;
+use packet::sa::Sa;
 use packet::selector::Selector;
-use packet::spd::{Policy, Template};
 
 use crate::clock::Clock;
-use crate::limits::{MAX_ACQUIRES, MAX_IKE_MESSAGES};
+use crate::gif::{GifHost, GifTable, Tuns};
+use crate::limits::{MAX_ACQUIRES, MAX_IKE_MESSAGES, MAX_OTHER_NOTICES};
+use crate::path_mtu::PathMtus;
 
 /// The port of IKE (RFC 7296).
 pub const IKE_PORT: u16 = 500;
@@ -61,9 +64,16 @@ pub struct Devices {
 #[derive(Debug)]
 pub enum Notice {
     /// A packet needs an SA that is not there.
-    Acquire(Arc<Policy>, Template, Selector),
+    Acquire(Arc<Need>, Selector),
     /// An IKE message came, marker removed.
     Ike(IkeMessage),
+    /// An authentic packet of an SA in UDP, the newest so far, came from another address or port than the SA's: a NAT has
+    /// chosen anew.
+    Mapping(Arc<Sa>, SocketAddr),
+    /// The way to a peer carries packets of at most so many octets.
+    PathMtu(IpAddr, u32),
+    /// An SA has reached a limit, as far as its packets tell: look at once and not at the next tick.
+    Limit,
 }
 
 /// An IKE message and its two ends.
@@ -82,18 +92,21 @@ pub struct IkeMessage {
 struct Notices {
     queue: VecDeque<Notice>,
     ike: usize,
+    acquires: usize,
 }
 
 impl Notices {
     fn has_room_for(&self, notice: &Notice) -> bool {
         match notice {
             Notice::Ike(_) => self.ike < MAX_IKE_MESSAGES,
-            Notice::Acquire(..) => self.queue.len() - self.ike < MAX_ACQUIRES,
+            Notice::Acquire(..) => self.acquires < MAX_ACQUIRES,
+            _ => self.queue.len() - self.ike - self.acquires < MAX_OTHER_NOTICES,
         }
     }
 
     fn push(&mut self, notice: Notice) {
         self.ike += usize::from(matches!(notice, Notice::Ike(_)));
+        self.acquires += usize::from(matches!(notice, Notice::Acquire(..)));
         self.queue.push_back(notice);
     }
 }
@@ -104,6 +117,10 @@ pub struct Shared {
     pub devices: Devices,
     /// The newest snapshot.
     pub published: Published,
+    /// The links of gif(4).
+    pub gifs: GifTable,
+    /// What was learnt about the ways to the peers.
+    pub path_mtus: PathMtus,
     /// The one clock.
     pub clock: Clock,
     /// Drops on the way out.
@@ -126,9 +143,19 @@ impl Shared {
     /// # Errors
     /// What the kernel says to the events.
     pub fn new(devices: Devices) -> io::Result<Self> {
+        Self::with_gifs(devices, Box::new(Tuns::default()))
+    }
+
+    /// The same, where somebody else makes the interfaces of links.
+    ///
+    /// # Errors
+    /// What the kernel says to the events.
+    pub fn with_gifs(devices: Devices, host: Box<dyn GifHost>) -> io::Result<Self> {
         Ok(Self {
             devices,
             published: Published::new(),
+            gifs: GifTable::new(host),
+            path_mtus: PathMtus::default(),
             clock: Clock::start(),
             outbound_drops: DropCounters::default(),
             inbound_drops: DropCounters::default(),
@@ -154,6 +181,14 @@ impl Shared {
     /// All that was told since the last time.
     pub fn take_notices(&self) -> VecDeque<Notice> {
         std::mem::take(&mut *self.notices.lock().unwrap_or_else(PoisonError::into_inner)).queue
+    }
+
+    /// Notes what a way carries, and tells the control thread if that is new.
+    pub fn learn_path_mtu(&self, remote: IpAddr, mtu: u32) {
+        let now_ns = self.clock.nanoseconds();
+        if let Some(mtu) = self.path_mtus.learn(remote, mtu, now_ns) {
+            self.notify(Notice::PathMtu(remote, mtu));
+        }
     }
 
     /// Asks the packet threads to end.

@@ -1,7 +1,7 @@
 //! Values that several tests need.
 
 use packet::algorithm::{Aead, Transform};
-use packet::sa::{Encap, Lifetimes, Mode, SaParams};
+use packet::sa::{Encap, Lifetimes, Mode, Protocol, SaParams};
 use packet::secret::Secret;
 use packet::selector::{Prefix, Selector};
 use packet::spd::{Action, PolicyDirection, PolicyParams, Template};
@@ -22,10 +22,12 @@ pub fn protected(encap: Option<Encap>) -> SaParams {
         source: OURS.into(),
         destination: THEIRS.into(),
         spi: SPI,
+        protocol: Protocol::Esp,
         reqid: REQID,
         mode: Mode::Tunnel,
         transform: Transform::Aead {
-            algorithm: Aead::AesGcm16,
+            algorithm: Aead::AesGcm,
+            icv_octets: 16,
             key: Secret::new(&[3; 36]),
         },
         direction: None,
@@ -33,6 +35,8 @@ pub fn protected(encap: Option<Encap>) -> SaParams {
         replay_window: 64,
         flags: 0,
         extra_flags: 0,
+        tfc_padding: 0,
+        legacy: false,
         lifetimes: Lifetimes::NONE,
         selectors: vec![],
     }
@@ -45,6 +49,7 @@ pub fn protecting(direction: PolicyDirection, source: Prefix, destination: Prefi
         destination: THEIRS.into(),
         spi: 0,
         reqid: REQID,
+        protocol: Protocol::Esp,
         mode: Mode::Tunnel,
         optional: false,
     };
@@ -55,7 +60,7 @@ pub fn protecting(direction: PolicyDirection, source: Prefix, destination: Prefi
         priority: 300,
         index: 0,
         flags: 0,
-        template: Some(template),
+        templates: vec![template],
         lifetimes: Lifetimes::NONE,
     }
 }

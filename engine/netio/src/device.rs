@@ -4,8 +4,11 @@ use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::BorrowedFd;
 
-/// Octets that one slot of a [`ReceiveBatch`] holds: the largest datagram, or the largest run that GRO joins.
-pub const SLOT_OCTETS: usize = 65_536;
+/// Octets that a header may have which is built before what the host gave.
+pub const FRONT_OCTETS: usize = 1_024;
+
+/// Octets that one slot of a [`ReceiveBatch`] holds: the largest datagram, or the largest run that GRO joins, and a header.
+pub const SLOT_OCTETS: usize = 65_536 + FRONT_OCTETS;
 
 /// Octets of the virtio-net header (VIRTIO 1.2, 5.1.6) without its number of buffers, as every TUN can have it.
 pub const VNET_HEADER_OCTETS: usize = 10;
@@ -21,6 +24,13 @@ pub trait TunDevice: Send + Sync {
     /// # Errors
     /// What the host says.
     fn reopen(&self) -> io::Result<()> {
+        Ok(())
+    }
+    /// Lets the interface go when the last who uses it has closed it; until then it outlives even the engine.
+    ///
+    /// # Errors
+    /// What the host says.
+    fn forget(&self) -> io::Result<()> {
         Ok(())
     }
     /// What to wait on until a packet can be read.
@@ -74,7 +84,7 @@ pub struct Received {
     pub traffic_class: u8,
     /// Octets of each datagram of the run; only the last may be shorter. Never 0 unless the datagram is empty.
     pub segment_octets: usize,
-    /// Octets of the whole run, from the start of the slot.
+    /// Octets of the whole run.
     pub octets: usize,
 }
 
@@ -93,6 +103,8 @@ impl Received {
 pub struct ReceiveBatch {
     pub(crate) memory: Vec<u8>,
     pub(crate) received: Vec<Received>,
+    /// Where in its slot each datagram begins.
+    pub(crate) starts: Vec<usize>,
     pub(crate) filled: usize,
 }
 
@@ -103,6 +115,7 @@ impl ReceiveBatch {
         Self {
             memory: vec![0; slots * SLOT_OCTETS],
             received: vec![Received::EMPTY; slots],
+            starts: vec![0; slots],
             filled: 0,
         }
     }
@@ -117,9 +130,11 @@ impl ReceiveBatch {
     pub fn datagrams(&mut self) -> impl Iterator<Item = (Received, &mut [u8])> {
         self.memory
             .chunks_exact_mut(SLOT_OCTETS)
-            .zip(&self.received)
+            .zip(self.received.iter().zip(&self.starts))
             .take(self.filled)
-            .map(|(slot, received)| (*received, &mut slot[..received.octets]))
+            .map(|(slot, (received, start))| {
+                (*received, &mut slot[*start..*start + received.octets])
+            })
     }
 
     /// Puts one datagram into the next slot; false when the batch is full or the datagram too long.
@@ -135,6 +150,7 @@ impl ReceiveBatch {
             octets: octets.len(),
             ..received
         };
+        self.starts[self.filled] = 0;
         self.filled += 1;
         true
     }

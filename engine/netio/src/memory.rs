@@ -1,12 +1,17 @@
 //! Devices in memory, for tests: what one side sends, the test takes; what the test puts in, the other side receives.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io::{self, IoSlice};
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use crate::device::{Datagrams, ReceiveBatch, Received, Transmit, TunDevice};
+use crate::host::Host;
 use crate::poll::Event;
+use crate::routes::Routes;
+use crate::socket::Family;
 
 /// A queue with an event that is set while something waits in it.
 struct Waiting<T> {
@@ -44,6 +49,7 @@ impl<T> Waiting<T> {
 pub struct MemoryTun {
     inward: Waiting<Vec<u8>>,
     outward: Waiting<Vec<u8>>,
+    forgotten: AtomicBool,
 }
 
 impl MemoryTun {
@@ -55,7 +61,13 @@ impl MemoryTun {
         Ok(Self {
             inward: Waiting::new()?,
             outward: Waiting::new()?,
+            forgotten: AtomicBool::new(false),
         })
+    }
+
+    /// Whether the engine let it go.
+    pub fn is_forgotten(&self) -> bool {
+        self.forgotten.load(Ordering::SeqCst)
     }
 
     /// Lets the engine read `packet`.
@@ -87,6 +99,11 @@ impl TunDevice for MemoryTun {
         let octets = packet.len();
         self.outward.push(packet);
         Ok(octets)
+    }
+
+    fn forget(&self) -> io::Result<()> {
+        self.forgotten.store(true, Ordering::SeqCst);
+        Ok(())
     }
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
@@ -181,6 +198,81 @@ impl Datagrams for MemoryDatagrams {
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         Some(self.inward.event.as_fd())
+    }
+}
+
+/// Routes in memory: an MTU for each destination that was named, and one for all others.
+pub struct MemoryRoutes {
+    mtu: u32,
+    named: Mutex<HashMap<IpAddr, u32>>,
+}
+
+impl MemoryRoutes {
+    /// Every way takes packets of `mtu` octets.
+    #[must_use]
+    pub fn new(mtu: u32) -> Self {
+        Self {
+            mtu,
+            named: Mutex::default(),
+        }
+    }
+
+    /// The way to `destination` takes packets of `mtu` octets.
+    pub fn set(&self, destination: IpAddr, mtu: u32) {
+        let mut named = self.named.lock().expect("no test panics with this lock");
+        named.insert(destination, mtu);
+    }
+}
+
+impl Routes for MemoryRoutes {
+    fn mtu(&self, destination: IpAddr) -> io::Result<u32> {
+        let named = self.named.lock().expect("no test panics with this lock");
+        Ok(named.get(&destination).copied().unwrap_or(self.mtu))
+    }
+
+    /// 192.0.2.254 or 2001:db8::fe.
+    fn source(&self, destination: IpAddr) -> io::Result<IpAddr> {
+        Ok(match destination {
+            IpAddr::V4(_) => [192, 0, 2, 254].into(),
+            IpAddr::V6(_) => [0x2001, 0xdb8, 0, 0, 0, 0, 0, 0xfe].into(),
+        })
+    }
+}
+
+/// A host in memory. What it gave can be had from it again.
+#[derive(Default)]
+pub struct MemoryHost {
+    tunnels: Mutex<HashMap<String, Arc<MemoryTun>>>,
+    raw: Mutex<HashMap<(bool, u8), Arc<MemoryDatagrams>>>,
+}
+
+impl MemoryHost {
+    /// The last tunnel device of a name.
+    pub fn tunnel_named(&self, name: &str) -> Option<Arc<MemoryTun>> {
+        let tunnels = self.tunnels.lock().expect("no test panics with this lock");
+        tunnels.get(name).cloned()
+    }
+
+    /// The last raw socket of a family and protocol.
+    pub fn raw_of(&self, family: Family, protocol: u8) -> Option<Arc<MemoryDatagrams>> {
+        let raw = self.raw.lock().expect("no test panics with this lock");
+        raw.get(&(family == Family::V4, protocol)).cloned()
+    }
+}
+
+impl Host for MemoryHost {
+    fn tunnel(&self, name: &str) -> io::Result<Arc<dyn TunDevice>> {
+        let tun = Arc::new(MemoryTun::new()?);
+        let mut tunnels = self.tunnels.lock().expect("no test panics with this lock");
+        tunnels.insert(name.to_owned(), tun.clone());
+        Ok(tun)
+    }
+
+    fn raw(&self, family: Family, protocol: u8) -> io::Result<Arc<dyn Datagrams>> {
+        let socket = Arc::new(MemoryDatagrams::new()?);
+        let mut raw = self.raw.lock().expect("no test panics with this lock");
+        raw.insert((family == Family::V4, protocol), socket.clone());
+        Ok(socket)
     }
 }
 

@@ -52,14 +52,38 @@ impl Address {
     }
 }
 
+/// Octets of control messages that every datagram has room for.
+pub const CONTROL_OCTETS: usize = 128;
+
 /// Room for the control messages of one datagram.
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
-pub struct Control(pub [u8; 128]);
+pub struct Control<const OCTETS: usize>(pub [u8; OCTETS]);
 
-impl Control {
-    pub const EMPTY: Self = Self([0; 128]);
+impl<const OCTETS: usize> Control<OCTETS> {
+    pub const EMPTY: Self = Self([0; OCTETS]);
 
+    /// What the kernel wrote in the first `length` octets: level, kind and value of each message.
+    pub fn messages(&self, length: usize) -> impl Iterator<Item = (i32, i32, &[u8])> {
+        let mut rest = &self.0[..length.min(self.0.len())];
+        std::iter::from_fn(move || {
+            let (head, _) = rest.split_at_checked(CONTROL_HEADER)?;
+            let octets = usize::from_ne_bytes(head[..WORD].try_into().ok()?);
+            let value = rest.get(CONTROL_HEADER..octets)?;
+            rest = rest.get(octets.next_multiple_of(WORD)..).unwrap_or(&[]);
+            Some((int(head, WORD)?, int(head, WORD + 4)?, value))
+        })
+    }
+
+    /// Reads what the kernel wrote in the first `length` octets into `received`.
+    pub fn parse(&self, length: usize, received: &mut Received) {
+        for (level, kind, value) in self.messages(length) {
+            apply(level, kind, value, received);
+        }
+    }
+}
+
+impl Control<CONTROL_OCTETS> {
     /// The control messages that a datagram needs on its way out, and their octets.
     pub fn emit(transmit: &Transmit<'_>) -> (Self, usize) {
         let mut control = Self::EMPTY;
@@ -110,39 +134,24 @@ impl Control {
         self.0[at + CONTROL_HEADER..end].copy_from_slice(value);
         *used = end.next_multiple_of(WORD);
     }
-
-    /// Reads what the kernel wrote in the first `length` octets into `received`.
-    pub fn parse(&self, length: usize, received: &mut Received) {
-        let mut rest = &self.0[..length.min(self.0.len())];
-        while let Some((head, _)) = rest.split_at_checked(CONTROL_HEADER) {
-            let Ok(octets) = head[..WORD].try_into().map(usize::from_ne_bytes) else {
-                return;
-            };
-            let Some(value) = rest.get(CONTROL_HEADER..octets) else {
-                return;
-            };
-            apply(int(head, WORD), int(head, WORD + 4), value, received);
-            rest = rest.get(octets.next_multiple_of(WORD)..).unwrap_or(&[]);
-        }
-    }
 }
 
-fn apply(level: Option<i32>, kind: Option<i32>, value: &[u8], received: &mut Received) {
+fn apply(level: i32, kind: i32, value: &[u8], received: &mut Received) {
     match (level, kind) {
-        (Some(libc::IPPROTO_IP), Some(libc::IP_PKTINFO)) => {
+        (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
             // ipi_addr, the destination in the header; ipi_spec_dst may be another of ours.
             received.local = v4(value, 8).map_or(received.local, IpAddr::V4);
         }
-        (Some(libc::IPPROTO_IPV6), Some(libc::IPV6_PKTINFO)) => {
+        (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
             received.local = v6(value, 0).map_or(received.local, IpAddr::V6);
         }
-        (Some(libc::IPPROTO_IP), Some(libc::IP_TOS)) => {
+        (libc::IPPROTO_IP, libc::IP_TOS) => {
             received.traffic_class = value.first().copied().unwrap_or(0);
         }
-        (Some(libc::IPPROTO_IPV6), Some(libc::IPV6_TCLASS)) => {
+        (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) => {
             received.traffic_class = int(value, 0).map_or(0, |class| class as u8);
         }
-        (Some(libc::SOL_UDP), Some(libc::UDP_GRO)) => {
+        (libc::SOL_UDP, libc::UDP_GRO) => {
             received.segment_octets = int(value, 0)
                 .and_then(|octets| usize::try_from(octets).ok())
                 .unwrap_or(0);
@@ -151,7 +160,7 @@ fn apply(level: Option<i32>, kind: Option<i32>, value: &[u8], received: &mut Rec
     }
 }
 
-fn int(octets: &[u8], at: usize) -> Option<i32> {
+pub fn int(octets: &[u8], at: usize) -> Option<i32> {
     octets
         .get(at..at + 4)?
         .try_into()
@@ -185,7 +194,7 @@ mod tests {
 
         #[test]
         fn no_control_octets_panic(octets in proptest::collection::vec(any::<u8>(), 128), length in 0usize..300) {
-            let control = Control(octets.try_into().unwrap());
+            let control = Control::<128>(octets.try_into().unwrap());
             control.parse(length, &mut Received::EMPTY.clone());
         }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use crate::device::{ReceiveBatch, Received, SLOT_OCTETS, Transmit};
-use crate::message::{Address, Control};
+use crate::message::{Address, CONTROL_OCTETS, Control};
 
 /// Most datagrams of one call, in either direction: enough that the call costs little beside them.
 pub const BATCH_DATAGRAMS: usize = 64;
@@ -14,10 +14,25 @@ pub const BATCH_DATAGRAMS: usize = 64;
 /// # Errors
 /// What the kernel says, `WouldBlock` when there is nothing.
 pub fn receive(socket: BorrowedFd<'_>, batch: &mut ReceiveBatch) -> io::Result<usize> {
+    receive_behind::<CONTROL_OCTETS>(socket, batch, 0, |_, _, _| None)
+}
+
+/// The same, with `front` octets left free before each datagram and `OCTETS` of control messages. `finish` may write there what
+/// it makes of the control messages; it answers how many octets of the free ones it used, the last before the
+/// datagram; None makes the datagram come empty.
+///
+/// # Errors
+/// As [`receive`].
+pub(crate) fn receive_behind<const OCTETS: usize>(
+    socket: BorrowedFd<'_>,
+    batch: &mut ReceiveBatch,
+    front: usize,
+    finish: impl Fn(&Received, Messages<'_, OCTETS>, &mut [u8]) -> Option<usize>,
+) -> io::Result<usize> {
     batch.filled = 0;
     let slots = batch.slots().min(BATCH_DATAGRAMS);
     let mut addresses = [Address::EMPTY; BATCH_DATAGRAMS];
-    let mut controls = [Control::EMPTY; BATCH_DATAGRAMS];
+    let mut controls = [Control::<OCTETS>::EMPTY; BATCH_DATAGRAMS];
     let mut vectors = [NO_VECTOR; BATCH_DATAGRAMS];
     // SAFETY: mmsghdr is plain data, for which all octets zero is a valid value.
     let mut headers: [libc::mmsghdr; BATCH_DATAGRAMS] = unsafe { std::mem::zeroed() };
@@ -28,8 +43,8 @@ pub fn receive(socket: BorrowedFd<'_>, batch: &mut ReceiveBatch) -> io::Result<u
         .enumerate()
     {
         vectors[index] = libc::iovec {
-            iov_base: slot.as_mut_ptr().cast(),
-            iov_len: SLOT_OCTETS,
+            iov_base: slot[front..].as_mut_ptr().cast(),
+            iov_len: SLOT_OCTETS - front,
         };
         let header = &mut headers[index].msg_hdr;
         header.msg_name = (&raw mut addresses[index]).cast();
@@ -37,7 +52,7 @@ pub fn receive(socket: BorrowedFd<'_>, batch: &mut ReceiveBatch) -> io::Result<u
         header.msg_iov = &raw mut vectors[index];
         header.msg_iovlen = 1;
         header.msg_control = (&raw mut controls[index]).cast();
-        header.msg_controllen = size_of::<Control>() as _;
+        header.msg_controllen = size_of::<Control<OCTETS>>() as _;
     }
     // SAFETY: the first `slots` headers point at an address, a control buffer, a vector and a slot of their own, all alive
     // until after the call and of the lengths given; a null timeout means none.
@@ -51,14 +66,31 @@ pub fn receive(socket: BorrowedFd<'_>, batch: &mut ReceiveBatch) -> io::Result<u
         )
     };
     let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
-    for index in 0..count {
-        batch.received[index] = describe(&headers[index], &addresses[index], &controls[index]);
+    let slots = batch.memory.chunks_exact_mut(SLOT_OCTETS);
+    for (index, slot) in slots.take(count).enumerate() {
+        let mut received = describe(&headers[index], &addresses[index], &controls[index]);
+        batch.starts[index] = front;
+        if received.octets > 0 && front > 0 {
+            let length = headers[index].msg_hdr.msg_controllen;
+            let used = finish(&received, (&controls[index], length), &mut slot[..front]);
+            batch.starts[index] = front - used.unwrap_or(0);
+            received.octets = used.map_or(0, |used| used + received.octets);
+            received.segment_octets = received.octets;
+        }
+        batch.received[index] = received;
     }
     batch.filled = count;
     Ok(count)
 }
 
-fn describe(header: &libc::mmsghdr, address: &Address, control: &Control) -> Received {
+/// The control messages of one datagram, and how many octets of them count.
+pub(crate) type Messages<'a, const OCTETS: usize> = (&'a Control<OCTETS>, usize);
+
+fn describe<const OCTETS: usize>(
+    header: &libc::mmsghdr,
+    address: &Address,
+    control: &Control<OCTETS>,
+) -> Received {
     let mut received = Received::EMPTY;
     let Some(remote) = address.parse() else {
         return received;
@@ -84,7 +116,7 @@ fn describe(header: &libc::mmsghdr, address: &Address, control: &Control) -> Rec
 pub fn send(socket: BorrowedFd<'_>, transmits: &[Transmit<'_>]) -> io::Result<usize> {
     let transmits = &transmits[..transmits.len().min(BATCH_DATAGRAMS)];
     let mut addresses = [Address::EMPTY; BATCH_DATAGRAMS];
-    let mut controls = [Control::EMPTY; BATCH_DATAGRAMS];
+    let mut controls = [Control::<CONTROL_OCTETS>::EMPTY; BATCH_DATAGRAMS];
     let mut vectors = [NO_VECTOR; BATCH_DATAGRAMS];
     // SAFETY: mmsghdr is plain data, for which all octets zero is a valid value.
     let mut headers: [libc::mmsghdr; BATCH_DATAGRAMS] = unsafe { std::mem::zeroed() };

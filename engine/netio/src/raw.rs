@@ -1,16 +1,19 @@
-//! Raw sockets for protocol 50. The kernel writes the outer header; on the way in IPv4 has it, IPv6 has not.
+//! Raw sockets for protocols 50, 51, 4 and 41. The kernel writes the outer header; what comes in is the whole packet with its
+//! header: over IPv4 as it came, over IPv6 built anew from what the kernel tells beside the payload.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::device::{Datagrams, ReceiveBatch, Transmit};
 use crate::socket::{Family, Fragmentation};
-use crate::{mmsg, socket};
+use crate::{mmsg, rebuild, socket};
 
 /// A raw socket of one family and protocol.
 #[derive(Debug)]
 pub struct RawSocket {
     socket: OwnedFd,
+    family: Family,
+    protocol: u8,
 }
 
 impl RawSocket {
@@ -21,14 +24,19 @@ impl RawSocket {
     pub fn open(family: Family, protocol: u8, mark: u32) -> io::Result<Self> {
         let socket = socket::create(family.domain(), libc::SOCK_RAW, protocol.into())?;
         socket::prepare(&socket, family, mark)?;
+        socket::tell_headers(&socket, family)?;
         socket::set_fragmentation(&socket, family, Fragmentation::Never)?;
-        Ok(Self { socket })
+        Ok(Self {
+            socket,
+            family,
+            protocol,
+        })
     }
 }
 
 impl Datagrams for RawSocket {
     fn receive(&self, batch: &mut ReceiveBatch) -> io::Result<usize> {
-        mmsg::receive(self.socket.as_fd(), batch)
+        receive_whole(self.socket.as_fd(), self.family, self.protocol, batch)
     }
 
     fn send(&self, transmits: &[Transmit<'_>]) -> io::Result<usize> {
@@ -37,6 +45,19 @@ impl Datagrams for RawSocket {
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         Some(self.socket.as_fd())
+    }
+}
+
+/// Whole packets of either family.
+pub(crate) fn receive_whole(
+    socket: BorrowedFd<'_>,
+    family: Family,
+    protocol: u8,
+    batch: &mut ReceiveBatch,
+) -> io::Result<usize> {
+    match family {
+        Family::V4 => mmsg::receive(socket, batch),
+        Family::V6 => rebuild::receive(socket, protocol, batch),
     }
 }
 

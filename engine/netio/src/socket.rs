@@ -31,7 +31,8 @@ impl Family {
 /// What the sender does about packets that do not fit the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fragmentation {
-    /// Never fragment: DF on IPv4, and `EMSGSIZE` for what exceeds the path's known MTU.
+    /// Never fragment: DF on IPv4, and `EMSGSIZE` for what exceeds the device's MTU. What the kernel learnt from ICMP does not
+    /// count: it believes anybody who quotes a protocol and two addresses.
     Never,
     /// Fragment when needed.
     WhenNeeded,
@@ -113,6 +114,24 @@ pub fn prepare(socket: &OwnedFd, family: Family, mark: u32) -> io::Result<()> {
     Ok(())
 }
 
+/// Lets the kernel tell, beside each IPv6 payload, what else its header and its extension headers said.
+pub fn tell_headers(socket: &OwnedFd, family: Family) -> io::Result<()> {
+    const IPV6_FLOWINFO: libc::c_int = 11;
+    if family == Family::V4 {
+        return Ok(());
+    }
+    for option in [
+        libc::IPV6_RECVHOPLIMIT,
+        libc::IPV6_RECVHOPOPTS,
+        libc::IPV6_RECVRTHDR,
+        libc::IPV6_RECVDSTOPTS,
+        IPV6_FLOWINFO,
+    ] {
+        set(socket, libc::IPPROTO_IPV6, option, 1)?;
+    }
+    Ok(())
+}
+
 pub fn set_fragmentation(
     socket: &impl AsFd,
     family: Family,
@@ -122,13 +141,13 @@ pub fn set_fragmentation(
         Family::V4 => (
             libc::IPPROTO_IP,
             libc::IP_MTU_DISCOVER,
-            libc::IP_PMTUDISC_DO,
+            libc::IP_PMTUDISC_PROBE,
             libc::IP_PMTUDISC_DONT,
         ),
         Family::V6 => (
             libc::IPPROTO_IPV6,
             libc::IPV6_MTU_DISCOVER,
-            libc::IPV6_PMTUDISC_DO,
+            libc::IPV6_PMTUDISC_PROBE,
             libc::IPV6_PMTUDISC_DONT,
         ),
     };

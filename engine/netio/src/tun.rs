@@ -106,14 +106,6 @@ impl Tun {
     pub fn name(&self) -> &str {
         &self.name
     }
-
-    /// Lets the interface go when its last queue closes.
-    ///
-    /// # Errors
-    /// What the kernel says, for instance that the interface is gone already (`EBADFD`).
-    pub fn forget(&self) -> io::Result<()> {
-        set_value(&self.file, libc::TUNSETPERSIST, 0)
-    }
 }
 
 fn open_queue(name: &str, wanted: Offloads) -> io::Result<(File, Offloads)> {
@@ -148,6 +140,11 @@ impl TunDevice for Tun {
         // SAFETY: both descriptors are open and ours; the old one is replaced in one step, so no thread ever meets a closed
         // or foreign one.
         check(unsafe { libc::dup3(file.as_raw_fd(), self.file.as_raw_fd(), libc::O_CLOEXEC) })
+    }
+
+    /// The interface that is gone already says `EBADFD`.
+    fn forget(&self) -> io::Result<()> {
+        set_value(&self.file, libc::TUNSETPERSIST, 0)
     }
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {

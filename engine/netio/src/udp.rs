@@ -9,6 +9,9 @@ use crate::device::{Datagrams, ReceiveBatch, Transmit};
 pub use crate::socket::{Family, Fragmentation};
 use crate::{mmsg, socket};
 
+/// Octets of a datagram that any path takes whole, be it by IPv6 (RFC 8200 section 5: 1,280 with its headers).
+const ALWAYS_FITS: usize = 1_280 - 40 - 8;
+
 /// A bound UDP socket of one family.
 #[derive(Debug)]
 pub struct UdpSocket {
@@ -80,15 +83,13 @@ impl Datagrams for UdpSocket {
     /// Datagrams that another thread sends meanwhile may be fragmented too: harmless.
     fn send_fragmentable(&self, transmit: &Transmit<'_>) -> io::Result<()> {
         let one = std::slice::from_ref(transmit);
-        match mmsg::send(self.socket.as_fd(), one) {
-            Err(error) if error.raw_os_error() == Some(libc::EMSGSIZE) => {
-                self.set_fragmentation(Fragmentation::WhenNeeded)?;
-                let sent = mmsg::send(self.socket.as_fd(), one);
-                self.set_fragmentation(Fragmentation::Never)?;
-                sent.map(drop)
-            }
-            sent => sent.map(drop),
+        if transmit.octets.len() <= ALWAYS_FITS {
+            return mmsg::send(self.socket.as_fd(), one).map(drop);
         }
+        self.set_fragmentation(Fragmentation::WhenNeeded)?;
+        let sent = mmsg::send(self.socket.as_fd(), one);
+        self.set_fragmentation(Fragmentation::Never)?;
+        sent.map(drop)
     }
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {

@@ -3,12 +3,14 @@
 
 use std::hint::black_box;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use packet::algorithm::{Aead, Transform};
+use packet::bundle::Step;
 use packet::database::Database;
 use packet::ip::{Fragment, Headers};
-use packet::sa::{Direction, Lifetimes, Mode, Sa, SaParams};
+use packet::sa::{Direction, Lifetimes, Mode, Protocol, Sa, SaParams};
 use packet::secret::Secret;
 use packet::selector::{Prefix, Selector};
 use packet::spd::{Action, PolicyDirection, PolicyParams, Template};
@@ -42,11 +44,12 @@ fn measure(count: u32) {
             black_box(snapshot.outbound(&headers(number % count, number as u16)));
         }
     });
-    let inbound = Sa::new(sa(0), 1, 1).expect("an SA");
+    let inbound = Arc::new(Sa::new(sa(0), 1, 1).expect("an SA"));
+    let path = [Step::opened(&inbound, 4)];
     let (_, inbound_us) = timed(|| {
         for number in 0..PACKETS {
-            let _ =
-                black_box(snapshot.accept_inner(&inbound, &headers(number % count, number as u16)));
+            let headers = headers(number % count, number as u16);
+            let _ = black_box(snapshot.accept(&path, &headers, true));
         }
     });
     database.add_sa(sa(SAS), 1).expect("an SA");
@@ -74,6 +77,7 @@ fn policy(direction: PolicyDirection, number: u32) -> PolicyParams {
         destination: [198, 51, 100, 1].into(),
         spi: 0,
         reqid: number % SAS + 1,
+        protocol: Protocol::Esp,
         mode: Mode::Tunnel,
         optional: false,
     };
@@ -84,7 +88,7 @@ fn policy(direction: PolicyDirection, number: u32) -> PolicyParams {
         priority: 300,
         index: 0,
         flags: 0,
-        template: Some(template),
+        templates: vec![template],
         lifetimes: Lifetimes::NONE,
     }
 }
@@ -95,9 +99,11 @@ fn sa(number: u32) -> SaParams {
         destination: [198, 51, 100, 1].into(),
         spi: 0x1000 + number,
         reqid: number % SAS + 1,
+        protocol: Protocol::Esp,
         mode: Mode::Tunnel,
         transform: Transform::Aead {
-            algorithm: Aead::AesGcm16,
+            algorithm: Aead::AesGcm,
+            icv_octets: 16,
             key: Secret::new(&[number as u8; 20]),
         },
         direction: Some(Direction::Out),
@@ -105,6 +111,8 @@ fn sa(number: u32) -> SaParams {
         replay_window: 0,
         flags: 0,
         extra_flags: 0,
+        tfc_padding: 0,
+        legacy: false,
         lifetimes: Lifetimes::NONE,
         selectors: vec![],
     }

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::aead::{
     AES_256_GCM, Aad, Algorithm, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey,
 };
-use packet::algorithm::{Aead, Integrity, Transform};
+use packet::algorithm::{Aead, Encryption, Integrity, Transform};
 use packet::coalesce::Coalescer;
 use packet::ip::protocol;
-use packet::sa::{Lifetimes, Mode, Sa, SaParams};
+use packet::sa::{Lifetimes, Mode, Protocol, Sa, SaParams};
 use packet::secret::Secret;
 use packet::segment::Segments;
 use packet::virtio::{GSO_TCPV4, NEEDS_CHECKSUM, VirtioHeader};
@@ -26,6 +26,7 @@ fn association(transform: Transform) -> Sa {
         destination: IpAddr::from([192, 0, 2, 2]),
         spi: 0x1001,
         reqid: 1,
+        protocol: Protocol::Esp,
         mode: Mode::Tunnel,
         transform,
         direction: None,
@@ -33,6 +34,8 @@ fn association(transform: Transform) -> Sa {
         replay_window: 4_096,
         flags: 0,
         extra_flags: 0,
+        tfc_padding: 0,
+        legacy: false,
         lifetimes: Lifetimes::NONE,
         selectors: Vec::new(),
     };
@@ -98,7 +101,8 @@ fn ours(name: &str, transform: Transform) {
 fn stream() {
     let (header, packet) = super_packet();
     let aead = Transform::Aead {
-        algorithm: Aead::AesGcm16,
+        algorithm: Aead::AesGcm,
+        icv_octets: 16,
         key: Secret::new(&[7; 36]),
     };
     let (sender, receiver) = (association(aead.clone()), association(aead));
@@ -163,17 +167,19 @@ fn main() {
     bare("AES-256-GCM", &AES_256_GCM);
     let aead = |algorithm| Transform::Aead {
         algorithm,
+        icv_octets: 16,
         key: Secret::new(&[7; 36]),
     };
-    ours("AES-256-GCM", aead(Aead::AesGcm16));
+    ours("AES-256-GCM", aead(Aead::AesGcm));
     bare("ChaCha20-Poly1305", &CHACHA20_POLY1305);
     ours("ChaCha20-Poly1305", aead(Aead::ChaCha20Poly1305));
     let (key, integrity_key) = (Secret::new(&[7; 32]), Secret::new(&[7; 32]));
     ours(
         "AES-256-CBC, HMAC-SHA2-256",
-        Transform::CbcHmac {
+        Transform::Encrypted {
+            cipher: Encryption::AesCbc,
             key,
-            integrity: Integrity::HmacSha256,
+            integrity: Integrity::HmacSha256_128,
             integrity_key,
         },
     );

@@ -1,10 +1,12 @@
 //! Packets that wait for a security association, and when to ask for one.
 
 use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
 
+use crate::bundle::Need;
 use crate::limits::{
-    ACQUIRE_INTERVAL_NANOSECONDS, HOLD_NANOSECONDS, MAX_HELD_OCTETS_PER_POLICY, MAX_HELD_PACKETS,
-    MAX_HELD_PACKETS_PER_POLICY,
+    ACQUIRE_INTERVAL_NANOSECONDS, HOLD_NANOSECONDS, MAX_ASKED, MAX_HELD_OCTETS_PER_SA,
+    MAX_HELD_PACKETS, MAX_HELD_PACKETS_PER_SA,
 };
 use crate::reason::Drop;
 
@@ -15,6 +17,26 @@ pub struct Held {
     pub packet: Vec<u8>,
     /// When it came, in nanoseconds.
     pub since_ns: u64,
+}
+
+/// Which SA is waited for: that of a policy's template, between two ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Wanted {
+    policy: u32,
+    template: usize,
+    source: IpAddr,
+    destination: IpAddr,
+}
+
+impl From<&Need> for Wanted {
+    fn from(need: &Need) -> Wanted {
+        Wanted {
+            policy: need.policy.params.index,
+            template: need.template,
+            source: need.source,
+            destination: need.destination,
+        }
+    }
 }
 
 /// What to do after a packet was offered.
@@ -33,10 +55,28 @@ struct Queue {
     asked_ns: Option<u64>,
 }
 
-/// First packets by policy index, bounded for each policy and in all. The oldest are kept: they are what opens a flow.
+impl Queue {
+    /// Whether to ask now: once in a while.
+    fn asks(&mut self, now_ns: u64) -> bool {
+        let asks = self
+            .asked_ns
+            .is_none_or(|asked| now_ns.saturating_sub(asked) >= ACQUIRE_INTERVAL_NANOSECONDS);
+        if asks {
+            self.asked_ns = Some(now_ns);
+        }
+        asks
+    }
+
+    fn has_room_for(&self, packet: &[u8]) -> bool {
+        self.packets.len() < MAX_HELD_PACKETS_PER_SA
+            && self.octets + packet.len() <= MAX_HELD_OCTETS_PER_SA
+    }
+}
+
+/// First packets by the SA that they want, bounded for each and in all. The oldest are kept: they are what opens a flow.
 #[derive(Debug, Default)]
 pub struct AcquireQueue {
-    queues: HashMap<u32, Queue>,
+    queues: HashMap<Wanted, Queue>,
     held: usize,
 }
 
@@ -56,19 +96,17 @@ impl AcquireQueue {
         self.held == 0
     }
 
-    /// Offer a packet whose policy has no SA.
-    pub fn hold(&mut self, policy: u32, packet: &[u8], now_ns: u64) -> Verdict {
+    /// Offer a packet that needs an SA which is not there.
+    pub fn hold(&mut self, wanted: Wanted, packet: &[u8], now_ns: u64) -> Verdict {
         let room = self.held < MAX_HELD_PACKETS;
-        let queue = self.queues.entry(policy).or_default();
-        let acquire = queue
-            .asked_ns
-            .is_none_or(|asked| now_ns.saturating_sub(asked) >= ACQUIRE_INTERVAL_NANOSECONDS);
-        if acquire {
-            queue.asked_ns = Some(now_ns);
-        }
-        let fits = queue.packets.len() < MAX_HELD_PACKETS_PER_POLICY
-            && queue.octets + packet.len() <= MAX_HELD_OCTETS_PER_POLICY;
-        if !room || !fits {
+        let Some(queue) = self.queue(wanted) else {
+            return Verdict {
+                acquire: false,
+                dropped: Some(Drop::AcquireQueueFull),
+            };
+        };
+        let acquire = queue.asks(now_ns);
+        if !room || !queue.has_room_for(packet) {
             return Verdict {
                 acquire,
                 dropped: Some(Drop::AcquireQueueFull),
@@ -86,28 +124,41 @@ impl AcquireQueue {
         }
     }
 
-    /// Policies for which packets wait, in order of their numbers: after a new snapshot, look each of them up again.
-    pub fn waiting(&self) -> Vec<u32> {
-        let mut policies: Vec<_> = self
+    /// Whether to tell the daemon now about an SA that is not there and without which the packet goes on.
+    pub fn ask(&mut self, wanted: Wanted, now_ns: u64) -> bool {
+        self.queue(wanted).is_some_and(|queue| queue.asks(now_ns))
+    }
+
+    /// None: too many are wanted already.
+    fn queue(&mut self, wanted: Wanted) -> Option<&mut Queue> {
+        if self.queues.len() >= MAX_ASKED && !self.queues.contains_key(&wanted) {
+            return None;
+        }
+        Some(self.queues.entry(wanted).or_default())
+    }
+
+    /// What packets wait for, in a fixed order: after a new snapshot, look each of them up again.
+    pub fn waiting(&self) -> Vec<Wanted> {
+        let mut all: Vec<_> = self
             .queues
             .iter()
             .filter(|(_, queue)| !queue.packets.is_empty())
-            .map(|(&policy, _)| policy)
+            .map(|(&wanted, _)| wanted)
             .collect();
-        policies.sort_unstable();
-        policies
+        all.sort_unstable();
+        all
     }
 
-    /// The first packet of a policy, to try whether it now finds an SA.
-    pub fn front(&self, policy: u32) -> Option<&[u8]> {
-        Some(&self.queues.get(&policy)?.packets.front()?.packet)
+    /// The first packet that waits for an SA, to try whether it now finds it.
+    pub fn front(&self, wanted: &Wanted) -> Option<&[u8]> {
+        Some(&self.queues.get(wanted)?.packets.front()?.packet)
     }
 
-    /// Take all of a policy's packets, the oldest first. The next one that needs an SA asks at once.
-    pub fn take(&mut self, policy: u32) -> Vec<Held> {
+    /// Take all packets that wait for an SA, the oldest first. The next one that needs it asks at once.
+    pub fn take(&mut self, wanted: &Wanted) -> Vec<Held> {
         let packets: Vec<_> = self
             .queues
-            .remove(&policy)
+            .remove(wanted)
             .unwrap_or_default()
             .packets
             .into();
@@ -115,7 +166,7 @@ impl AcquireQueue {
         packets
     }
 
-    /// Drop what has waited too long; answers how many packets (`AcquireTimeout`). Forgets policies that nobody uses.
+    /// Drop what has waited too long; answers how many packets (`AcquireTimeout`). Forgets SAs that nobody wants.
     pub fn expire(&mut self, now_ns: u64) -> usize {
         let before = self.held;
         for queue in self.queues.values_mut() {

@@ -2,14 +2,15 @@
 
 use std::ops::Range;
 
-use crate::cipher::{Cipher, ESP_HEADER, MAX_TRAILER, Sequence};
+use crate::cipher::{Cipher, ESP_HEADER, MAX_IV, MAX_TRAILER, Sequence};
+use crate::integrity::MAX_ICV;
 use crate::ip::{protocol, u32_at};
 use crate::limits::MAX_PACKET_OCTETS;
 use crate::reason::Drop;
-use crate::sa::Sa;
+use crate::sa::{Mode, Sa};
 
 /// The most octets that sealing adds to a packet: header, IV, trailer with padding, the longest ICV.
-pub const MAX_OVERHEAD: usize = ESP_HEADER + 16 + MAX_TRAILER + 32;
+pub const MAX_OVERHEAD: usize = ESP_HEADER + MAX_IV + MAX_TRAILER + MAX_ICV;
 
 /// Where the parts of a sealed packet lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,38 @@ impl Layout {
             payload,
             padding: body - inner - 2,
             total: payload + body + cipher.icv_octets(),
+        }
+    }
+}
+
+/// What a packet carries. A next header alone is content without padding for traffic flow confidentiality.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Content {
+    /// The next header field: 4 or 41 in tunnel mode.
+    pub next_header: u8,
+    /// Traffic flow confidentiality (RFC 4303 section 2.7): a shorter payload is followed by zeros up to so many octets.
+    /// Only for whole packets in tunnel mode, whose own length says where they end; of other content it is ignored.
+    pub pad_to: usize,
+}
+
+impl From<u8> for Content {
+    fn from(next_header: u8) -> Self {
+        Content {
+            next_header,
+            pad_to: 0,
+        }
+    }
+}
+
+impl Content {
+    /// Octets of payload with its padding for traffic flow confidentiality, for so many octets inside: what `sealed_length`
+    /// and `inner_capacity` count.
+    pub fn payload_octets(self, sa: &Sa, inner: usize) -> usize {
+        let whole = matches!(self.next_header, protocol::IPV4 | protocol::IPV6);
+        if whole && sa.params().mode != Mode::Transport {
+            inner.max(self.pad_to)
+        } else {
+            inner
         }
     }
 }
@@ -66,20 +99,18 @@ pub fn payload_offset(sa: &Sa) -> usize {
 
 /// Seal an inner packet into `out`, which need not be cleared; it is read once and not changed.
 ///
-/// `next_header`: 4 or 41. `now_s`: for the time of first use. Answers the sealed length. Drops are counted in the SA.
+/// `content`: a next header, or more. `now_s`: for the time of first use. Answers the sealed length. Drops are counted in the SA.
 ///
 /// Errors: `TooBig` (no room), `SaExpired`, `SequenceExhausted`.
 pub fn seal(
     sa: &Sa,
     inner: &[u8],
-    next_header: u8,
+    content: impl Into<Content>,
     out: &mut [u8],
     now_s: u64,
 ) -> Result<usize, Drop> {
-    counted(
-        sa,
-        seal_next(sa, Some(inner), inner.len(), next_header, out, now_s),
-    )
+    let (content, length) = (content.into(), inner.len());
+    counted(sa, seal_next(sa, Some(inner), length, content, out, now_s))
 }
 
 /// Seal an inner packet of `length` octets that lies at `payload_offset` in `packet` already.
@@ -89,10 +120,11 @@ pub fn seal_in_place(
     sa: &Sa,
     packet: &mut [u8],
     length: usize,
-    next_header: u8,
+    content: impl Into<Content>,
     now_s: u64,
 ) -> Result<usize, Drop> {
-    counted(sa, seal_next(sa, None, length, next_header, packet, now_s))
+    let content = content.into();
+    counted(sa, seal_next(sa, None, length, content, packet, now_s))
 }
 
 /// Authenticate and open a whole ESP packet in place. `now_s`: for the time of first use. Drops are counted in the SA.
@@ -106,7 +138,8 @@ pub fn open(sa: &Sa, packet: &mut [u8], now_s: u64) -> Result<Opened, Drop> {
     counted(sa, open_judged(sa, packet, now_s))
 }
 
-fn counted<T>(sa: &Sa, result: Result<T, Drop>) -> Result<T, Drop> {
+/// Count a drop in the SA.
+pub(crate) fn counted<T>(sa: &Sa, result: Result<T, Drop>) -> Result<T, Drop> {
     result.inspect_err(|&reason| sa.drops().add(reason))
 }
 
@@ -114,29 +147,44 @@ fn seal_next(
     sa: &Sa,
     inner: Option<&[u8]>,
     length: usize,
-    next_header: u8,
+    content: Content,
     out: &mut [u8],
     now_s: u64,
 ) -> Result<usize, Drop> {
-    let layout = Layout::new(sa.cipher(), length);
-    if length > MAX_PACKET_OCTETS || layout.total > out.len() {
+    let payload = content.payload_octets(sa, length);
+    if payload > MAX_PACKET_OCTETS {
         return Err(Drop::TooBig);
     }
+    let layout = Layout::new(sa.cipher(), payload);
+    let out = out.get_mut(..layout.total).ok_or(Drop::TooBig)?;
     let full = sa.take_sequence(1)?;
-    let out = &mut out[..layout.total];
     out[..4].copy_from_slice(&sa.params().spi.to_be_bytes());
     out[4..8].copy_from_slice(&(full as u32).to_be_bytes());
     let sequence = Sequence {
         full,
         extended: sa.params().esn(),
     };
-    let trailer = Trailer::new(layout.padding, next_header);
+    let inner = match payload > length {
+        true => pad_flow(&mut out[layout.payload..][..payload], inner, length),
+        false => inner,
+    };
+    let trailer = Trailer::new(layout.padding, content.next_header);
     // Cannot fail: every length was computed here, and none comes near a cipher's limit.
     sa.cipher()
         .seal(sequence, out, inner, trailer.octets())
         .map_err(|_| Drop::TooBig)?;
     sa.carried(1, length as u64, now_s);
     Ok(layout.total)
+}
+
+/// Put the payload in its place and zeros behind it; nothing lies elsewhere then.
+fn pad_flow<'a>(place: &mut [u8], inner: Option<&[u8]>, length: usize) -> Option<&'a [u8]> {
+    let (payload, padding) = place.split_at_mut(length);
+    if let Some(inner) = inner {
+        payload.copy_from_slice(inner);
+    }
+    padding.fill(0);
+    None
 }
 
 /// Padding of 1, 2, 3 ..., its length, the next header (RFC 4303 section 2.4).
@@ -200,7 +248,8 @@ fn judge_lengths(cipher: &Cipher, packet: &[u8]) -> Result<Range<usize>, Drop> {
     Ok(start..end)
 }
 
-fn judge_sequence(sa: &Sa, low: u32) -> Result<Sequence, Drop> {
+/// The number of a packet in full, if the replay window does not refuse it.
+pub(crate) fn judge_sequence(sa: &Sa, low: u32) -> Result<Sequence, Drop> {
     let extended = sa.params().esn();
     let window = sa.replay();
     let full = match extended {

@@ -221,11 +221,13 @@ fn ports(upper: &[u8], protocol: u8, fragment: Fragment) -> Option<(u16, u16)> {
     }
 }
 
-fn ipv4_at(packet: &[u8], offset: usize) -> IpAddr {
+/// The IPv4 address at an offset that was judged before.
+pub(crate) fn ipv4_at(packet: &[u8], offset: usize) -> IpAddr {
     Ipv4Addr::from(u32_at(packet, offset)).into()
 }
 
-fn ipv6_at(packet: &[u8], offset: usize) -> IpAddr {
+/// The IPv6 address at an offset that was judged before.
+pub(crate) fn ipv6_at(packet: &[u8], offset: usize) -> IpAddr {
     let octets: [u8; 16] = std::array::from_fn(|index| packet[offset + index]);
     Ipv6Addr::from(octets).into()
 }

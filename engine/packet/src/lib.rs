@@ -1,13 +1,18 @@
-//! The pure core of Culvert's packet engine: what a user-space XFRM decides about packets (RFC 4301, RFC 4303).
+//! The pure core of Culvert's packet engine: what a user-space XFRM decides about packets (RFC 4301, 4302, 4303).
 //!
 //! No clock (instants are arguments), no sockets, no threads of its own, no unsafe code. The types are Send and Sync where
 //! threads share them. A packet's way out: `Headers::parse`, `FlowCache::outbound`, `esp::seal`. A packet's way in: `esp::spi`,
-//! `Snapshot::inbound`, `esp::open`, `outer::judge_inner`, `Snapshot::accept_inner`.
+//! `Snapshot::inbound`, `esp::open`, `outer::judge_inner`, `FlowCache::accept`.
+//!
+//! That is the way of the common case, one ESP tunnel. All else is made of whole IP packets: `protect::seal` and
+//! `protect::open` for each SA of a bundle, `gif::Link`, `fragment::Fragments` and `icmp`.
 
 #![forbid(unsafe_code)]
 
 pub mod acquire;
+pub mod ah;
 pub mod algorithm;
+pub mod bundle;
 pub mod checksum;
 mod cipher;
 pub mod coalesce;
@@ -16,17 +21,27 @@ pub mod database;
 pub mod error;
 pub mod esp;
 pub mod flow;
+pub mod fragment;
+pub mod gif;
+pub mod headers;
+pub mod icmp;
+mod index;
+mod integrity;
 pub mod ip;
 pub mod lifetime;
 pub mod limits;
+pub mod migration;
 mod nonces;
+mod options;
 pub mod outer;
 mod policy_list;
+pub mod protect;
 pub mod published;
 pub mod reason;
 pub mod replay;
 pub mod sa;
 pub mod sad;
+mod secpath;
 pub mod secret;
 pub mod segment;
 pub mod selector;
@@ -35,4 +50,6 @@ pub mod spd;
 pub mod tcp;
 #[cfg(test)]
 mod testing;
+mod transport;
+mod tunnel;
 pub mod virtio;

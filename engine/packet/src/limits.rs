@@ -8,23 +8,24 @@ pub const MAX_EXTENSION_HEADERS: usize = 8;
 pub const MAX_PACKET_OCTETS: usize = 65_535;
 
 /// The widest replay window in packets: 8 KiB of bitmap, and enough for 10 Gbit/s with 80 ms of reordering.
+/// Any narrower one is taken too, as by the kernel.
 pub const MAX_REPLAY_WINDOW_PACKETS: u32 = 65_536;
-
-/// The narrowest replay window that is not zero (RFC 4303 section 3.4.3: a minimum of 32 must be supported).
-pub const MIN_REPLAY_WINDOW_PACKETS: u32 = 32;
 
 /// Selectors of one security association: what a decomposed traffic selector payload may hold, and still quick to walk.
 pub const MAX_SELECTORS_PER_SA: usize = 256;
 
-/// Security associations in all, larval ones included: two for each child of four thousand peers, twice over for rekeys.
-pub const MAX_SAS: usize = 16_384;
+/// Security associations in all, larval ones included: two for each child of eight thousand peers, twice over for rekeys.
+pub const MAX_SAS: usize = 32_768;
 
 /// AEAD keys whose last sequence number is remembered, so that no nonce repeats: those of all SAs, and of three times as many
-/// that are gone. 8 MiB at the very most.
+/// that are gone. 16 MiB at the very most.
 pub const MAX_REMEMBERED_KEYS: usize = 4 * MAX_SAS;
 
-/// Policies in all.
-pub const MAX_POLICIES: usize = 16_384;
+/// Policies in all: a file of 100,000 `spdadd` lines, and room for those of the configuration.
+pub const MAX_POLICIES: usize = 131_072;
+
+/// Templates of one policy, and so security associations around one packet (`XFRM_MAX_DEPTH`).
+pub const MAX_TEMPLATES: usize = 6;
 
 /// How many SPIs are tried before an allocation says that the range is full; the range is far larger than the table.
 pub const MAX_SPI_ATTEMPTS: usize = 128;
@@ -32,11 +33,11 @@ pub const MAX_SPI_ATTEMPTS: usize = 128;
 /// How long a larval security association waits for its keys, in seconds (the kernel's `xfrm_acq_expires`).
 pub const LARVAL_SECONDS: u64 = 30;
 
-/// Packets that wait for one policy's security association: a TCP handshake's retries and a burst of pings.
-pub const MAX_HELD_PACKETS_PER_POLICY: usize = 32;
+/// Packets that wait for one security association: a TCP handshake's retries and a burst of pings.
+pub const MAX_HELD_PACKETS_PER_SA: usize = 32;
 
-/// Octets that wait for one policy's security association: about the same number of full packets, or one super-packet.
-pub const MAX_HELD_OCTETS_PER_POLICY: usize = 64 * 1024;
+/// Octets that wait for one security association: about the same number of full packets, or one super-packet.
+pub const MAX_HELD_OCTETS_PER_SA: usize = 64 * 1024;
 
 /// Packets that wait in all: 1,024 full Ethernet packets are 1.5 MiB, and 16 MiB at the very most.
 pub const MAX_HELD_PACKETS: usize = 1_024;
@@ -44,7 +45,11 @@ pub const MAX_HELD_PACKETS: usize = 1_024;
 /// How long a packet waits for its security association: a set-up with retransmissions, after which senders gave up.
 pub const HOLD_NANOSECONDS: u64 = 30_000_000_000;
 
-/// The least time between two ACQUIREs of one policy: the daemon coalesces anyway, the socket should not fill.
+/// Security associations that were asked for and are remembered for it. In transport mode any two hosts need one of their
+/// own; what goes over this is dropped until some are forgotten.
+pub const MAX_ASKED: usize = 1_024;
+
+/// The least time between two ACQUIREs for one security association: the daemon coalesces anyway, the socket should not fill.
 pub const ACQUIRE_INTERVAL_NANOSECONDS: u64 = 1_000_000_000;
 
 /// Flows that one thread remembers the decision for, in each direction; a power of two, about 300 KiB each.

@@ -1,5 +1,5 @@
-//! Sequence numbers by AEAD key. They are the nonces (RFC 4106 section 3.1, RFC 7634 section 2), and one nonce twice under one
-//! key gives away what was sealed. So security associations of one key, at the same time or one after the other, count on
+//! Sequence numbers by key. With counter modes and AEADs they are the nonces (RFC 3686 section 3.1, RFC 4106 section 3.1, RFC
+//! 7634 section 2), and one nonce twice under one key gives away what was sealed. So security associations of one key, at the same time or one after the other, count on
 //! from each other: `setkey -f` run again with the keys of its file repeats none.
 
 use std::collections::{HashMap, VecDeque};
@@ -12,10 +12,10 @@ use crate::algorithm::Transform;
 use crate::error::DatabaseError;
 use crate::limits::MAX_REMEMBERED_KEYS;
 
-/// A key and its algorithm, under a secret of this process: of a key that is gone, nothing is to be kept.
+/// A key, under a secret of this process: of a key that is gone, nothing is to be kept.
 type Fingerprint = [u8; 32];
 
-/// The last sequence number of each AEAD key that seals or has sealed.
+/// The last sequence number of each such key that seals or has sealed.
 #[derive(Default)]
 pub(crate) struct Nonces {
     secret: Option<hmac::Key>,
@@ -32,13 +32,12 @@ impl Nonces {
         &mut self,
         transform: &Transform,
     ) -> Result<Arc<AtomicU64>, DatabaseError> {
-        let Transform::Aead { algorithm, key } = transform else {
-            // Its IVs come from a random key of its own.
+        let Some(key) = transform.counter_key() else {
+            // Its IVs come from a random key of its own, or it has none.
             return Ok(Arc::default());
         };
         let mut context = hmac::Context::with_key(self.secret()?);
-        context.update(&[*algorithm as u8]);
-        context.update(key.expose());
+        context.update(key);
         let mut fingerprint = Fingerprint::default();
         fingerprint.copy_from_slice(context.sign().as_ref());
         Ok(self.remember(fingerprint))
@@ -94,40 +93,79 @@ mod tests {
     use std::sync::atomic::Ordering::Relaxed;
 
     use super::*;
-    use crate::algorithm::{Aead, Integrity};
+    use crate::algorithm::{Aead, Encryption, Integrity};
     use crate::secret::Secret;
 
-    fn aead(algorithm: Aead, number: usize) -> Transform {
-        let mut key = [0; 36];
+    fn key(number: usize) -> Vec<u8> {
+        let mut key = vec![0; 36];
         key[..8].copy_from_slice(&number.to_be_bytes());
+        key
+    }
+
+    fn aead(algorithm: Aead, number: usize) -> Transform {
         Transform::Aead {
             algorithm,
-            key: Secret::new(&key),
+            icv_octets: 16,
+            key: Secret::new(&key(number)),
+        }
+    }
+
+    fn encrypted(cipher: Encryption, key: &[u8]) -> Transform {
+        Transform::Encrypted {
+            cipher,
+            key: Secret::new(key),
+            integrity: Integrity::HmacSha256_128,
+            integrity_key: Secret::new(&[2; 32]),
         }
     }
 
     #[test]
     fn one_key_is_one_counter() {
         let mut nonces = Nonces::default();
-        let gcm = aead(Aead::AesGcm16, 1);
+        let gcm = aead(Aead::AesGcm, 1);
         nonces.counter(&gcm).unwrap().fetch_add(7, Relaxed);
         assert_eq!(nonces.counter(&gcm).unwrap().load(Relaxed), 7);
-        let others = [aead(Aead::AesGcm16, 2), aead(Aead::ChaCha20Poly1305, 1)];
-        assert!(
-            others
-                .iter()
-                .all(|other| nonces.counter(other).unwrap().load(Relaxed) == 0)
-        );
+        let others = [
+            aead(Aead::AesGcm, 2),
+            aead(Aead::AesGmac, 2),
+            encrypted(Encryption::AesCtr, &key(3)),
+        ];
+        for other in others {
+            assert_eq!(nonces.counter(&other).unwrap().load(Relaxed), 0);
+        }
+    }
+
+    /// The keystream of one is the keystream of the other, and the mask of one's tag is that of the other's.
+    #[test]
+    fn modes_of_one_block_cipher_share_its_counter() {
+        let mut nonces = Nonces::default();
+        let gcm = aead(Aead::AesGcm, 1);
+        nonces.counter(&gcm).unwrap().fetch_add(7, Relaxed);
+        let mut another_salt = key(1);
+        another_salt[35] = 9;
+        let same = [
+            Transform::Aead {
+                algorithm: Aead::AesGcm,
+                icv_octets: 8,
+                key: Secret::new(&another_salt),
+            },
+            aead(Aead::AesGmac, 1),
+            Transform::Aead {
+                algorithm: Aead::AesCcm,
+                icv_octets: 16,
+                key: Secret::new(&key(1)[..35]),
+            },
+            encrypted(Encryption::AesCtr, &key(1)),
+        ];
+        for other in same {
+            assert_eq!(nonces.counter(&other).unwrap().load(Relaxed), 7);
+        }
     }
 
     #[test]
     fn a_random_iv_needs_no_memory() {
         let mut nonces = Nonces::default();
-        let cbc = Transform::CbcHmac {
-            key: Secret::new(&[1; 16]),
-            integrity: Integrity::HmacSha256,
-            integrity_key: Secret::new(&[2; 32]),
-        };
+        let cbc = encrypted(Encryption::AesCbc, &[1; 16]);
         nonces.counter(&cbc).unwrap().fetch_add(7, Relaxed);
         assert_eq!(nonces.counter(&cbc).unwrap().load(Relaxed), 0);
         assert!(nonces.order.is_empty());
@@ -136,16 +174,16 @@ mod tests {
     #[test]
     fn the_memory_is_bounded_and_a_key_in_use_is_kept() {
         let mut nonces = Nonces::default();
-        let used = nonces.counter(&aead(Aead::AesGcm16, 0)).unwrap();
+        let used = nonces.counter(&aead(Aead::AesGcm, 0)).unwrap();
         used.fetch_add(7, Relaxed);
         for number in 1..=MAX_REMEMBERED_KEYS {
-            nonces.counter(&aead(Aead::AesGcm16, number)).unwrap();
+            nonces.counter(&aead(Aead::AesGcm, number)).unwrap();
         }
         assert_eq!(
             (nonces.order.len(), nonces.counters.len()),
             (MAX_REMEMBERED_KEYS, MAX_REMEMBERED_KEYS)
         );
-        let again = nonces.counter(&aead(Aead::AesGcm16, 0)).unwrap();
+        let again = nonces.counter(&aead(Aead::AesGcm, 0)).unwrap();
         assert_eq!(again.load(Relaxed), 7);
     }
 }

@@ -72,6 +72,18 @@ pub fn apply_tos(sa: &Sa, packet: &mut [u8], outer_tos: u8) -> Result<(), Drop> 
     Ok(())
 }
 
+/// Bring the outer header's ECN alone into the packet that came out (RFC 6040 section 4.2).
+///
+/// `packet`: judged. Errors: `EcnMismatch`.
+pub(crate) fn apply_ecn(packet: &mut [u8], outer_tos: u8) -> Result<(), Drop> {
+    let inner = read_tos(packet);
+    let ecn = decapsulated_ecn(inner & ECN, outer_tos & ECN)?;
+    if ecn != inner & ECN {
+        write_tos(packet, inner & !ECN | ecn);
+    }
+    Ok(())
+}
+
 /// RFC 6040 figure 4.
 fn decapsulated_ecn(inner: u8, outer: u8) -> Result<u8, Drop> {
     match (inner, outer) {
@@ -83,7 +95,8 @@ fn decapsulated_ecn(inner: u8, outer: u8) -> Result<u8, Drop> {
     }
 }
 
-fn read_tos(packet: &[u8]) -> u8 {
+/// Type of service or traffic class of a packet whose header was judged.
+pub(crate) fn read_tos(packet: &[u8]) -> u8 {
     if packet[0] >> 4 == 4 {
         packet[1]
     } else {
@@ -91,7 +104,8 @@ fn read_tos(packet: &[u8]) -> u8 {
     }
 }
 
-fn write_tos(packet: &mut [u8], tos: u8) {
+/// Write the type of service or traffic class of a packet whose header was judged.
+pub(crate) fn write_tos(packet: &mut [u8], tos: u8) {
     if packet[0] >> 4 == 6 {
         packet[0] = 0x60 | tos >> 4;
         packet[1] = tos << 4 | packet[1] & 15;

@@ -121,13 +121,13 @@ impl PolicyList {
         PolicyList { policies, groups }
     }
 
-    /// The policy of a place that `first_match` answered.
-    pub(crate) fn at(&self, place: u32) -> &Arc<Policy> {
-        &self.policies[place as usize]
+    /// The first policy that applies.
+    pub(crate) fn first_match(&self, headers: &Headers) -> Option<&Arc<Policy>> {
+        let place = self.first_place(headers)?;
+        Some(&self.policies[place as usize])
     }
 
-    /// The place of the first policy that applies.
-    pub(crate) fn first_match(&self, headers: &Headers) -> Option<u32> {
+    fn first_place(&self, headers: &Headers) -> Option<u32> {
         let mut found: Option<u32> = None;
         for group in &self.groups {
             if found.is_some_and(|found| found < group.first) {

@@ -70,11 +70,17 @@ pub enum Drop {
     FencedIn = 31,
     /// A packet that must not leave in clear; the fence stopped it.
     FencedOut = 32,
+    /// A packet of protocol 4 or 41 between addresses that are no gif link's.
+    NoGif = 33,
+    /// The packet inside a gif link has a source that no host has: multicast, loopback, unspecified.
+    GifSource = 34,
+    /// AH cannot foresee how this packet's options or routing header arrive (RFC 4302 section 3.3.3.1).
+    AhUnpredictable = 35,
 }
 
 impl Drop {
     /// How many reasons there are; their numbers are 0 to COUNT - 1.
-    pub const COUNT: usize = 33;
+    pub const COUNT: usize = 36;
 
     /// Every reason, by number.
     pub const ALL: [Drop; Drop::COUNT] = [
@@ -111,6 +117,9 @@ impl Drop {
         Drop::Stranger,
         Drop::FencedIn,
         Drop::FencedOut,
+        Drop::NoGif,
+        Drop::GifSource,
+        Drop::AhUnpredictable,
     ];
 
     /// The name used in counters, logs and documentation.
@@ -149,6 +158,9 @@ impl Drop {
             Drop::Stranger => "STRANGER",
             Drop::FencedIn => "FENCED_IN",
             Drop::FencedOut => "FENCED_OUT",
+            Drop::NoGif => "NO_GIF",
+            Drop::GifSource => "GIF_SOURCE",
+            Drop::AhUnpredictable => "AH_UNPREDICTABLE",
         }
     }
 }

@@ -105,6 +105,32 @@ impl ReplayWindow {
         words
     }
 
+    /// Go on from another window's `newest` and bitmap, which is as `xfrm_bitmap` gives it, or empty for one that has seen
+    /// all. What was seen here stays seen. None: the bitmap is not this window's.
+    pub fn resume(&mut self, newest: u64, bitmap: &[u32]) -> Option<()> {
+        if !bitmap.is_empty() && bitmap.len() as u64 != self.window.div_ceil(32) {
+            return None;
+        }
+        if self.window == 0 || newest == 0 {
+            self.top = self.top.max(newest);
+            return Some(());
+        }
+        if newest > self.top {
+            self.enter(newest);
+        }
+        let oldest = (newest + 1).saturating_sub(self.window).max(1);
+        let held = (self.top + 1).saturating_sub(self.window).max(1);
+        for sequence in oldest.max(held)..=newest {
+            let bit = (sequence - 1) % self.window;
+            let word = bitmap.get((bit / 32) as usize);
+            if word.is_none_or(|word| word >> (bit % 32) & 1 == 1) {
+                let word = self.word(sequence);
+                self.ring[word] |= 1 << (sequence % WORD_BITS);
+            }
+        }
+        Some(())
+    }
+
     /// Wipe the words between the old top and the new one.
     fn enter(&mut self, sequence: u64) {
         let (old, new) = (self.top / WORD_BITS, sequence / WORD_BITS);

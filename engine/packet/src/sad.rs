@@ -1,13 +1,14 @@
 //! The security association database (RFC 4301 section 4.4.2), larval associations included.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::error::DatabaseError;
 use crate::limits::{LARVAL_SECONDS, MAX_SAS, MAX_SPI_ATTEMPTS};
+use crate::migration::Migration;
 use crate::nonces::Nonces;
-use crate::sa::{Direction, Mode, Sa, SaId, SaParams};
+use crate::sa::{Direction, Encap, Mode, Protocol, Sa, SaId, SaParams};
 
 /// An SPI that was promised to a peer, waiting for its keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub struct Larval {
     pub destination: IpAddr,
     /// SPI in host order.
     pub spi: u32,
+    /// As the request had it.
+    pub protocol: Protocol,
     /// As the request had it.
     pub reqid: u32,
     /// As the request had it.
@@ -32,6 +35,7 @@ impl Larval {
         SaId {
             destination: self.destination,
             spi: self.spi,
+            protocol: self.protocol,
         }
     }
 
@@ -48,6 +52,8 @@ pub struct SpiRequest {
     pub source: IpAddr,
     /// Ours.
     pub destination: IpAddr,
+    /// ESP or AH.
+    pub protocol: Protocol,
     /// Kept for the answer.
     pub reqid: u32,
     /// Kept for the answer.
@@ -77,7 +83,7 @@ impl SaEntry {
     }
 }
 
-/// The security associations, by destination and SPI.
+/// The security associations, by destination, SPI and protocol.
 #[derive(Debug, Default)]
 pub struct Sad {
     entries: BTreeMap<SaId, SaEntry>,
@@ -107,6 +113,7 @@ impl Sad {
         let SpiRequest {
             source,
             destination,
+            protocol,
             reqid,
             mode,
             ..
@@ -115,6 +122,7 @@ impl Sad {
             source,
             destination,
             spi,
+            protocol,
             reqid,
             mode,
             added_s: now_s,
@@ -158,12 +166,54 @@ impl Sad {
         Ok(entry)
     }
 
-    /// Delete all; answers how many there were.
-    pub fn flush(&mut self) -> usize {
+    /// Delete all, or all of a protocol; answers how many there were.
+    pub fn flush(&mut self, protocol: Option<Protocol>) -> usize {
         let count = self.entries.len();
-        self.entries.clear();
+        self.entries
+            .retain(|id, _| protocol.is_some_and(|protocol| id.protocol != protocol));
         self.generation += 1;
-        count
+        count - self.entries.len()
+    }
+
+    /// The SAs that move, with the names that they had. Nothing is changed yet.
+    ///
+    /// Errors: `Exists` where another SA has the name that one would get.
+    pub(crate) fn migrated(
+        &self,
+        migrations: &[Migration],
+        encap: Option<Encap>,
+    ) -> Result<Vec<(SaId, Sa)>, DatabaseError> {
+        let valid = self.iter().filter_map(|entry| match entry {
+            SaEntry::Valid(sa) => Some(sa),
+            SaEntry::Larval(_) => None,
+        });
+        let moves = |sa: &Arc<Sa>| {
+            let migration = migrations.iter().find(|one| one.moves(sa))?;
+            Some((sa.id(), sa.migrated(migration.new, encap)))
+        };
+        let moved: Vec<_> = valid.filter_map(moves).collect();
+        let mut names = HashSet::new();
+        for (old, sa) in &moved {
+            sa.params().check()?;
+            let taken = sa.id() != *old && self.entries.contains_key(&sa.id());
+            if taken || !names.insert(sa.id()) {
+                return Err(DatabaseError::Exists);
+            }
+        }
+        Ok(moved)
+    }
+
+    /// Put an SA that has moved in the place of what it was.
+    pub(crate) fn replace(&mut self, old: SaId, sa: Sa) -> Arc<Sa> {
+        let sa = Arc::new(sa);
+        self.entries.remove(&old);
+        self.insert(SaEntry::Valid(Arc::clone(&sa)));
+        sa
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.entries.len()
     }
 
     /// Find an SA.
@@ -214,9 +264,13 @@ impl Sad {
 
     fn free_spi(&self, request: &SpiRequest, random: &mut dyn FnMut() -> u32) -> Option<u32> {
         let span = u64::from(request.max - request.min) + 1;
-        let destination = request.destination;
+        let id = |spi| SaId {
+            destination: request.destination,
+            spi,
+            protocol: request.protocol,
+        };
         (0..MAX_SPI_ATTEMPTS)
             .map(|_| request.min + ((u64::from(random()) * span) >> 32) as u32)
-            .find(|&spi| !self.entries.contains_key(&SaId { destination, spi }))
+            .find(|&spi| !self.entries.contains_key(&id(spi)))
     }
 }

@@ -1,39 +1,45 @@
 //! What packets meet: an immutable picture of both databases, and every look-up in it.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::bundle::{Bundle, Need, Step};
+use crate::index::SaIndex;
 use crate::ip::Headers;
 use crate::policy_list::PolicyList;
 use crate::reason::Drop;
-use crate::sa::Sa;
+use crate::sa::{Protocol, Sa};
 use crate::sad::Sad;
-use crate::spd::{Action, Policy, PolicyDirection, Spd, Template};
+use crate::spd::{Action, Policy, PolicyDirection, Spd};
+use crate::{bundle, secpath};
 
 /// What becomes of a packet that leaves.
-#[derive(Clone, Copy, Debug)]
-pub enum Outbound<'a> {
-    /// Seal it with this SA.
-    Protect(&'a Arc<Sa>),
+#[derive(Clone, Debug)]
+pub enum Outbound {
+    /// Apply these SAs.
+    Protect(Arc<Bundle>),
     /// The policy wants protection and no SA gives it: hold the packet and ask for one.
-    NeedSa(&'a Arc<Policy>, &'a Template),
+    NeedSa(Arc<Need>),
+    /// The policy would have it protected, if an SA were there: send it in clear, and ask for one.
+    Clear(Arc<Need>),
     /// The policy discards it: `PolicyDiscard`.
-    Discard(&'a Arc<Policy>),
-    /// The policy lets it pass in clear. It should not have come here: `NoPolicy`.
-    Bypass(&'a Arc<Policy>),
-    /// No policy: `NoPolicy`.
+    Discard(Arc<Policy>),
+    /// The policy lets it pass in clear.
+    Bypass(Arc<Policy>),
+    /// No policy.
     NoPolicy,
 }
 
-/// The same, as places in the snapshot: what a flow cache remembers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Decision {
-    Protect(u32),
-    NeedSa(u32),
-    Discard(u32),
-    Bypass(u32),
-    NoPolicy,
+impl Outbound {
+    /// The policy that decided, if there is one.
+    pub fn policy(&self) -> Option<&Arc<Policy>> {
+        match self {
+            Outbound::Protect(bundle) => Some(bundle.policy()),
+            Outbound::NeedSa(need) | Outbound::Clear(need) => Some(&need.policy),
+            Outbound::Discard(policy) | Outbound::Bypass(policy) => Some(policy),
+            Outbound::NoPolicy => None,
+        }
+    }
 }
 
 /// The policies of each direction. Snapshots between which no policy changed share them.
@@ -60,36 +66,17 @@ impl Policies {
 pub struct Snapshot {
     number: u64,
     policies: Arc<Policies>,
-    sas: Vec<Arc<Sa>>,
-    by_spi: HashMap<(u32, IpAddr), u32>,
-    /// Places of outbound SAs, the newest first.
-    by_reqid: HashMap<u32, Vec<u32>>,
+    sas: SaIndex,
 }
 
 impl Snapshot {
     /// A picture with a number of its own.
     pub(crate) fn new(number: u64, sad: &Sad, policies: Arc<Policies>) -> Snapshot {
-        let mut snapshot = Snapshot {
+        Snapshot {
             number,
             policies,
-            sas: sad.newest_first(),
-            ..Snapshot::default()
-        };
-        for (sa, place) in snapshot.sas.iter().zip(0u32..) {
-            if sa.serves_inbound() {
-                snapshot
-                    .by_spi
-                    .insert((sa.params().spi, sa.params().destination), place);
-            }
-            if sa.serves_outbound() {
-                snapshot
-                    .by_reqid
-                    .entry(sa.params().reqid)
-                    .or_default()
-                    .push(place);
-            }
+            sas: SaIndex::new(sad.newest_first()),
         }
-        snapshot
     }
 
     /// Its number: a higher one is newer.
@@ -97,95 +84,60 @@ impl Snapshot {
         self.number
     }
 
-    /// The SA of an ESP packet, by the outer destination and the SPI. None: `UnknownSpi`.
-    pub fn inbound(&self, destination: IpAddr, spi: u32) -> Option<&Arc<Sa>> {
-        let place = self.by_spi.get(&(spi, destination))?;
-        Some(&self.sas[*place as usize])
-    }
-
-    /// What becomes of a packet that leaves. Packets go through a `FlowCache`, which remembers the answer.
-    pub fn outbound(&self, headers: &Headers) -> Outbound<'_> {
-        self.resolve(self.decide(headers))
+    /// The SA of a packet that arrived, by its outer destination, SPI and protocol. None: `UnknownSpi`.
+    pub fn inbound(&self, destination: IpAddr, spi: u32, protocol: Protocol) -> Option<&Arc<Sa>> {
+        self.sas.inbound(destination, spi, protocol)
     }
 
     /// The valid SAs, the newest first.
     pub fn sas(&self) -> &[Arc<Sa>] {
-        &self.sas
+        self.sas.all()
     }
 
-    /// Whether a packet that came out of an SA may go on (RFC 4301 section 5.2).
+    /// What becomes of a packet that leaves. Packets go through a `FlowCache`, which remembers the answer.
+    pub fn outbound(&self, headers: &Headers) -> Outbound {
+        let Some(policy) = self.policies.out.first_match(headers) else {
+            return Outbound::NoPolicy;
+        };
+        if policy.params.action == Action::Block {
+            return Outbound::Discard(Arc::clone(policy));
+        }
+        if policy.params.templates.is_empty() {
+            return Outbound::Bypass(Arc::clone(policy));
+        }
+        bundle::resolve(&self.sas, policy, headers)
+    }
+
+    /// Whether a packet may go on, with what it came out of (RFC 4301 section 5.2).
     ///
-    /// It must lie in the SA's selectors, and the first policy `in` or `fwd` that applies must ask for such an SA; neither may
-    /// discard it. Errors: `SelectorMismatch`, `InboundPolicyMismatch`, `PolicyDiscard`.
-    pub fn accept_inner(&self, sa: &Sa, headers: &Headers) -> Result<(), Drop> {
-        if !sa.covers(headers) {
+    /// `secpath`: the SAs that were opened, the outermost first; empty for a packet that came in clear. `headers`: of what
+    /// came out. `forwarded`: it is not for this host.
+    ///
+    /// The packet must lie in every SA's selectors. The first policy `in` that applies must ask for exactly these SAs, and
+    /// where the packet is forwarded and a policy `fwd` applies, so must that. With no policy at all only what came in clear
+    /// may go on.
+    ///
+    /// Errors: `SelectorMismatch`, `InboundPolicyMismatch`, `PolicyDiscard`.
+    pub fn accept(&self, secpath: &[Step], headers: &Headers, forwarded: bool) -> Result<(), Drop> {
+        if !secpath.iter().all(|step| step.sa.covers(headers)) {
             return Err(Drop::SelectorMismatch);
         }
-        let mut accepted = false;
-        for list in [&self.policies.inward, &self.policies.forward] {
-            let Some(place) = list.first_match(headers) else {
-                continue;
-            };
-            let policy = &list.at(place).params;
-            if policy.action == Action::Block {
-                return Err(Drop::PolicyDiscard);
-            }
-            accepted |= policy
-                .template
-                .is_some_and(|template| template.satisfied_by(sa));
+        let [inward, forward] = self.inward_policies(headers, forwarded);
+        if inward.is_none() && forward.is_none() && !secpath.is_empty() {
+            return Err(Drop::InboundPolicyMismatch);
         }
-        if accepted {
-            Ok(())
-        } else {
-            Err(Drop::InboundPolicyMismatch)
-        }
+        let mut policies = inward.into_iter().chain(forward);
+        policies.try_for_each(|policy| secpath::accepts(&policy.params, secpath, headers))
     }
 
-    pub(crate) fn decide(&self, headers: &Headers) -> Decision {
-        let Some(place) = self.policies.out.first_match(headers) else {
-            return Decision::NoPolicy;
-        };
-        let policy = self.policies.out.at(place);
-        match (policy.params.action, &policy.params.template) {
-            (Action::Block, _) => Decision::Discard(place),
-            (Action::Allow, None) => Decision::Bypass(place),
-            (Action::Allow, Some(template)) => match self.newest_sa(template, headers) {
-                Some(sa) => Decision::Protect(sa),
-                None => Decision::NeedSa(place),
-            },
-        }
-    }
-
-    pub(crate) fn resolve(&self, decision: Decision) -> Outbound<'_> {
-        match decision {
-            Decision::Protect(sa) => Outbound::Protect(&self.sas[sa as usize]),
-            Decision::Discard(place) => Outbound::Discard(self.policies.out.at(place)),
-            Decision::Bypass(place) => Outbound::Bypass(self.policies.out.at(place)),
-            Decision::NoPolicy => Outbound::NoPolicy,
-            Decision::NeedSa(place) => {
-                let policy = self.policies.out.at(place);
-                match &policy.params.template {
-                    Some(template) => Outbound::NeedSa(policy, template),
-                    None => Outbound::NoPolicy,
-                }
-            }
-        }
-    }
-
-    /// The newest SA that a template asks for and whose selectors cover the packet.
-    fn newest_sa(&self, template: &Template, headers: &Headers) -> Option<u32> {
-        let suits = |place: &u32| {
-            let sa = &self.sas[*place as usize];
-            sa.serves_outbound() && template.satisfied_by(sa) && sa.covers(headers)
-        };
-        if template.reqid == 0 {
-            return (0..self.sas.len() as u32).find(suits);
-        }
-        self.by_reqid
-            .get(&template.reqid)?
-            .iter()
-            .copied()
-            .find(suits)
+    /// The policies that judge a packet that arrived: `in`, and `fwd` if it is forwarded.
+    pub(crate) fn inward_policies(
+        &self,
+        headers: &Headers,
+        forwarded: bool,
+    ) -> [Option<&Arc<Policy>>; 2] {
+        let forward = forwarded.then(|| self.policies.forward.first_match(headers));
+        [self.policies.inward.first_match(headers), forward.flatten()]
     }
 }
 

@@ -4,10 +4,10 @@ use std::net::IpAddr;
 
 use proptest::prelude::*;
 
-use crate::algorithm::{Aead, Integrity, Transform};
+use crate::algorithm::{Aead, Encryption, Integrity, Transform};
 use crate::checksum;
 use crate::ip::protocol;
-use crate::sa::{Direction, Lifetimes, Mode, Sa, SaParams};
+use crate::sa::{Direction, Lifetimes, Mode, Protocol, Sa, SaParams};
 use crate::secret::Secret;
 use crate::selector::{Prefix, Selector};
 use crate::spd::{Action, PolicyDirection, PolicyParams, Template};
@@ -25,26 +25,63 @@ pub(crate) fn selector(source: &str, destination: &str) -> Selector {
     Selector::new(prefix(source), prefix(destination)).unwrap()
 }
 
-/// One of each transform.
+/// One of each transform of ESP: all algorithms, lengths of key and lengths of ICV. The first is AES-GCM with 128 bits of key
+/// and an ICV of 16 octets.
 pub(crate) fn transforms() -> Vec<Transform> {
-    let aead = |algorithm, octets| Transform::Aead {
+    let aead = |algorithm: Aead, key, icv_octets| Transform::Aead {
         algorithm,
-        key: Secret::new(&vec![0x5a; octets]),
+        icv_octets,
+        key: Secret::new(&vec![0x5a; key + algorithm.salt_octets()]),
     };
-    let cbc = |octets, integrity: Integrity| Transform::CbcHmac {
-        key: Secret::new(&vec![0x33; octets]),
+    let mut all = Vec::new();
+    for key in [16, 24, 32] {
+        for icv in [16, 12, 8] {
+            all.push(aead(Aead::AesGcm, key, icv));
+            all.push(aead(Aead::AesCcm, key, icv));
+        }
+        all.push(aead(Aead::AesGmac, key, 16));
+    }
+    all.push(aead(Aead::ChaCha20Poly1305, 32, 16));
+    all.extend(encrypted_transforms());
+    all
+}
+
+/// Every cipher without integrity of its own, and every integrity.
+fn encrypted_transforms() -> Vec<Transform> {
+    let three_keys: Vec<u8> = (0..24).map(|index| index * 9).collect();
+    let with = |cipher, key: &[u8], integrity: Integrity| Transform::Encrypted {
+        cipher,
+        key: Secret::new(key),
         integrity,
         integrity_key: Secret::new(&vec![0x77; integrity.key_octets()]),
     };
+    let (cbc, ctr) = (Encryption::AesCbc, Encryption::AesCtr);
+    let camellia = Encryption::CamelliaCbc;
     vec![
-        aead(Aead::AesGcm16, 20),
-        aead(Aead::AesGcm16, 28),
-        aead(Aead::AesGcm16, 36),
-        aead(Aead::ChaCha20Poly1305, 36),
-        cbc(16, Integrity::HmacSha256),
-        cbc(24, Integrity::HmacSha384),
-        cbc(32, Integrity::HmacSha512),
+        with(cbc, &[0x33; 16], Integrity::HmacSha256_128),
+        with(cbc, &[0x33; 24], Integrity::HmacSha384_192),
+        with(cbc, &[0x33; 32], Integrity::HmacSha512_256),
+        with(cbc, &[0x33; 16], Integrity::HmacSha256_96),
+        with(ctr, &[0x33; 20], Integrity::HmacSha1_96),
+        with(ctr, &[0x33; 28], Integrity::AesCmac96),
+        with(ctr, &[0x33; 36], Integrity::HmacSha256_128),
+        with(camellia, &[0x33; 16], Integrity::AesXcbc96),
+        with(camellia, &[0x33; 24], Integrity::HmacSha384_192),
+        with(camellia, &[0x33; 32], Integrity::HmacSha512_256),
+        with(Encryption::TripleDesCbc, &three_keys, Integrity::HmacMd5_96),
+        with(Encryption::Null, &[], Integrity::HmacSha1_96),
     ]
+}
+
+/// A transform of ESP or of AH.
+pub(crate) fn transform_of(protocol: Protocol) -> Transform {
+    match protocol {
+        Protocol::Esp => transforms().remove(0),
+        Protocol::Ah => Transform::Authenticated {
+            integrity: Integrity::HmacSha256_128,
+            key: Secret::new(&[0x77; 32]),
+        },
+    }
 }
 
 /// An SA from 192.0.2.1 to 192.0.2.2 with SPI 0x1001, reqid 7 and a window of 64 packets, for anything.
@@ -53,6 +90,7 @@ pub(crate) fn params(transform: Transform) -> SaParams {
         source: address("192.0.2.1"),
         destination: address("192.0.2.2"),
         spi: 0x1001,
+        protocol: Protocol::Esp,
         reqid: 7,
         mode: Mode::Tunnel,
         transform,
@@ -61,6 +99,8 @@ pub(crate) fn params(transform: Transform) -> SaParams {
         replay_window: 64,
         flags: 0,
         extra_flags: 0,
+        tfc_padding: 0,
+        legacy: false,
         lifetimes: Lifetimes::NONE,
         selectors: Vec::new(),
     }
@@ -102,14 +142,15 @@ pub(crate) fn policy(
         priority,
         index: 0,
         flags: 0,
-        template: Some(Template {
+        templates: vec![Template {
             source: any,
             destination: any,
             spi: 0,
             reqid: 7,
+            protocol: Protocol::Esp,
             mode: Mode::Tunnel,
             optional: false,
-        }),
+        }],
         lifetimes: Lifetimes::NONE,
     }
 }
@@ -273,4 +314,90 @@ pub(crate) fn tcp_packets(
                 payload,
             },
         )
+}
+
+/// An extension header of so many units of 8 octets, filled with padding options; its next header is written later.
+pub(crate) fn extension(units: usize) -> Vec<u8> {
+    let mut header = vec![0; units * 8];
+    header[1] = (units - 1) as u8;
+    header
+}
+
+/// An IPv6 packet from 2001:db8::20 to 2001:db8::34 with extension headers, each by its number and its octets.
+pub(crate) fn ipv6_with(chain: &[(u8, Vec<u8>)], upper: u8, payload: &[u8]) -> Vec<u8> {
+    let following = chain.iter().skip(1).map(|(kind, _)| *kind).chain([upper]);
+    let mut octets = Vec::new();
+    for ((_, header), next) in chain.iter().zip(following) {
+        octets.push(next);
+        octets.extend(&header[1..]);
+    }
+    octets.extend(payload);
+    let first = chain.first().map_or(upper, |(kind, _)| *kind);
+    ipv6("2001:db8::20", "2001:db8::34", first, &octets)
+}
+
+/// Octets that come nearer to packets than chance does: a header whose length fits, and anything behind it.
+pub(crate) fn hostile_packets() -> impl Strategy<Value = Vec<u8>> {
+    let kinds = prop::sample::select(vec![0u8, 1, 4, 6, 17, 41, 43, 44, 50, 51, 58, 59, 60]);
+    (octets(40..160), any::<bool>(), kinds, any::<[bool; 3]>()).prop_map(
+        |(mut packet, is_ipv4, kind, [whole, fits, short])| {
+            let length = packet.len();
+            if is_ipv4 {
+                packet[0] = 0x45 + (packet[0] & 3) * u8::from(!short);
+                if whole {
+                    packet[6..8].fill(0);
+                }
+                packet[9] = kind;
+            } else {
+                packet[0] = 0x60;
+                packet[6] = kind;
+            }
+            if fits {
+                let (at, length) = if is_ipv4 {
+                    (2, length)
+                } else {
+                    (4, length - 40)
+                };
+                packet[at..at + 2].copy_from_slice(&(length as u16).to_be_bytes());
+            }
+            if short && !is_ipv4 && length > 56 {
+                packet[41] = 0;
+                packet[49] = 0;
+            }
+            packet
+        },
+    )
+}
+
+/// Every integrity algorithm.
+pub(crate) const INTEGRITIES: [Integrity; 8] = [
+    Integrity::HmacMd5_96,
+    Integrity::HmacSha1_96,
+    Integrity::HmacSha256_96,
+    Integrity::HmacSha256_128,
+    Integrity::HmacSha384_192,
+    Integrity::HmacSha512_256,
+    Integrity::AesXcbc96,
+    Integrity::AesCmac96,
+];
+
+/// An SA of AH, otherwise as `params`.
+pub(crate) fn ah_params(integrity: Integrity) -> SaParams {
+    SaParams {
+        protocol: Protocol::Ah,
+        legacy: true,
+        ..params(Transform::Authenticated {
+            integrity,
+            key: Secret::new(&vec![0x21; integrity.key_octets()]),
+        })
+    }
+}
+
+/// The same SA between 2001:db8::20 and 2001:db8::34, as the packets of `ipv6_with`.
+pub(crate) fn over_ipv6(params: SaParams) -> SaParams {
+    SaParams {
+        source: address("2001:db8::20"),
+        destination: address("2001:db8::34"),
+        ..params
+    }
 }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::thread;
 
 use packet::algorithm::{Aead, Transform};
+use packet::bundle::Step;
 use packet::coalesce::Coalescer;
 use packet::database::Database;
 use packet::flow::FlowCache;
 use packet::ip::{Headers, protocol};
 use packet::published::Published;
 use packet::reason::Drop;
-use packet::sa::{Direction, Lifetimes, Mode, Sa, SaParams};
+use packet::sa::{Direction, Lifetimes, Mode, Protocol, Sa, SaParams};
 use packet::secret::Secret;
 use packet::segment::Segments;
 use packet::selector::{Prefix, Selector};
@@ -37,9 +38,11 @@ fn association(direction: Direction) -> SaParams {
         destination: IpAddr::from([198, 51, 100, 1]),
         spi: SPI,
         reqid: 1,
+        protocol: Protocol::Esp,
         mode: Mode::Tunnel,
         transform: Transform::Aead {
-            algorithm: Aead::AesGcm16,
+            algorithm: Aead::AesGcm,
+            icv_octets: 16,
             key: Secret::new(&[9; 36]),
         },
         direction: Some(direction),
@@ -47,6 +50,8 @@ fn association(direction: Direction) -> SaParams {
         replay_window: 1_024,
         flags: 0,
         extra_flags: 0,
+        tfc_padding: 0,
+        legacy: false,
         lifetimes: Lifetimes::NONE,
         selectors: vec![lans()],
     }
@@ -59,6 +64,7 @@ fn gateway(direction: Direction) -> Arc<Snapshot> {
         destination: any,
         spi: 0,
         reqid: 1,
+        protocol: Protocol::Esp,
         mode: Mode::Tunnel,
         optional: false,
     };
@@ -73,7 +79,7 @@ fn gateway(direction: Direction) -> Arc<Snapshot> {
         priority: 1,
         index: 0,
         flags: 0,
-        template: Some(template),
+        templates: vec![template],
         lifetimes: Lifetimes::NONE,
     };
     let mut database = Database::new();
@@ -137,9 +143,10 @@ fn out(
     packet: &[u8],
 ) -> Vec<Vec<u8>> {
     let segments = Segments::new(header, packet).unwrap();
-    let Outbound::Protect(sa) = flows.outbound(snapshot, segments.headers()) else {
+    let Outbound::Protect(bundle) = flows.outbound(snapshot, segments.headers(), 1) else {
         panic!("no protection")
     };
+    let sa = bundle.single_tunnel().unwrap();
     let seal = |number: usize| {
         let mut sealed = vec![0; esp::sealed_length(sa, segments.length(number))];
         let length = segments.write(number, &mut sealed[esp::payload_offset(sa)..]);
@@ -161,14 +168,15 @@ fn inward(
 ) -> Result<(Headers, Vec<u8>), Drop> {
     let spi = esp::spi(sealed).ok_or(Drop::Truncated)?;
     let sa = snapshot
-        .inbound(IpAddr::from([198, 51, 100, 1]), spi)
+        .inbound(IpAddr::from([198, 51, 100, 1]), spi, Protocol::Esp)
         .ok_or(Drop::UnknownSpi)?;
     let opened = esp::open(sa, sealed, 1)?;
     let inner = &mut sealed[opened.payload];
     let headers = outer::judge_inner(inner, opened.next_header)?;
     let inner = &mut inner[..headers.length];
     outer::apply_tos(sa, inner, outer_tos)?;
-    flows.accept_inner(snapshot, sa, &headers)?;
+    let step = Step::opened(sa, opened.next_header);
+    flows.accept(snapshot, &[step], &headers, true, 1)?;
     Ok((headers, inner.to_vec()))
 }
 

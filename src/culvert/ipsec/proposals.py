@@ -52,14 +52,23 @@ def ike_proposal(text: str) -> Proposal:
         raise ProposalError(f"{text!r} names no PRF: add one, such as prfsha256")
     if not proposal.key_exchange or NO_KEY_EXCHANGE in proposal.key_exchange:
         raise ProposalError(f"{text!r} names no key exchange: add one, such as x25519")
+    for transform in _algorithms(proposal):
+        if not transform.ike:
+            raise ProposalError(f"{text!r}: {transform.name} is for ESP, not for IKE")
     if proposal.esn:
         raise ProposalError(f"{text!r}: extended sequence numbers are for ESP, not for IKE")
     return proposal
 
 
-def esp_proposal(text: str) -> Proposal:
-    """Read a proposal for ESP. A key exchange means PFS; `none` makes it optional. Raise ProposalError."""
+def esp_proposal(text: str, *, legacy: bool = False) -> Proposal:
+    """Read a proposal for ESP. A key exchange means PFS; `none` makes it optional. Raise ProposalError.
+
+    What RFC 8221 advises against is refused unless `legacy`.
+    """
     proposal = _read(text)
+    for transform in _algorithms(proposal):
+        if transform.legacy and not legacy:
+            raise ProposalError(f"{text!r}: {transform.name} is too weak today (RFC 8221); drop it from the proposal")
     if proposal.prf:
         raise ProposalError(f"{text!r}: ESP has no PRF")
     return Proposal(
@@ -69,6 +78,10 @@ def esp_proposal(text: str) -> Proposal:
         proposal.key_exchange or (NO_KEY_EXCHANGE,),
         proposal.esn or (Esn.NO,),
     )
+
+
+def _algorithms(proposal: Proposal) -> tuple[Encryption | Integrity, ...]:
+    return (*proposal.encryption, *proposal.integrity)
 
 
 def _with_prf(proposal: Proposal, prf: tuple[Prf, ...]) -> Proposal:

@@ -54,6 +54,8 @@ def test_other_spellings() -> None:
         ("aes128gcm16-sha256-x25519", "write prfsha256"),
         ("aes128-aes128gcm16-sha256-x25519", "write two proposals"),
         ("aes128gcm16-prfsha256-x25519-esn", "for ESP, not for IKE"),
+        ("aes128gcm8-prfsha256-x25519", "aes128gcm8 is for ESP, not for IKE"),
+        ("aes128-aesxcbc-prfsha256-x25519", "aesxcbc is for ESP, not for IKE"),
     ],
 )
 def test_ike_refuses(text: str, why: str) -> None:
@@ -64,12 +66,43 @@ def test_ike_refuses(text: str, why: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "why"),
-    [("aes128gcm16-prfsha256", "ESP has no PRF"), ("aes128", "has no integrity"), ("x25519", "no encry")],
+    [
+        ("aes128gcm16-prfsha256", "ESP has no PRF"),
+        ("aes128", "has no integrity"),
+        ("x25519", "no encry"),
+        ("null", "has no integrity"),
+        ("aes128ctr", "has no integrity"),
+        ("3des-sha1", "3des is too weak today (RFC 8221)"),
+        ("aes128-md5", "md5 is too weak today (RFC 8221)"),
+        ("blowfish-sha1", "'blowfish' is no algorithm known here"),
+    ],
 )
 def test_esp_refuses(text: str, why: str) -> None:
     with pytest.raises(ProposalError) as caught:
         esp_proposal(text)
     assert why in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "aes192ctr-sha1",
+        "aes256ccm16",
+        "aes128ccm8-aes128gcm12",
+        "camellia128-aesxcbc",
+        "null-aescmac",
+        "aes128gmac",
+        "aes128-sha256_96-esn",
+    ],
+)
+def test_every_algorithm_of_esp_can_be_written(text: str) -> None:
+    assert esp_proposal(str(esp_proposal(text))) == esp_proposal(text)
+    assert text.removesuffix("-esn") in str(esp_proposal(text))
+
+
+def test_legacy_algorithms_have_to_be_allowed() -> None:
+    assert names(esp_proposal("3des-md5", legacy=True).integrity) == ["md5"]
+    assert esp_proposal("aes256ccm128") == esp_proposal("aes256ccm16")
 
 
 def test_the_defaults_include_what_is_promised() -> None:

@@ -19,7 +19,7 @@ use crate::octets::Cursor;
 use crate::refusal::Refusal;
 use crate::xfrm::sa::{SaMessage, parse_spi_request};
 use crate::xfrm::sa_state::{put_drops, put_entry};
-use crate::xfrm::structures::{only_esp, parse_sa_id};
+use crate::xfrm::structures::{parse_protocol, parse_sa_id};
 use crate::xfrm::{events, message, policy};
 
 /// What this engine can do, for GETINFO; the TUN's offloads follow.
@@ -167,11 +167,13 @@ impl Control {
     fn flush_sas(&mut self, payload: &[u8]) -> Result<(), Refusal> {
         let protocol = Cursor::new(payload).u8()?;
         // IPSEC_PROTO_ANY is 255 in the kernel, and 0 matches any too.
-        if !matches!(protocol, 0 | 255) {
-            only_esp(protocol)?;
-        }
-        self.database.flush_sas();
-        self.tell(group::SA, events::sas_flushed());
+        let protocol = match protocol {
+            0 | 255 => None,
+            number => Some(parse_protocol(number)?),
+        };
+        self.database.flush_sas(protocol);
+        let number = protocol.map_or(0, |protocol| protocol.number());
+        self.tell(group::SA, events::sas_flushed(number));
         Ok(())
     }
 

@@ -323,14 +323,12 @@ impl Control {
         for notice in self.shared.take_notices() {
             match notice {
                 Notice::Ike(message) => self.ike_received(message),
-                Notice::Acquire(policy, template, asked) => {
+                Notice::Acquire(need, asked) => {
                     self.acquires = self.acquires.wrapping_add(1);
-                    let clock = self.shared.clock;
-                    self.tell(
-                        group::ACQUIRE,
-                        events::acquire(&asked, &policy, &template, self.acquires, &clock),
-                    );
+                    let told = events::acquire(&asked, &need, self.acquires, &self.shared.clock);
+                    self.tell(group::ACQUIRE, told);
                 }
+                Notice::Mapping(..) | Notice::PathMtu(..) | Notice::Limit => {}
             }
         }
         self.deliver();

@@ -155,15 +155,7 @@ fn policy(number: u16) -> Vec<u8> {
         prefix(100 + second, third),
     );
     let mut body = Vec::new();
-    put_policy(
-        &mut body,
-        &Policy {
-            params,
-            serial: 0,
-            added_s: 1,
-        },
-        &Clock::start(),
-    );
+    put_policy(&mut body, &Policy::new(params, 0, 1), &Clock::start());
     body
 }
 

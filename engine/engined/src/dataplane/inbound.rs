@@ -14,12 +14,13 @@ use std::sync::Arc;
 
 use netio::raw::ipv4_header_octets;
 use netio::{ReceiveBatch, Received, poll};
+use packet::bundle::Step;
 use packet::coalesce::Coalescer;
 use packet::flow::FlowCache;
 use packet::ip::Headers;
 use packet::published::Reader;
 use packet::reason::Drop;
-use packet::sa::Sa;
+use packet::sa::{Protocol, Sa};
 use packet::snapshot::Snapshot;
 use packet::virtio::VirtioHeader;
 use packet::{esp, outer};
@@ -46,7 +47,7 @@ enum Kind {
     NatT,
     /// Protocol 50 over IPv4, with the outer header.
     EspV4,
-    /// Protocol 50 over IPv6, without.
+    /// Protocol 50 over IPv6, with the outer header and its extension headers.
     EspV6,
 }
 
@@ -174,7 +175,10 @@ impl WayIn<'_> {
             let outcome = match kind {
                 Kind::Ike => self.ike(IKE_PORT, received, datagram),
                 Kind::NatT => self.nat_t(received, datagram),
-                Kind::EspV6 => self.esp(received, datagram),
+                Kind::EspV6 => match Headers::parse(datagram) {
+                    Ok(headers) => self.esp(received, &mut datagram[headers.transport..]),
+                    Err(reason) => Err(reason),
+                },
                 Kind::EspV4 => match ipv4_header_octets(datagram) {
                     Some(header) => self.esp(received, &mut datagram[header..]),
                     None => Err(Drop::Malformed),
@@ -238,20 +242,22 @@ impl WayIn<'_> {
 
     fn find(&self, destination: IpAddr, spi: u32) -> Result<&Arc<Sa>, Drop> {
         self.snapshot
-            .inbound(destination, spi)
+            .inbound(destination, spi, Protocol::Esp)
             .ok_or(Drop::UnknownSpi)
     }
 
     /// The headers of the inner packet, which may be shorter than what came: behind it there may be padding.
     fn judge(
         &mut self,
-        sa: &Sa,
+        sa: &Arc<Sa>,
         inner: &mut [u8],
         next_header: u8,
         traffic_class: u8,
     ) -> Result<Headers, Drop> {
         let headers = outer::judge_inner(inner, next_header)?;
-        self.flows.accept_inner(self.snapshot, sa, &headers)?;
+        let path = [Step::opened(sa, next_header)];
+        self.flows
+            .accept(self.snapshot, &path, &headers, true, self.now_s)?;
         outer::apply_tos(sa, inner, traffic_class)?;
         Ok(headers)
     }

@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use netio::poll;
-use packet::acquire::AcquireQueue;
+use packet::acquire::{AcquireQueue, Wanted};
 use packet::flow::FlowCache;
 use packet::published::Reader;
 use packet::reason::Drop;
@@ -165,22 +165,22 @@ impl OutboundThread {
     fn try_handle(&mut self, snapshot: &Snapshot, octets: &[u8]) -> Result<(), Drop> {
         let segments = judge(octets)?;
         let headers = segments.headers();
-        match self.flows.outbound(snapshot, headers) {
-            Outbound::Protect(sa) => {
-                let sa = Arc::clone(sa);
+        let now_s = self.shared.clock.seconds();
+        match self.flows.outbound(snapshot, headers, now_s) {
+            Outbound::Protect(bundle) => {
+                let sa = Arc::clone(bundle.single_tunnel().ok_or(Drop::NoSa)?);
                 self.seal(&sa, &segments);
                 Ok(())
             }
             Outbound::Discard(_) => Err(Drop::PolicyDiscard),
-            Outbound::Bypass(_) | Outbound::NoPolicy => Err(Drop::NoPolicy),
-            Outbound::NeedSa(policy, template) => {
-                let verdict =
-                    self.waiting
-                        .hold(policy.params.index, octets, self.shared.clock.nanoseconds());
+            Outbound::Bypass(_) | Outbound::Clear(_) | Outbound::NoPolicy => Err(Drop::NoPolicy),
+            Outbound::NeedSa(need) => {
+                let wanted = Wanted::from(&**need);
+                let now_ns = self.shared.clock.nanoseconds();
+                let verdict = self.waiting.hold(wanted, octets, now_ns);
                 if verdict.acquire {
                     let asked = Selector::of_packet(headers);
-                    self.shared
-                        .notify(Notice::Acquire(Arc::clone(policy), *template, asked));
+                    self.shared.notify(Notice::Acquire(Arc::clone(need), asked));
                 }
                 verdict.dropped.map_or(Ok(()), Err)
             }
@@ -211,12 +211,12 @@ impl OutboundThread {
 
     /// After a change, the packets whose SA has come go their way; the others wait on.
     fn release_held(&mut self, snapshot: &Snapshot) {
-        for policy in self.waiting.waiting() {
-            let Some(Ok(front)) = self.waiting.front(policy).map(judge) else {
+        for wanted in self.waiting.waiting() {
+            let Some(Ok(front)) = self.waiting.front(&wanted).map(judge) else {
                 continue;
             };
-            if !matches!(snapshot.outbound(front.headers()), Outbound::NeedSa(..)) {
-                for held in self.waiting.take(policy) {
+            if !matches!(snapshot.outbound(front.headers()), Outbound::NeedSa(_)) {
+                for held in self.waiting.take(&wanted) {
                     self.handle(snapshot, &held.packet);
                 }
             }

@@ -183,10 +183,10 @@ fn the_first_packets_wait_and_ask_once() {
     world.put(&packet(b"second"));
     world.outbound.turn();
     let notices = Vec::from(world.shared.take_notices());
-    let [Notice::Acquire(_, template, asked)] = notices.as_slice() else {
+    let [Notice::Acquire(need, asked)] = notices.as_slice() else {
         panic!("{notices:?}")
     };
-    assert_eq!((template.reqid, asked.protocol), (REQID, 17));
+    assert_eq!((need.template().reqid, asked.protocol), (REQID, 17));
     world.add_sa(true);
     world.outbound.turn();
     assert_eq!(taken(&world.udp).len(), 2);

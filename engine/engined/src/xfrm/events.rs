@@ -1,34 +1,30 @@
 //! Notifications in the kernel's form: ACQUIRE, EXPIRE, and changes of SAs and policies. None carries a key.
 
+use packet::bundle::Need;
 use packet::sa::SaId;
 use packet::sad::SaEntry;
 use packet::selector::Selector;
-use packet::spd::{Policy, PolicyParams, Template};
+use packet::spd::{Policy, PolicyParams};
 
 use super::message::{ACQUIRE, DELPOLICY, DELSA, EXPIRE, FLUSHPOLICY, FLUSHSA};
-use super::policy::{put_policy, put_policy_id, put_policy_info, put_template};
+use super::policy::{put_policy, put_policy_id, put_policy_info, put_templates};
 use super::sa_state::{put_entry, put_entry_info};
-use super::structures::{PROTOCOL_ESP, put_id, put_sa_id, put_selector};
+use super::structures::{put_id, put_sa_id, put_selector};
 use crate::clock::Clock;
 use crate::netlink::{Header, message};
 use crate::octets::Put;
 
 /// A packet needs an SA that is not there.
-pub fn acquire(
-    asked: &Selector,
-    policy: &Policy,
-    template: &Template,
-    sequence: u32,
-    clock: &Clock,
-) -> Vec<u8> {
+pub fn acquire(asked: &Selector, need: &Need, sequence: u32, clock: &Clock) -> Vec<u8> {
     message(Header::notification(ACQUIRE), |body| {
-        put_id(body, template.destination, template.spi);
-        body.put_address(template.source);
+        let template = need.template();
+        put_id(body, need.destination, template.spi, template.protocol);
+        body.put_address(need.source);
         put_selector(body, Some(asked));
-        put_policy_info(body, policy, clock);
+        put_policy_info(body, &need.policy, clock);
         body.put(&[0xff; 12]);
         body.put_u32(sequence);
-        put_template(body, template);
+        put_templates(body, &need.policy.params.templates);
     })
 }
 
@@ -53,11 +49,9 @@ pub fn sa_deleted(id: SaId) -> Vec<u8> {
     message(Header::notification(DELSA), |body| put_sa_id(body, id))
 }
 
-/// All SAs are gone.
-pub fn sas_flushed() -> Vec<u8> {
-    message(Header::notification(FLUSHSA), |body| {
-        body.put_u8(PROTOCOL_ESP)
-    })
+/// All SAs of a protocol are gone; 0: of all protocols.
+pub fn sas_flushed(protocol: u8) -> Vec<u8> {
+    message(Header::notification(FLUSHSA), |body| body.put_u8(protocol))
 }
 
 /// A policy was added or changed; `kind` is NEWPOLICY or UPDPOLICY.

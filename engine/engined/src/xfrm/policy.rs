@@ -7,7 +7,7 @@ use packet::spd::{Action, Policy, PolicyDirection, PolicyKey, PolicyParams, Temp
 use super::attribute::TMPL;
 use super::sa::{mode_number, parse_mode};
 use super::structures::{
-    only_esp, parse_lifetimes, parse_selector, put_id, put_lifetimes, put_selector, put_usage,
+    parse_lifetimes, parse_protocol, parse_selector, put_id, put_lifetimes, put_selector, put_usage,
 };
 use crate::clock::Clock;
 use crate::netlink::{Attributes, put_attribute};
@@ -34,11 +34,7 @@ pub fn parse_policy(payload: &[u8]) -> Result<PolicyParams, Refusal> {
     );
     cursor.skip(5)?;
     let attributes = Attributes::parse(cursor.rest())?;
-    let template = attributes
-        .get(TMPL)
-        .map(parse_templates)
-        .transpose()?
-        .flatten();
+    let templates = attributes.get(TMPL).map_or(Ok(vec![]), parse_templates)?;
     Ok(PolicyParams {
         direction,
         selector,
@@ -46,7 +42,7 @@ pub fn parse_policy(payload: &[u8]) -> Result<PolicyParams, Refusal> {
         priority,
         index,
         flags,
-        template,
+        templates,
         lifetimes,
     })
 }
@@ -93,15 +89,18 @@ fn parse_action(number: u8) -> Result<Action, Refusal> {
     }
 }
 
-fn parse_templates(value: &[u8]) -> Result<Option<Template>, Refusal> {
-    match value.len() {
-        0 => Ok(None),
-        TEMPLATE_OCTETS => parse_template(&mut Cursor::new(value)).map(Some),
-        _ => Err(Refusal::new(
-            libc::EOPNOTSUPP,
-            "a policy has one template at most",
-        )),
+/// An array. How many there may be, the database judges.
+fn parse_templates(value: &[u8]) -> Result<Vec<Template>, Refusal> {
+    let templates = value.chunks_exact(TEMPLATE_OCTETS);
+    if !templates.remainder().is_empty() {
+        return Err(Refusal::new(
+            libc::EINVAL,
+            "XFRMA_TMPL is not an array of templates",
+        ));
     }
+    templates
+        .map(|octets| parse_template(&mut Cursor::new(octets)))
+        .collect()
 }
 
 fn parse_template(cursor: &mut Cursor<'_>) -> Result<Template, Refusal> {
@@ -112,13 +111,13 @@ fn parse_template(cursor: &mut Cursor<'_>) -> Result<Template, Refusal> {
     let (source, reqid, mode) = (cursor.array()?, cursor.u32()?, cursor.u8()?);
     cursor.skip(1)?;
     let optional = cursor.u8()? != 0;
-    only_esp(protocol)?;
     let (source, destination) = (address(source, number)?, address(destination, number)?);
     Ok(Template {
         source,
         destination,
         spi,
         reqid,
+        protocol: parse_protocol(protocol)?,
         mode: parse_mode(mode)?,
         optional,
     })
@@ -127,9 +126,7 @@ fn parse_template(cursor: &mut Cursor<'_>) -> Result<Template, Refusal> {
 /// Appends the payload of NEWPOLICY.
 pub fn put_policy(body: &mut Vec<u8>, policy: &Policy, clock: &Clock) {
     put_policy_info(body, policy, clock);
-    if let Some(template) = &policy.params.template {
-        put_template(body, template);
-    }
+    put_templates(body, &policy.params.templates);
 }
 
 /// Appends `struct xfrm_userpolicy_info`.
@@ -154,10 +151,19 @@ pub fn put_policy_id(body: &mut Vec<u8>, params: &PolicyParams) {
     body.put_zeros(3);
 }
 
-/// Appends `XFRMA_TMPL`.
-pub fn put_template(body: &mut Vec<u8>, template: &Template) {
-    let mut value = Vec::with_capacity(TEMPLATE_OCTETS);
-    put_id(&mut value, template.destination, template.spi);
+/// Appends `XFRMA_TMPL`; nothing where there is no template.
+pub fn put_templates(body: &mut Vec<u8>, templates: &[Template]) {
+    let mut value = Vec::with_capacity(templates.len() * TEMPLATE_OCTETS);
+    templates
+        .iter()
+        .for_each(|template| put_template(&mut value, template));
+    if !value.is_empty() {
+        put_attribute(body, TMPL, &value);
+    }
+}
+
+fn put_template(value: &mut Vec<u8>, template: &Template) {
+    put_id(value, template.destination, template.spi, template.protocol);
     value.put_u16(family(template.destination));
     value.put_zeros(2);
     value.put_address(template.source);
@@ -167,7 +173,6 @@ pub fn put_template(body: &mut Vec<u8>, template: &Template) {
     value.put_u8(template.optional.into());
     value.put_zeros(1);
     value.put(&[0xff; 12]);
-    put_attribute(body, TMPL, &value);
 }
 
 #[cfg(test)]
@@ -184,11 +189,7 @@ mod tests {
             index: 17,
             ..protecting(PolicyDirection::Out, prefix(1), prefix(2))
         };
-        Policy {
-            params,
-            serial: 1,
-            added_s: 1,
-        }
+        Policy::new(params, 1, 1)
     }
 
     #[test]

@@ -3,13 +3,13 @@
 use std::net::IpAddr;
 
 use packet::algorithm::Transform;
-use packet::sa::{Direction, Encap, Lifetimes, Mode, SaParams};
+use packet::sa::{Direction, Encap, Lifetimes, Mode, Protocol, SaParams};
 use packet::sad::SpiRequest;
 use packet::selector::Selector;
 
 use super::algorithms::parse_transform;
 use super::attribute::{ENCAP, REPLAY_ESN_VAL, SA_DIR, SA_EXTRA_FLAGS, SELECTORS};
-use super::structures::{SELECTOR_OCTETS, only_esp, parse_lifetimes, parse_selector};
+use super::structures::{SELECTOR_OCTETS, parse_lifetimes, parse_protocol, parse_selector};
 use crate::netlink::Attributes;
 use crate::octets::{Cursor, address};
 use crate::refusal::Refusal;
@@ -40,6 +40,7 @@ struct SaInfo {
     source: IpAddr,
     lifetimes: Lifetimes,
     reqid: u32,
+    protocol: Protocol,
     mode: Mode,
     replay_window: u8,
     flags: u8,
@@ -61,9 +62,8 @@ impl SaInfo {
             cursor.u8()?,
         );
         cursor.skip(7)?;
-        only_esp(protocol)?;
         let (destination, source) = (address(destination, number)?, address(source, number)?);
-        let mode = parse_mode(mode)?;
+        let (protocol, mode) = (parse_protocol(protocol)?, parse_mode(mode)?);
         Ok(Self {
             selector,
             destination,
@@ -71,6 +71,7 @@ impl SaInfo {
             source,
             lifetimes,
             reqid,
+            protocol,
             mode,
             replay_window,
             flags,
@@ -93,7 +94,7 @@ pub fn parse_mode(number: u8) -> Result<Mode, Refusal> {
 /// A mode's number.
 pub fn mode_number(mode: Mode) -> u8 {
     match mode {
-        Mode::Transport => MODE_TRANSPORT,
+        Mode::Transport | Mode::Any => MODE_TRANSPORT,
         Mode::Tunnel => MODE_TUNNEL,
     }
 }
@@ -130,6 +131,7 @@ impl SaMessage {
         packet::sa::SaId {
             destination: self.info.destination,
             spi: self.info.spi,
+            protocol: self.info.protocol,
         }
     }
 
@@ -146,6 +148,7 @@ impl SaMessage {
             source: self.info.source,
             destination: self.info.destination,
             spi: self.info.spi,
+            protocol: self.info.protocol,
             reqid: self.info.reqid,
             mode: self.info.mode,
             transform,
@@ -154,6 +157,8 @@ impl SaMessage {
             replay_window: self.replay_window,
             flags: self.info.flags,
             extra_flags: self.extra_flags,
+            tfc_padding: 0,
+            legacy: false,
             lifetimes: self.info.lifetimes,
             selectors: self.selectors,
         })
@@ -232,6 +237,7 @@ pub fn parse_spi_request(payload: &[u8]) -> Result<SpiRequest, Refusal> {
     Ok(SpiRequest {
         source: info.source,
         destination: info.destination,
+        protocol: info.protocol,
         reqid: info.reqid,
         mode: info.mode,
         min,
@@ -262,10 +268,12 @@ mod tests {
             source: IpAddr::from([203, 0, 113, 1]),
             destination: IpAddr::from([198, 51, 100, 1]),
             spi: 0x1234_5678,
+            protocol: Protocol::Esp,
             reqid: 7,
             mode: Mode::Tunnel,
             transform: Transform::Aead {
-                algorithm: Aead::AesGcm16,
+                algorithm: Aead::AesGcm,
+                icv_octets: 16,
                 key: Secret::new(&[9; 36]),
             },
             direction: Some(Direction::Out),
@@ -276,6 +284,8 @@ mod tests {
             replay_window: 1_024,
             flags: 128,
             extra_flags: 1,
+            tfc_padding: 0,
+            legacy: false,
             lifetimes: Lifetimes {
                 hard_add_s: 3_600,
                 ..Lifetimes::NONE

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use packet::counters::DropCounters;
 use packet::reason::Drop;
-use packet::sa::{Direction, Encap, Lifetimes, Mode, Sa, Usage};
+use packet::sa::{Direction, Encap, Lifetimes, Mode, Protocol, Sa, Usage};
 use packet::sad::{Larval, SaEntry};
 use packet::selector::Selector;
 
@@ -33,6 +33,7 @@ fn put_larval_info(body: &mut Vec<u8>, larval: &Larval, clock: &Clock) {
             selector: None,
             destination: larval.destination,
             spi: larval.spi,
+            protocol: larval.protocol,
             source: larval.source,
             lifetimes: Lifetimes {
                 hard_add_s: larval.expires_s() - larval.added_s,
@@ -114,6 +115,7 @@ fn put_sa_info(body: &mut Vec<u8>, sa: &Sa, clock: &Clock) {
             selector: only,
             destination: params.destination,
             spi: params.spi,
+            protocol: params.protocol,
             source: params.source,
             lifetimes: params.lifetimes,
             usage: sa.usage(),
@@ -132,6 +134,7 @@ struct InfoFields<'a> {
     selector: Option<&'a Selector>,
     destination: IpAddr,
     spi: u32,
+    protocol: Protocol,
     source: IpAddr,
     lifetimes: Lifetimes,
     usage: Usage,
@@ -146,7 +149,7 @@ struct InfoFields<'a> {
 fn put_info(body: &mut Vec<u8>, fields: &InfoFields<'_>, clock: &Clock) {
     let start = body.len();
     put_selector(body, fields.selector);
-    put_id(body, fields.destination, fields.spi);
+    put_id(body, fields.destination, fields.spi, fields.protocol);
     body.put_address(fields.source);
     put_lifetimes(body, &fields.lifetimes);
     put_usage(body, &fields.usage, fields.added_s, clock);

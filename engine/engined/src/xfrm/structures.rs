@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use packet::sa::{Lifetimes, SaId, Usage};
+use packet::sa::{Lifetimes, Protocol, SaId, Usage};
 use packet::selector::{MaskedPort, Prefix, Selector};
 
 use crate::clock::Clock;
@@ -13,8 +13,6 @@ use crate::refusal::Refusal;
 pub const SELECTOR_OCTETS: usize = 56;
 /// Octets of `struct xfrm_usersa_info`.
 pub const SA_INFO_OCTETS: usize = 224;
-/// The one protocol of SAs here.
-pub const PROTOCOL_ESP: u8 = 50;
 /// `XFRM_INF`.
 const NEVER: u64 = u64::MAX;
 
@@ -126,10 +124,10 @@ pub fn put_usage(body: &mut Vec<u8>, usage: &Usage, added_s: u64, clock: &Clock)
 }
 
 /// Appends `struct xfrm_id`.
-pub fn put_id(body: &mut Vec<u8>, destination: IpAddr, spi: u32) {
+pub fn put_id(body: &mut Vec<u8>, destination: IpAddr, spi: u32, protocol: Protocol) {
     body.put_address(destination);
     body.put_be32(spi);
-    body.put_u8(PROTOCOL_ESP);
+    body.put_u8(protocol.number());
     body.put_zeros(3);
 }
 
@@ -137,10 +135,10 @@ pub fn put_id(body: &mut Vec<u8>, destination: IpAddr, spi: u32) {
 pub fn parse_sa_id(cursor: &mut Cursor<'_>) -> Result<SaId, Refusal> {
     let (destination, spi, number, protocol) =
         (cursor.array()?, cursor.be32()?, cursor.u16()?, cursor.u8()?);
-    only_esp(protocol)?;
     Ok(SaId {
         destination: address(destination, number)?,
         spi,
+        protocol: parse_protocol(protocol)?,
     })
 }
 
@@ -149,19 +147,20 @@ pub fn put_sa_id(body: &mut Vec<u8>, id: SaId) {
     body.put_address(id.destination);
     body.put_be32(id.spi);
     body.put_u16(family(id.destination));
-    body.put_u8(PROTOCOL_ESP);
+    body.put_u8(id.protocol.number());
     body.put_u8(0);
 }
 
-/// Refuses SAs of any protocol but ESP.
-pub fn only_esp(protocol: u8) -> Result<(), Refusal> {
-    if protocol == PROTOCOL_ESP {
-        return Ok(());
-    }
-    Err(Refusal::about(
-        libc::EPROTONOSUPPORT,
-        format!("protocol {protocol} is not supported, only ESP (50)"),
-    ))
+/// Reads the protocol of an SA or a template; any other than ESP and AH is refused by its name.
+pub fn parse_protocol(number: u8) -> Result<Protocol, Refusal> {
+    const IPCOMP: u8 = 108;
+    Protocol::from_number(number).ok_or_else(|| match number {
+        IPCOMP => Refusal::new(libc::EPROTONOSUPPORT, "IPComp is not supported"),
+        _ => Refusal::about(
+            libc::EPROTONOSUPPORT,
+            format!("protocol {number} is neither ESP (50) nor AH (51)"),
+        ),
+    })
 }
 
 #[cfg(test)]

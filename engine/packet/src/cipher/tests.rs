@@ -1,6 +1,7 @@
 use super::*;
+use crate::algorithm::{Aead, Encryption, Integrity};
 use crate::secret::Secret;
-use crate::testing::unhex;
+use crate::testing::{transforms, unhex};
 
 /// One line of tests/vectors/esp.txt.
 struct Vector {
@@ -16,22 +17,25 @@ fn transform(name: &str, key: &[u8], integrity_key: &[u8]) -> Transform {
     let integrity = match name {
         "gcm" => {
             return Transform::Aead {
-                algorithm: Aead::AesGcm16,
+                algorithm: Aead::AesGcm,
+                icv_octets: 16,
                 key,
             };
         }
         "chacha" => {
             return Transform::Aead {
                 algorithm: Aead::ChaCha20Poly1305,
+                icv_octets: 16,
                 key,
             };
         }
-        "sha256" => Integrity::HmacSha256,
-        "sha384" => Integrity::HmacSha384,
-        "sha512" => Integrity::HmacSha512,
+        "sha256" => Integrity::HmacSha256_128,
+        "sha384" => Integrity::HmacSha384_192,
+        "sha512" => Integrity::HmacSha512_256,
         _ => panic!("{name}"),
     };
-    Transform::CbcHmac {
+    Transform::Encrypted {
+        cipher: Encryption::AesCbc,
         key,
         integrity,
         integrity_key,
@@ -93,28 +97,16 @@ fn sealing_gives_what_another_implementation_gives() {
         let cipher = Cipher::new(&vector.transform).unwrap();
         let mut packet = vec![0; vector.packet.len()];
         packet[..8].copy_from_slice(&vector.packet[..8]);
-        match &cipher.0 {
-            Kind::Combined(keys) => {
-                keys.seal(
-                    vector.sequence,
-                    &mut packet,
-                    Some(&vector.inner),
-                    &vector.trailer,
-                )
-                .unwrap();
-            }
-            Kind::CbcHmac(keys) => {
-                let iv = vector.packet[8..24].try_into().unwrap();
-                keys.seal(
-                    vector.sequence,
-                    iv,
-                    &mut packet,
-                    Some(&vector.inner),
-                    &vector.trailer,
-                )
-                .unwrap();
-            }
-        }
+        let iv = ESP_HEADER..ESP_HEADER + cipher.iv_octets();
+        packet[iv.clone()].copy_from_slice(&vector.packet[iv]);
+        cipher
+            .seal_behind_iv(
+                vector.sequence,
+                &mut packet,
+                Some(&vector.inner),
+                &vector.trailer,
+            )
+            .unwrap();
         assert_eq!(packet, vector.packet);
     }
 }
@@ -212,37 +204,29 @@ fn chacha20_poly1305_in_esp_example() {
     );
 }
 
-/// RFC 4868 section 2.7.2.1, case AUTH256-1.
-#[test]
-fn hmac_sha_256_128_example() {
-    let keys = CbcHmac::new(&[0; 16], Integrity::HmacSha256, &[0x0b; 32]).unwrap();
-    let tag = keys.tag(
-        Sequence {
-            full: 0,
-            extended: false,
-        },
-        b"Hi There",
-    );
-    assert_eq!(
-        tag.as_ref()[..16],
-        unhex("198a607eb44bfbc69903a0f1cf2bbdc5")
-    );
+/// Every IV of one transform, by the sequence number.
+fn iv(cipher: &Cipher, full: u64) -> Vec<u8> {
+    let sequence = Sequence {
+        full,
+        extended: false,
+    };
+    let mut iv = vec![0; cipher.iv_octets()];
+    cipher.iv.write(sequence, &mut iv).unwrap();
+    iv
 }
 
 #[test]
-fn the_ivs_of_cbc_differ_by_packet_and_by_association() {
-    let (first, second) = (
-        CbcHmac::new(&[0; 16], Integrity::HmacSha256, &[0; 32]),
-        CbcHmac::new(&[0; 16], Integrity::HmacSha256, &[0; 32]),
-    );
-    let iv = |keys: &CbcHmac, full| {
-        keys.fresh_iv(Sequence {
-            full,
-            extended: false,
-        })
-        .unwrap()
-    };
-    let (first, second) = (first.unwrap(), second.unwrap());
-    assert_ne!(iv(&first, 1), iv(&first, 2));
-    assert_ne!(iv(&first, 1), iv(&second, 1));
+fn random_ivs_differ_by_packet_and_by_association_and_counters_are_the_number() {
+    for transform in transforms() {
+        let (first, second) = (
+            Cipher::new(&transform).unwrap(),
+            Cipher::new(&transform).unwrap(),
+        );
+        if transform.counter_key().is_some() {
+            assert_eq!(iv(&first, 0x0102_0304_0506_0708), [1, 2, 3, 4, 5, 6, 7, 8]);
+        } else if first.iv_octets() > 0 {
+            assert_ne!(iv(&first, 1), iv(&first, 2));
+            assert_ne!(iv(&first, 1), iv(&second, 1));
+        }
+    }
 }

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::algorithm::Transform;
 use crate::sa::{FLAG_ESN, Lifetimes, SaParams};
 use crate::testing::{gcm_params, octets, pair, params, sa, transforms};
 
@@ -59,7 +60,8 @@ fn a_packet_that_lies_in_its_place_is_sealed_to_something_that_opens() {
 
 #[test]
 fn in_place_and_from_elsewhere_give_the_same_octets() {
-    for transform in transforms().into_iter().take(4) {
+    let counted = |transform: &Transform| transform.counter_key().is_some();
+    for transform in transforms().into_iter().filter(counted) {
         let inner = [7u8; 100];
         let (first, second) = (sa(params(transform.clone())), sa(params(transform)));
         let mut packet = vec![0; 100 + MAX_OVERHEAD];
@@ -287,24 +289,28 @@ fn the_capacity_is_the_most_that_fits() {
     }
 }
 
+fn any_transform(which: proptest::sample::Index) -> Transform {
+    which.get(&transforms()).clone()
+}
+
 proptest! {
     #[test]
-    fn no_octets_make_it_panic(mut packet in octets(0..65), which in 0usize..7) {
-        let inward = sa(params(transforms().remove(which)));
+    fn no_octets_make_it_panic(mut packet in octets(0..65), which in any::<proptest::sample::Index>()) {
+        let inward = sa(params(any_transform(which)));
         prop_assert!(open(&inward, &mut packet, 1).is_err());
     }
 
     #[test]
-    fn a_cut_packet_is_refused(inner in octets(0..200), which in 0usize..7, cut in 1usize..200) {
-        let (out, inward) = pair(params(transforms().remove(which)));
+    fn a_cut_packet_is_refused(inner in octets(0..200), which in any::<proptest::sample::Index>(), cut in 1usize..200) {
+        let (out, inward) = pair(params(any_transform(which)));
         let mut packet = sealed(&out, &inner);
         packet.truncate(packet.len().saturating_sub(cut));
         prop_assert!(open(&inward, &mut packet, 1).is_err());
     }
 
     #[test]
-    fn any_payload_comes_back(inner in octets(0..2000), which in 0usize..7) {
-        let (out, inward) = pair(params(transforms().remove(which)));
+    fn any_payload_comes_back(inner in octets(0..2000), which in any::<proptest::sample::Index>()) {
+        let (out, inward) = pair(params(any_transform(which)));
         let mut packet = sealed(&out, &inner);
         let opened = open(&inward, &mut packet, 1).unwrap();
         prop_assert_eq!(&packet[opened.payload], &inner[..]);

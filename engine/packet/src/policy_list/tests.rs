@@ -67,11 +67,7 @@ fn listed(selector: Selector, serial: u64) -> Arc<Policy> {
         selector,
         ..policy(PolicyDirection::Out, selector, 1)
     };
-    Arc::new(Policy {
-        params,
-        serial,
-        added_s: 1,
-    })
+    Arc::new(Policy::new(params, serial, 1))
 }
 
 proptest! {
@@ -83,8 +79,8 @@ proptest! {
         let policies: Vec<_> = selectors.into_iter().zip(0..).map(|(selector, serial)| listed(selector, serial)).collect();
         let list = PolicyList::new(policies.clone());
         for headers in packets {
-            let walked = policies.iter().position(|policy| policy.params.selector.matches(&headers));
-            prop_assert_eq!(list.first_match(&headers).map(|place| place as usize), walked);
+            let walked = policies.iter().find(|policy| policy.params.selector.matches(&headers));
+            prop_assert_eq!(list.first_match(&headers).map(|policy| policy.serial), walked.map(|policy| policy.serial));
         }
     }
 }

@@ -28,7 +28,7 @@ fn a_reader_that_is_gone_holds_nobody_up() {
     reader.enter();
     database.add_sa(gcm_params(), 0).unwrap();
     let _ = database.snapshot();
-    database.flush_sas();
+    database.flush_sas(None);
     place.publish(database.snapshot());
     assert!(!place.everybody_is_current());
     drop(reader);

@@ -103,3 +103,34 @@ fn the_bitmap_is_where_the_kernel_has_it() {
     // 1 has left the window, 33 has taken its bit.
     assert_eq!(ring.xfrm_bitmap(), [0b11]);
 }
+
+proptest! {
+    #[test]
+    fn a_window_is_resumed_from_its_bitmap(window in 1u32..600, steps in steps()) {
+        let mut first = ReplayWindow::new(window);
+        let mut at = 0i64;
+        for step in steps {
+            at = (at + step).max(0);
+            let _ = first.advance(at as u64);
+        }
+        let mut second = ReplayWindow::new(window);
+        prop_assert_eq!(second.resume(first.top(), &first.xfrm_bitmap()), Some(()));
+        prop_assert_eq!((second.top(), second.xfrm_bitmap()), (first.top(), first.xfrm_bitmap()));
+        let mut third = ReplayWindow::new(window);
+        third.resume(first.top(), &[]).unwrap();
+        for sequence in 0..=first.top() {
+            prop_assert!(third.check(sequence).is_err());
+        }
+        prop_assert_eq!(third.check(first.top() + 1), Ok(()));
+    }
+}
+
+#[test]
+fn a_window_does_not_go_back() {
+    let mut window = ReplayWindow::new(64);
+    (1..=100).for_each(|sequence| window.advance(sequence).unwrap());
+    window.resume(50, &[0; 2]).unwrap();
+    assert_eq!(window.top(), 100);
+    assert_eq!(window.check(60), Err(Drop::Replayed));
+    assert_eq!(window.resume(200, &[0; 3]), None);
+}

@@ -24,6 +24,11 @@ fn back() -> Headers {
     packet("192.168.2.34", "192.168.1.20")
 }
 
+/// What a packet came out of that went through one tunnel.
+fn through(sa: &Arc<Sa>) -> [Step; 1] {
+    [Step::opened(sa, protocol::IPV4)]
+}
+
 fn outbound_sa(spi: u32) -> SaParams {
     SaParams {
         spi,
@@ -59,7 +64,7 @@ fn one_tunnel() -> Database {
 
 fn chosen_spi(database: &mut Database, headers: &Headers) -> Option<u32> {
     match database.snapshot().outbound(headers) {
-        Outbound::Protect(sa) => Some(sa.params().spi),
+        Outbound::Protect(bundle) => bundle.single_tunnel().map(|sa| sa.params().spi),
         _ => None,
     }
 }
@@ -76,7 +81,7 @@ fn without_a_policy_nothing_leaves() {
 fn without_an_sa_one_is_needed_and_with_one_it_is_used() {
     let mut database = one_tunnel();
     assert!(
-        matches!(database.snapshot().outbound(&across()), Outbound::NeedSa(_, template) if template.reqid == 7)
+        matches!(database.snapshot().outbound(&across()), Outbound::NeedSa(need) if need.template().reqid == 7)
     );
     database.add_sa(outbound_sa(0x1001), 0).unwrap();
     assert_eq!(chosen_spi(&mut database, &across()), Some(0x1001));
@@ -112,7 +117,7 @@ fn the_newest_that_suits_is_used() {
 #[test]
 fn an_address_of_the_template_must_be_the_sas() {
     let mut params = policy(PolicyDirection::Out, selector(LEFT, RIGHT), 1);
-    let template = params.template.as_mut().unwrap();
+    let template = &mut params.templates[0];
     (template.destination, template.reqid) = (address("192.0.2.9"), 0);
     let mut database = with_policies([params]);
     database.add_sa(outbound_sa(0x1001), 0).unwrap();
@@ -133,11 +138,11 @@ fn an_address_of_the_template_must_be_the_sas() {
 fn the_lowest_priority_is_asked_first_and_then_the_older() {
     let block = |selector, priority| PolicyParams {
         action: Action::Block,
-        template: None,
+        templates: vec![],
         ..policy(PolicyDirection::Out, selector, priority)
     };
     let bypass = |selector, priority| PolicyParams {
-        template: None,
+        templates: vec![],
         ..policy(PolicyDirection::Out, selector, priority)
     };
     let mut database = with_policies([
@@ -163,9 +168,21 @@ fn inbound_is_found_by_destination_and_spi_and_only_where_it_may() {
     database.add_sa(inbound_sa(0x2001), 0).unwrap();
     database.add_sa(outbound_sa(0x1001), 0).unwrap();
     let snapshot = database.snapshot();
-    assert!(snapshot.inbound(address("192.0.2.2"), 0x2001).is_some());
-    assert!(snapshot.inbound(address("192.0.2.3"), 0x2001).is_none());
-    assert!(snapshot.inbound(address("192.0.2.2"), 0x1001).is_none());
+    assert!(
+        snapshot
+            .inbound(address("192.0.2.2"), 0x2001, Protocol::Esp)
+            .is_some()
+    );
+    assert!(
+        snapshot
+            .inbound(address("192.0.2.3"), 0x2001, Protocol::Esp)
+            .is_none()
+    );
+    assert!(
+        snapshot
+            .inbound(address("192.0.2.2"), 0x1001, Protocol::Esp)
+            .is_none()
+    );
 }
 
 /// RFC 4301 section 5.2: what comes out must be what the SA and the policies say.
@@ -192,17 +209,17 @@ fn the_exit_of_the_tunnel_is_checked() {
         )
         .unwrap();
     let snapshot = database.snapshot();
-    assert_eq!(snapshot.accept_inner(&good, &back()), Ok(()));
+    assert_eq!(snapshot.accept(&through(&good), &back(), true), Ok(()));
     assert_eq!(
-        snapshot.accept_inner(&good, &across()),
+        snapshot.accept(&through(&good), &across(), true),
         Err(Drop::SelectorMismatch)
     );
     assert_eq!(
-        snapshot.accept_inner(&wide, &across()),
+        snapshot.accept(&through(&wide), &across(), true),
         Err(Drop::InboundPolicyMismatch)
     );
     assert_eq!(
-        snapshot.accept_inner(&other, &back()),
+        snapshot.accept(&through(&other), &back(), true),
         Err(Drop::InboundPolicyMismatch)
     );
 }
@@ -211,41 +228,50 @@ fn the_exit_of_the_tunnel_is_checked() {
 fn a_forward_policy_accepts_and_a_discarding_one_refuses() {
     let mut database = with_policies([policy(PolicyDirection::Fwd, selector(RIGHT, LEFT), 1)]);
     let good = database.add_sa(inbound_sa(0x2001), 0).unwrap();
-    assert_eq!(database.snapshot().accept_inner(&good, &back()), Ok(()));
+    assert_eq!(
+        database.snapshot().accept(&through(&good), &back(), true),
+        Ok(())
+    );
     let block = PolicyParams {
         action: Action::Block,
-        template: None,
+        templates: vec![],
         ..policy(PolicyDirection::In, selector(RIGHT, LEFT), 1)
     };
     database.add_policy(block, 0).unwrap();
     assert_eq!(
-        database.snapshot().accept_inner(&good, &back()),
+        database.snapshot().accept(&through(&good), &back(), true),
         Err(Drop::PolicyDiscard)
     );
 }
 
 #[test]
-fn either_of_both_policies_accepts() {
+fn for_what_is_forwarded_both_policies_must_ask_for_the_sa() {
     let other = |direction| {
         let mut params = policy(direction, selector(RIGHT, LEFT), 1);
-        params.template.as_mut().unwrap().reqid = 8;
+        params.templates[0].reqid = 8;
         params
     };
     let this = |direction| policy(direction, selector(RIGHT, LEFT), 1);
-    for policies in [
-        [this(PolicyDirection::In), other(PolicyDirection::Fwd)],
-        [other(PolicyDirection::In), this(PolicyDirection::Fwd)],
-    ] {
+    let outcome = |policies, forwarded| {
         let mut database = with_policies(policies);
         let good = database.add_sa(inbound_sa(0x2001), 0).unwrap();
-        assert_eq!(database.snapshot().accept_inner(&good, &back()), Ok(()));
-    }
+        database
+            .snapshot()
+            .accept(&through(&good), &back(), forwarded)
+    };
+    let mismatch = Err(Drop::InboundPolicyMismatch);
+    let forward_refuses = || [this(PolicyDirection::In), other(PolicyDirection::Fwd)];
+    assert_eq!(outcome(forward_refuses(), true), mismatch);
+    assert_eq!(outcome(forward_refuses(), false), Ok(()));
+    let inward_refuses = || [other(PolicyDirection::In), this(PolicyDirection::Fwd)];
+    assert_eq!(outcome(inward_refuses(), true), mismatch);
+    assert_eq!(outcome(inward_refuses(), false), mismatch);
 }
 
 #[test]
 fn a_template_without_reqid_takes_no_inbound_sa() {
     let mut params = policy(PolicyDirection::Out, selector(LEFT, RIGHT), 1);
-    params.template.as_mut().unwrap().reqid = 0;
+    params.templates[0].reqid = 0;
     let mut database = with_policies([params]);
     database.add_sa(outbound_sa(0x1001), 0).unwrap();
     let inbound = SaParams {
@@ -259,13 +285,13 @@ fn a_template_without_reqid_takes_no_inbound_sa() {
 #[test]
 fn a_policy_that_lets_pass_in_clear_expects_no_tunnel() {
     let bypass = PolicyParams {
-        template: None,
+        templates: vec![],
         ..policy(PolicyDirection::In, selector(RIGHT, LEFT), 1)
     };
     let mut database = with_policies([bypass]);
     let good = database.add_sa(inbound_sa(0x2001), 0).unwrap();
     assert_eq!(
-        database.snapshot().accept_inner(&good, &back()),
+        database.snapshot().accept(&through(&good), &back(), true),
         Err(Drop::InboundPolicyMismatch)
     );
 }
@@ -274,26 +300,26 @@ fn a_policy_that_lets_pass_in_clear_expects_no_tunnel() {
 fn a_cache_forgets_with_the_snapshot() {
     let (mut database, mut cache) = (one_tunnel(), FlowCache::new());
     assert!(matches!(
-        cache.outbound(&database.snapshot(), &across()),
-        Outbound::NeedSa(..)
+        cache.outbound(&database.snapshot(), &across(), 1),
+        Outbound::NeedSa(_)
     ));
     let inward = database.add_sa(inbound_sa(0x2001), 0).unwrap();
     database.add_sa(outbound_sa(0x1001), 0).unwrap();
     assert!(matches!(
-        cache.outbound(&database.snapshot(), &across()),
+        cache.outbound(&database.snapshot(), &across(), 1),
         Outbound::Protect(_)
     ));
     assert_eq!(
-        cache.accept_inner(&database.snapshot(), &inward, &back()),
+        cache.accept(&database.snapshot(), &through(&inward), &back(), true, 1),
         Ok(())
     );
     database.flush_policies();
     assert!(matches!(
-        cache.outbound(&database.snapshot(), &across()),
+        cache.outbound(&database.snapshot(), &across(), 1),
         Outbound::NoPolicy
     ));
     assert_eq!(
-        cache.accept_inner(&database.snapshot(), &inward, &back()),
+        cache.accept(&database.snapshot(), &through(&inward), &back(), true, 1),
         Err(Drop::InboundPolicyMismatch)
     );
 }
@@ -310,14 +336,14 @@ fn random_policy() -> impl Strategy<Value = PolicyParams> {
                     (protocol::UDP, MaskedPort::exactly(port));
             }
             let params = policy(PolicyDirection::Out, selector, priority);
-            let template = if clear || action == Action::Block {
-                None
+            let templates = if clear || action == Action::Block {
+                vec![]
             } else {
-                params.template
+                params.templates
             };
             PolicyParams {
                 action,
-                template,
+                templates,
                 ..params
             }
         },
@@ -342,12 +368,13 @@ proptest! {
             let headers = Headers::parse(&udp_between(&format!("10.0.0.{last}"), "10.9.9.9", (1, port))).unwrap();
             let matching = kept.iter().filter(|policy| policy.params.selector.matches(&headers));
             let first = matching.min_by_key(|policy| policy.params.priority);
-            for outcome in [snapshot.outbound(&headers), cache.outbound(&snapshot, &headers)] {
+            for outcome in [snapshot.outbound(&headers), cache.outbound(&snapshot, &headers, 1).clone()] {
                 let (index, action) = match outcome {
                     Outbound::Discard(policy) => (policy.params.index, Action::Block),
-                    Outbound::Bypass(policy) | Outbound::NeedSa(policy, _) => (policy.params.index, Action::Allow),
+                    Outbound::Bypass(policy) => (policy.params.index, Action::Allow),
+                    Outbound::NeedSa(need) => (need.policy.params.index, Action::Allow),
                     Outbound::NoPolicy => (0, Action::Block),
-                    Outbound::Protect(_) => unreachable!("there is no SA"),
+                    Outbound::Protect(_) | Outbound::Clear(_) => unreachable!("there is no SA"),
                 };
                 prop_assert_eq!(index, first.map_or(0, |policy| policy.params.index));
                 prop_assert!(first.is_none_or(|policy| policy.params.action == action));

@@ -10,16 +10,22 @@ mod clock;
 mod control;
 mod dataplane;
 mod family;
+#[allow(dead_code)]
+mod gif;
 mod host;
 mod ike;
 mod limits;
 mod log;
 mod netlink;
 mod octets;
+#[allow(dead_code)]
+mod path_mtu;
 mod refusal;
+#[allow(dead_code)]
 mod shared;
 #[cfg(test)]
 mod testing;
+pub mod tools;
 mod xfrm;
 
 use std::fs::File;
@@ -28,6 +34,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
+use netio::TunDevice;
 use netio::poll::Event;
 use netio::process;
 use netio::tun::{Offloads, Tun};
@@ -43,7 +50,8 @@ use shared::{Devices, Shared};
 const EXIT_USAGE: u8 = 2;
 const EXIT_REFUSED: u8 = 3;
 
-fn main() -> ExitCode {
+/// The program: everything from the arguments to the exit code.
+pub fn main() -> ExitCode {
     let arguments = match Arguments::parse(std::env::args_os().skip(1)) {
         Ok(arguments) => arguments,
         Err(sentence) => {
@@ -106,6 +114,7 @@ fn run(arguments: &Arguments, ready: &mut Option<File>) -> Result<(), Refused> {
     control.run();
     drop(socket_file);
     stop_threads(&shared, threads);
+    shared.gifs.clear();
     forget(&tun);
     Ok(())
 }

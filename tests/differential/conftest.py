@@ -1,0 +1,48 @@
+"""One guest for all of these tests, a cable to it, and engines to compare with it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from culvert.lab.host import Host
+from culvert.lab.lab import Lab
+from tests.uml.guest import Guest, guest, missing
+
+TAP, BRIDGE = "tap0", "br0"
+DEVICE = f"vec0:transport=tap,ifname={TAP},depth=128,gro=0"
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A guest with `vec0`, whose frames come out of the bridge of `switch`."""
+
+    guest: Guest
+    switch: Host
+
+
+@pytest.fixture(scope="session")
+def neighbour() -> Iterator[Neighbour]:
+    """Boot the guest; every test that asks for it leaves it as it found it, its kernel's IPsec empty."""
+    reason = missing()
+    if reason is not None:
+        pytest.skip(reason)
+    with Lab(f"guest{os.getpid()}") as lab:
+        switch = lab.host("switch")
+        switch.ip("link", "add", BRIDGE, "type", "bridge", "forward_delay", "0", "mcast_snooping", "0")
+        switch.ip("tuntap", "add", TAP, "mode", "tap")
+        switch.ip("link", "set", TAP, "up", "master", BRIDGE)
+        switch.ip("link", "set", BRIDGE, "up")
+        with guest(switch.command([]), [DEVICE]) as running:
+            yield Neighbour(running, switch)
+
+
+@pytest.fixture
+def kernel(neighbour: Neighbour) -> Iterator[Guest]:
+    """The guest for one test, with nothing in its kernel's SAD and SPD."""
+    neighbour.guest.shell("ip xfrm state flush; ip xfrm policy flush")
+    yield neighbour.guest
+    neighbour.guest.shell("ip xfrm state flush; ip xfrm policy flush")
