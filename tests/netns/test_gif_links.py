@@ -25,7 +25,8 @@ pytestmark = pytest.mark.root
 INNER = Ends(ip_address("192.168.1.1"), ip_address("192.168.2.1"))
 INNER6 = Ends(ip_address("fd00::1"), ip_address("fd00::2"))
 ROUTES = (ip_network("192.168.2.0/24"), ip_network("2001:db8:2::/64"))
-LINK = Gif("gif0", None, (INNER, INNER6), 1280, ROUTES)
+OUTER = Ends(ip_address("203.0.113.1"), ip_address("198.51.100.1"))
+LINK = Gif("gif0", OUTER, (INNER, INNER6), 1280, ROUTES)
 
 _TUNSETIFF = 0x400454CA
 _IFF_TUN, _IFF_NO_PI = 0x0001, 0x1000
@@ -63,7 +64,7 @@ def test_a_link_is_as_the_handbook_shows_it(gateway: Host, device: int) -> None:
     assert "src 192.168.1.1" in gateway.ip("route", "get", "192.168.2.1")
     assert "gif0" in gateway.ip("-6", "route", "get", "2001:db8:2::34")
     (standing,) = do(gateway, gifs.observe)
-    assert (set(standing.inner), set(standing.routes), standing.mtu) == ({INNER, INNER6}, set(ROUTES), 1280)
+    assert standing.gif() == LINK
 
 
 def test_a_change_touches_what_changed(gateway: Host, device: int) -> None:

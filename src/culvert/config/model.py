@@ -132,9 +132,9 @@ class Gif:
     origin: Origin = Origin()
 
     @property
-    def protocol(self) -> frozenset[int]:
+    def protocols(self) -> tuple[int, ...]:
         """The upper-layer protocols of its outer packets: IPv4 in IP (4) and IPv6 in IP (41)."""
-        return frozenset({4 if ends.local.version == 4 else 41 for ends in self.inner}) or frozenset({4, 41})
+        return tuple(4 if ends.local.version == 4 else 41 for ends in self.inner) or (4, 41)
 
 
 @dataclass(frozen=True, slots=True)

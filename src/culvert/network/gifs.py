@@ -1,7 +1,9 @@
 """gif links on the host: the devices that the engine made get their addresses, their MTU and their routes here.
 
-A device is ours when its alias says so. Its addresses are those of a point-to-point link, ours and the other end's,
-as ifconfig(8) writes `192.168.1.1 --> 192.168.2.1`. Routes behind it are in the main table, with our protocol number.
+A device is ours when its alias says so; the alias also keeps its outer ends, so that nothing has to be remembered: a
+gateway that starts anew finds the links that somebody made by hand. Its addresses are those of a point-to-point link,
+ours and the other end's, as ifconfig(8) writes `192.168.1.1 --> 192.168.2.1`. Routes behind it are in the main table,
+with our protocol number.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from culvert.network.links import IFF_UP, quiet
 from culvert.network.netlink import ADDRESS_FAMILY, Netlink, attributes, dump, dump_routes, refusals
 from culvert.plan.desired import ROUTE_PROTOCOL
 
-ALIAS = "culvert gif"
+ALIAS = "culvert gif "
+"""What the aliases of our devices begin with; the outer ends follow, and `ecn` where congestion marks pass."""
 _MAIN_TABLE = 254
 _UNICAST = 1
 _KERNEL_PREFIX = {4: 32, 6: 128}
@@ -28,24 +31,36 @@ _KERNEL_PREFIX = {4: 32, 6: 128}
 
 @dataclass(frozen=True, slots=True)
 class StandingGif:
-    """A device of ours as found. `adopted`: it carries our alias already."""
+    """A device as found. `alias` is empty until it is ours."""
 
     name: str
     index: int
     mtu: int
     up: bool
-    adopted: bool
+    alias: str = ""
     inner: tuple[Ends, ...] = ()
     routes: tuple[IPNetwork, ...] = ()
 
     def is_as(self, wanted: Gif) -> bool:
         return (
-            self.adopted
+            self.alias == alias_of(wanted)
             and self.up
             and self.mtu == wanted.mtu
             and set(self.inner) == set(wanted.inner)
             and set(self.routes) == set(wanted.routes)
         )
+
+    def gif(self) -> Gif:
+        """Give the link that the device is."""
+        words = self.alias.removeprefix(ALIAS).split()
+        outer = Ends(ip_address(words[0]), ip_address(words[1])) if len(words) > 1 else None
+        return Gif(self.name, outer, self.inner, self.mtu, self.routes, ecn="ecn" in words)
+
+
+def alias_of(gif: Gif) -> str:
+    """Give the alias that makes a device ours."""
+    ends = f"{gif.outer.local} {gif.outer.remote}" if gif.outer else ""
+    return ALIAS + ends + " ecn" * gif.ecn
 
 
 async def observe(netlink: Netlink, names: Iterable[str] = ()) -> tuple[StandingGif, ...]:
@@ -54,11 +69,11 @@ async def observe(netlink: Netlink, names: Iterable[str] = ()) -> tuple[Standing
     addresses, routes = await _addresses(netlink), await _routes(netlink)
     for message in await dump(netlink.get_links()):
         values, index = attributes(message), message["index"]
-        adopted = values.get("IFLA_IFALIAS") == ALIAS
-        if adopted or values["IFLA_IFNAME"] in named:
+        alias = values.get("IFLA_IFALIAS") or ""
+        if alias.startswith(ALIAS) or values["IFLA_IFNAME"] in named:
             up = bool(message["flags"] & IFF_UP)
             ends, behind = tuple(addresses.get(index, ())), tuple(routes.get(index, ()))
-            found.append(StandingGif(values["IFLA_IFNAME"], index, values["IFLA_MTU"], up, adopted, ends, behind))
+            found.append(StandingGif(values["IFLA_IFNAME"], index, values["IFLA_MTU"], up, alias, ends, behind))
     return tuple(found)
 
 
@@ -92,7 +107,7 @@ async def sweep(netlink: Netlink, keep: Iterable[str] = ()) -> None:
 async def _fit(netlink: Netlink, device: StandingGif, gif: Gif) -> None:
     quiet(gif.name)
     async with refusals(f"interface {gif.name}"):
-        await netlink.link("set", index=device.index, mtu=gif.mtu, state="up", ifalias=ALIAS)
+        await netlink.link("set", index=device.index, mtu=gif.mtu, state="up", ifalias=alias_of(gif))
     for ends in device.inner:
         if ends not in gif.inner:
             await _address(netlink, "del", device.index, ends)
@@ -164,7 +179,7 @@ async def _routes(netlink: Netlink) -> dict[int, list[IPNetwork]]:
     return found
 
 
-def proc_counters(name: str) -> tuple[int, int]:
+def packets(name: str) -> tuple[int, int]:
     """Give the packets that came in by a device and went out by it; zeros where it is gone."""
     directory = Path("/sys/class/net") / name / "statistics"
     try:
