@@ -24,6 +24,7 @@ from culvert.daemon.paths import Resolver
 from culvert.daemon.proving import subject_of
 from culvert.daemon.runtime_links import RuntimeLinks
 from culvert.daemon.seams import CountedAssociation, DataPlane, Finding, HostNetwork
+from culvert.daemon.status import LinkStatus
 from culvert.daemon.suites import Known, learned, still_true
 from culvert.daemon.takeover import Inherited
 from culvert.daemon.tasks import Tasks
@@ -404,9 +405,9 @@ class Gateway:
             )
         )
 
-    def _link_status(self, gif: model.Gif, applied: Applied) -> status.LinkStatus:
+    def _link_status(self, gif: model.Gif, applied: Applied) -> LinkStatus:
         packets = self._parts.network.link_packets(gif.name)
-        return status.LinkStatus(gif, is_protected(gif, applied.desired.firewall), *packets)
+        return LinkStatus(gif, is_protected(gif, applied.desired.firewall), *packets)
 
     async def prove(self, peer: model.Peer) -> dict[str, Any]:
         """Show that nothing between the networks of a peer can be read outside, and give the verdict."""
