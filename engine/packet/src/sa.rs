@@ -168,6 +168,11 @@ impl Sa {
         self.runtime.sent.load(Relaxed)
     }
 
+    /// The highest sequence number that was received and authentic; 0 before the first.
+    pub fn newest_received(&self) -> u64 {
+        self.replay().top()
+    }
+
     /// The replay window as it stands, for a dump.
     pub fn replay_state(&self) -> ReplayWindow {
         self.replay().clone()

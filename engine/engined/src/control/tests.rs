@@ -51,10 +51,10 @@ fn control(listener: Listener) -> (Arc<Shared>, Arc<MemoryDatagrams>, Control) {
     };
     let tun = Arc::new(MemoryTun::new().unwrap());
     let devices = Devices {
-        tun,
         ike: both.clone(),
         nat_t: both.clone(),
         esp: both,
+        ..crate::testing::devices(tun)
     };
     let shared = Arc::new(Shared::with_gifs(devices, Box::new(MemoryGifs::default())).unwrap());
     let signalled: &'static Event = Box::leak(Box::new(Event::new().unwrap()));
