@@ -52,4 +52,6 @@ pub mod tcp;
 mod testing;
 mod transport;
 mod tunnel;
+#[cfg(test)]
+mod vectors;
 pub mod virtio;

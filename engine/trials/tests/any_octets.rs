@@ -14,16 +14,31 @@ const CHANGES: usize = 20_000;
 const BOUND: Duration = Duration::from_secs(1);
 
 fn corpus(target: &Target) -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target.name);
-    let files = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    files.map(|file| fs::read(file.unwrap().path()).unwrap()).collect()
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../fuzz/corpus")
+        .join(target.name);
+    let files =
+        fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    files
+        .map(|file| fs::read(file.unwrap().path()).unwrap())
+        .collect()
 }
 
 fn attempt(target: &Target, input: &[u8]) {
     let started = Instant::now();
     let done = panic::catch_unwind(AssertUnwindSafe(|| (target.run)(input)));
-    assert!(done.is_ok(), "{} panics at {}", target.name, hex::encode(input));
-    assert!(started.elapsed() < BOUND, "{} takes too long for {}", target.name, hex::encode(input));
+    assert!(
+        done.is_ok(),
+        "{} panics at {}",
+        target.name,
+        hex::encode(input)
+    );
+    assert!(
+        started.elapsed() < BOUND,
+        "{} takes too long for {}",
+        target.name,
+        hex::encode(input)
+    );
 }
 
 #[test]
@@ -46,7 +61,9 @@ fn changes_are_the_same_for_the_same_seed() {
     let inputs = vec![vec![1, 2, 3, 4], vec![5; 40]];
     let walk = |seed| {
         let mut source = Source::new(seed);
-        (0..100).map(|_| mutated(&mut source, &inputs)).collect::<Vec<_>>()
+        (0..100)
+            .map(|_| mutated(&mut source, &inputs))
+            .collect::<Vec<_>>()
     };
     assert_eq!(walk(7), walk(7));
     assert_ne!(walk(7), walk(8));

@@ -11,7 +11,11 @@ const NOW_S: u64 = 2_000;
 
 /// What stands in a packet of a length behind the right SPI: zeros, ones, counting, and some that are drawn.
 fn contents(length: usize, source: &mut Source) -> Vec<Vec<u8>> {
-    let mut all = vec![vec![0; length], vec![0xff; length], (0..length as u8).collect()];
+    let mut all = vec![
+        vec![0; length],
+        vec![0xff; length],
+        (0..length as u8).collect(),
+    ];
     all.extend((0..4).map(|_| source.octets(length)));
     for packet in &mut all {
         for (octet, spi) in packet.iter_mut().zip(SPI.to_be_bytes()) {
@@ -47,7 +51,10 @@ fn what_is_sealed_opens_whole_and_no_shorter_or_longer() {
             let packet = sealed(&sa, payload);
             let mut copy = packet.clone();
             let opened = esp::open(&sa, &mut copy, NOW_S).unwrap();
-            assert_eq!((&copy[opened.payload], opened.next_header), (&vec![7; payload][..], 17));
+            assert_eq!(
+                (&copy[opened.payload], opened.next_header),
+                (&vec![7; payload][..], 17)
+            );
             for length in 0..packet.len() {
                 assert!(esp::open(&sa, &mut packet[..length].to_vec(), NOW_S).is_err());
             }

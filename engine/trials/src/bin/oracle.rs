@@ -18,10 +18,7 @@ use packet::sa::{Mode, Sa};
 use trials::{associations, hex};
 
 const NOW_S: u64 = 2_000;
-const CHOICE: Choice = Choice {
-    identification: 0x4321,
-    dont_fragment: packet::headers::DontFragment::Copy,
-};
+const IDENTIFICATION: u16 = 0x4321;
 
 type Answer = Result<Vec<u8>, String>;
 
@@ -52,14 +49,29 @@ impl Oracle {
     }
 
     fn sa(&self, spi: &str) -> Result<Arc<Sa>, String> {
-        self.sas.get(spi).cloned().ok_or("no such association".into())
+        self.sas
+            .get(spi)
+            .cloned()
+            .ok_or("no such association".into())
     }
 
     fn seal(&self, spi: &str, mode: &str, packet: &[u8]) -> Answer {
-        let mode = if mode == "tunnel" { Mode::Tunnel } else { Mode::Transport };
-        let step = Step { sa: self.sa(spi)?, mode };
+        let mode = if mode == "tunnel" {
+            Mode::Tunnel
+        } else {
+            Mode::Transport
+        };
+        let step = Step {
+            sa: self.sa(spi)?,
+            mode,
+        };
+        let choice = Choice {
+            identification: IDENTIFICATION,
+            ..Choice::default()
+        };
         let mut out = Vec::new();
-        protect::seal(&step, packet, &CHOICE, &mut out, NOW_S).map_err(|drop| drop.name().to_owned())?;
+        protect::seal(&step, packet, &choice, &mut out, NOW_S)
+            .map_err(|drop| drop.name().to_owned())?;
         Ok(out)
     }
 
