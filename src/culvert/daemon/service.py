@@ -9,7 +9,8 @@ from typing import Any
 from culvert import __version__
 from culvert.config.model import Peer
 from culvert.control.protocol import Code
-from culvert.daemon.gateway import Ending, Gateway, Phase
+from culvert.daemon.gateway import Gateway
+from culvert.daemon.parts import Ending, Phase
 from culvert.daemon.server import MethodError
 from culvert.errors import CulvertError, Problem
 from culvert.ike.events import Connect, Disconnect, RekeyRequested
@@ -45,6 +46,7 @@ class Service:
             "disconnect": self._disconnect,
             "rekey": self._rekey,
             "prove": self._prove,
+            "settle": self._settle,
         }
 
     async def handle(self, method: str, params: Params, privileged: bool) -> Any:
@@ -114,6 +116,10 @@ class Service:
 
     async def _prove(self, params: Params) -> dict[str, Any]:
         return await self._gateway.prove(self._configured(self._peer(params)))
+
+    async def _settle(self, _params: Params) -> dict[str, Any]:
+        await self._gateway.settle()
+        return {"policies": self._gateway.policies()}
 
     def _peer(self, params: Params) -> str:
         name = params.get("peer")
