@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from culvert.wire.netlink import events, family, framing, policy, sa
+from culvert.wire.netlink import events, family, framing, links, migrate, policy, progress, sa, sizes
 from culvert.wire.netlink.algorithms import Algorithm
 from culvert.wire.netlink.framing import Message, ParseError
+from culvert.wire.netlink.replay import ReplayWire
 from culvert.wire.netlink.structures import CurrentWire, IdWire, LifetimeWire, SelectorWire
 
 U8, U16, U32, U64 = (st.integers(0, 2**bits - 1) for bits in (8, 16, 32, 64))
@@ -28,6 +29,15 @@ PARSERS: list[Callable[[bytes], object]] = [
     policy.parse_policy_id,
     events.parse_acquire,
     events.parse_expire,
+    events.parse_policy_expire,
+    events.parse_mapping,
+    migrate.parse_migrate,
+    progress.parse_progress,
+    sizes.parse_sad_size,
+    sizes.parse_spd_size,
+    links.parse_gif,
+    links.parse_gif_name,
+    links.parse_path_mtu,
     family.parse_groups,
     family.parse_datagram,
     family.parse_drops,
@@ -77,7 +87,7 @@ ALGORITHMS = st.builds(
 @st.composite
 def associations(draw: st.DrawFn) -> sa.SaWire:
     version = draw(st.sampled_from((4, 6)))
-    optional = st.none() | st.just(sa.ReplayWire(33, 2**64 - 1, 2**63, (1, 2)))
+    windows = st.none() | st.just(ReplayWire(33, 2**64 - 1, 2**63, (1, 2)))
     return sa.SaWire(
         id=draw(ids(version)),
         source=draw(st.ip_addresses(v=version)),
@@ -88,7 +98,14 @@ def associations(draw: st.DrawFn) -> sa.SaWire:
         current=CurrentWire(*draw(st.tuples(*[U64] * 4))),
         flags=draw(U8),
         aead=draw(st.none() | ALGORITHMS),
-        replay=draw(optional),
+        replay=draw(windows),
+        plain_replay=draw(st.none() | st.builds(ReplayWire, st.just(0), U32, U32, st.tuples(U32))),
+        tfc_padding_octets=draw(U32),
+        extra_flags=draw(U32),
+        last_used_at_s=draw(U64),
+        mode_any=draw(st.booleans()),
+        legacy=draw(st.booleans()),
+        auth_truncated=draw(st.none() | ALGORITHMS),
         direction=draw(st.sampled_from((None, 1, 2))),
         selectors=tuple(draw(st.lists(selectors(), max_size=5))),
         drops=tuple(draw(st.lists(st.tuples(U32, U64), max_size=5))),
@@ -106,6 +123,19 @@ def templates(draw: st.DrawFn) -> policy.TemplateWire:
     source: IPv4Address | IPv6Address = draw(st.ip_addresses(v=version))
     masks = draw(st.tuples(U32, U32, U32))
     return policy.TemplateWire(draw(ids(version)), source, draw(U32), draw(U8), draw(U8), draw(U8), masks)
+
+
+@st.composite
+def moves(draw: st.DrawFn) -> migrate.MoveWire:
+    old, new = draw(st.sampled_from((4, 6))), draw(st.sampled_from((4, 6)))
+    ends = [draw(st.ip_addresses(v=version)) for version in (old, old, new, new)]
+    return migrate.MoveWire(*ends, draw(U8), draw(U8), draw(U32))
+
+
+@given(selectors(), st.integers(0, 2), st.lists(moves(), min_size=1, max_size=6))
+def test_migrations_are_read_as_written(selector: SelectorWire, direction: int, some: list[migrate.MoveWire]) -> None:
+    value = migrate.MigrateWire(policy.PolicyIdWire(selector, direction), tuple(some))
+    assert migrate.parse_migrate(migrate.emit_migrate(value)) == value
 
 
 @given(selectors(), st.integers(0, 2), st.integers(0, 1), U32, st.lists(templates(), max_size=6))

@@ -23,6 +23,8 @@ from typing import Any
 
 TREE = Path(__file__).resolve().parents[2]
 MODULES = Path("/usr/lib/uml/modules")
+SHARED_MEMORY = "/dev/shm"  # noqa: S108
+"""Where the guest's memory lies: a file system on a disk would write all of it out."""
 BOOT_S = 60
 """A boot takes about three seconds; a busy machine may need many times that."""
 CALL_S = 60
@@ -96,7 +98,7 @@ class Guest:
 @contextmanager
 def guest(inside: Sequence[str] = (), devices: Sequence[str] = ()) -> Iterator[Guest]:
     """Boot a guest. `inside`: the command that enters a namespace; `devices`: words for its kernel's command line."""
-    with tempfile.TemporaryDirectory(prefix="guest", dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as name:
+    with tempfile.TemporaryDirectory(prefix="guest", dir=SHARED_MEMORY) as name:
         folder = Path(name)
         here, there = socket.socketpair()
         with here:

@@ -37,6 +37,7 @@ pub(crate) struct Sequence {
 }
 
 impl Sequence {
+    /// What is authenticated and not sent.
     pub(crate) fn high(self) -> [u8; 4] {
         ((self.full >> 32) as u32).to_be_bytes()
     }
@@ -143,7 +144,6 @@ impl Cipher {
     }
 
     /// AH's key; none with a transform of ESP.
-    #[allow(dead_code)] // AH is the next to use it.
     pub(crate) fn integrity(&self) -> Option<&IntegrityKey> {
         match &self.kind {
             Kind::Authenticated(key) => Some(key),

@@ -4,10 +4,21 @@ use std::sync::Arc;
 
 use crate::error::DatabaseError;
 use crate::lifetime::{self, Expiry};
-use crate::sa::{Protocol, Sa, SaId, SaParams};
+use crate::limits::MAX_TEMPLATES;
+use crate::migration::Migration;
+use crate::sa::{Encap, Protocol, Sa, SaId, SaParams};
 use crate::sad::{Larval, SaEntry, Sad, SpiRequest};
 use crate::snapshot::{Policies, Snapshot};
-use crate::spd::{Policy, PolicyKey, PolicyParams, Spd};
+use crate::spd::{Policy, PolicyExpiry, PolicyKey, PolicyParams, Spd};
+
+/// What MIGRATE has moved.
+#[derive(Clone, Debug)]
+pub struct Migrated {
+    /// The policy as it is now.
+    pub policy: Arc<Policy>,
+    /// The SAs as they are now, with the names that they had.
+    pub sas: Vec<(SaId, Arc<Sa>)>,
+}
 
 /// SAD and SPD. Instants are seconds of one clock of the caller's choice.
 #[derive(Debug, Default)]
@@ -102,6 +113,38 @@ impl Database {
     /// FLUSHPOLICY.
     pub fn flush_policies(&mut self) -> usize {
         self.spd.flush()
+    }
+
+    /// MIGRATE: the templates of a policy and the SAs between their ends move. Answers the policy, and the SAs with the
+    /// names that they had.
+    ///
+    /// Errors: `NoSuchPolicy`, `NoSuchTemplate`, `Exists`, `Invalid`; nothing is changed then.
+    pub fn migrate(
+        &mut self,
+        key: PolicyKey,
+        migrations: &[Migration],
+        encap: Option<Encap>,
+    ) -> Result<Migrated, DatabaseError> {
+        if migrations.is_empty() || migrations.len() > MAX_TEMPLATES {
+            return Err(DatabaseError::Invalid(
+                "one to six pairs of ends move at a time",
+            ));
+        }
+        migrations.iter().try_for_each(Migration::check)?;
+        let policy = self.spd.migrated(key, migrations)?;
+        let moved = self.sad.migrated(migrations, encap)?;
+        let replaced = moved
+            .into_iter()
+            .map(|(old, sa)| (old, self.sad.replace(old, sa)));
+        Ok(Migrated {
+            sas: replaced.collect(),
+            policy: self.spd.insert(policy),
+        })
+    }
+
+    /// Policies whose limits were reached and not yet told. What reached a hard one is gone afterwards.
+    pub fn expire_policies(&mut self, now_s: u64) -> Vec<PolicyExpiry> {
+        self.spd.expire(now_s)
     }
 
     /// Put a batch's draft in the place of the policies. `drawn_at`: `spd_generation` when it was cloned.

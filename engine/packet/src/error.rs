@@ -11,6 +11,8 @@ pub enum DatabaseError {
     NoSuchSa,
     /// There is no such policy.
     NoSuchPolicy,
+    /// A migration is about none of the policy's templates.
+    NoSuchTemplate,
     /// A bound of `limits` is reached.
     Full(&'static str),
     /// The request contradicts itself or the RFCs.
@@ -24,12 +26,13 @@ pub enum DatabaseError {
 }
 
 impl DatabaseError {
-    /// The positive errno of Linux: EEXIST, ESRCH, ENOENT, ENOBUFS, EINVAL, EOPNOTSUPP, ENOENT, EAGAIN.
+    /// The positive errno of Linux: EEXIST, ESRCH, ENOENT, ENODATA, ENOBUFS, EINVAL, EOPNOTSUPP, ENOENT, EAGAIN.
     pub const fn errno(self) -> i32 {
         match self {
             DatabaseError::Exists => 17,
             DatabaseError::NoSuchSa => 3,
             DatabaseError::NoSuchPolicy | DatabaseError::NoSpi => 2,
+            DatabaseError::NoSuchTemplate => 61,
             DatabaseError::Full(_) => 105,
             DatabaseError::Invalid(_) => 22,
             DatabaseError::Unsupported(_) => 95,
@@ -44,6 +47,7 @@ impl fmt::Display for DatabaseError {
             DatabaseError::Exists => "it exists already",
             DatabaseError::NoSuchSa => "no such security association",
             DatabaseError::NoSuchPolicy => "no such policy",
+            DatabaseError::NoSuchTemplate => "the policy has no such template",
             DatabaseError::NoSpi => "no SPI of the range is free",
             DatabaseError::Conflict => "the policies changed while the batch was written",
             DatabaseError::Full(what)

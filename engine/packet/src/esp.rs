@@ -138,7 +138,8 @@ pub fn open(sa: &Sa, packet: &mut [u8], now_s: u64) -> Result<Opened, Drop> {
     counted(sa, open_judged(sa, packet, now_s))
 }
 
-fn counted<T>(sa: &Sa, result: Result<T, Drop>) -> Result<T, Drop> {
+/// Count a drop in the SA.
+pub(crate) fn counted<T>(sa: &Sa, result: Result<T, Drop>) -> Result<T, Drop> {
     result.inspect_err(|&reason| sa.drops().add(reason))
 }
 
@@ -247,7 +248,8 @@ fn judge_lengths(cipher: &Cipher, packet: &[u8]) -> Result<Range<usize>, Drop> {
     Ok(start..end)
 }
 
-fn judge_sequence(sa: &Sa, low: u32) -> Result<Sequence, Drop> {
+/// The number of a packet in full, if the replay window does not refuse it.
+pub(crate) fn judge_sequence(sa: &Sa, low: u32) -> Result<Sequence, Drop> {
     let extended = sa.params().esn();
     let window = sa.replay();
     let full = match extended {

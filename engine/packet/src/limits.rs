@@ -8,10 +8,8 @@ pub const MAX_EXTENSION_HEADERS: usize = 8;
 pub const MAX_PACKET_OCTETS: usize = 65_535;
 
 /// The widest replay window in packets: 8 KiB of bitmap, and enough for 10 Gbit/s with 80 ms of reordering.
+/// Any narrower one is taken too, as by the kernel.
 pub const MAX_REPLAY_WINDOW_PACKETS: u32 = 65_536;
-
-/// The narrowest replay window that is not zero (RFC 4303 section 3.4.3: a minimum of 32 must be supported).
-pub const MIN_REPLAY_WINDOW_PACKETS: u32 = 32;
 
 /// Selectors of one security association: what a decomposed traffic selector payload may hold, and still quick to walk.
 pub const MAX_SELECTORS_PER_SA: usize = 256;

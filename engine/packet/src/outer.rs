@@ -95,7 +95,8 @@ fn decapsulated_ecn(inner: u8, outer: u8) -> Result<u8, Drop> {
     }
 }
 
-fn read_tos(packet: &[u8]) -> u8 {
+/// Type of service or traffic class of a packet whose header was judged.
+pub(crate) fn read_tos(packet: &[u8]) -> u8 {
     if packet[0] >> 4 == 4 {
         packet[1]
     } else {
@@ -103,6 +104,7 @@ fn read_tos(packet: &[u8]) -> u8 {
     }
 }
 
+/// Write the type of service or traffic class of a packet whose header was judged.
 pub(crate) fn write_tos(packet: &mut [u8], tos: u8) {
     if packet[0] >> 4 == 6 {
         packet[0] = 0x60 | tos >> 4;

@@ -1,7 +1,5 @@
 //! The anti-replay window (RFC 4303 section 3.4.3; the ring of RFC 6479, which never shifts bits).
 
-use std::ops::RangeInclusive;
-
 use crate::reason::Drop;
 
 const WORD_BITS: u64 = 64;
@@ -97,7 +95,10 @@ impl ReplayWindow {
     /// The bitmap as XFRM shows it: `window` bits in 32-bit words, the bit of a number at (number - 1) modulo the window.
     pub fn xfrm_bitmap(&self) -> Vec<u32> {
         let mut words = vec![0u32; self.window.div_ceil(32) as usize];
-        for sequence in self.known() {
+        if self.window == 0 {
+            return words;
+        }
+        for sequence in self.oldest(self.top)..=self.top {
             if self.seen(sequence) {
                 let bit = (sequence - 1) % self.window;
                 words[(bit / 32) as usize] |= 1 << (bit % 32);
@@ -106,27 +107,33 @@ impl ReplayWindow {
         words
     }
 
-    /// A window as `top` and `xfrm_bitmap` tell of one, for an SA that is given the state of another (NEWAE). Bits that the
-    /// bitmap is too short for are not set; more than the window's are ignored.
-    pub fn restored(window_packets: u32, top: u64, bitmap: &[u32]) -> ReplayWindow {
-        let mut window = ReplayWindow::new(window_packets);
-        window.top = top;
-        for sequence in window.known() {
-            let bit = (sequence - 1) % window.window;
-            let word = bitmap.get((bit / 32) as usize).copied().unwrap_or_default();
-            if word >> (bit % 32) & 1 == 1 {
-                let place = window.word(sequence);
-                window.ring[place] |= 1 << (sequence % WORD_BITS);
+    /// Go on from another window's `newest` and bitmap, which is as `xfrm_bitmap` gives it, or empty for one that has seen
+    /// all. What was seen here stays seen. None: the bitmap is not this window's.
+    pub fn resume(&mut self, newest: u64, bitmap: &[u32]) -> Option<()> {
+        if !bitmap.is_empty() && bitmap.len() as u64 != self.window.div_ceil(32) {
+            return None;
+        }
+        if self.window == 0 || newest == 0 {
+            self.top = self.top.max(newest);
+            return Some(());
+        }
+        if newest > self.top {
+            self.enter(newest);
+        }
+        for sequence in self.oldest(newest).max(self.oldest(self.top))..=newest {
+            let bit = (sequence - 1) % self.window;
+            let word = bitmap.get((bit / 32) as usize);
+            if word.is_none_or(|word| word >> (bit % 32) & 1 == 1) {
+                let word = self.word(sequence);
+                self.ring[word] |= 1 << (sequence % WORD_BITS);
             }
         }
-        window
+        Some(())
     }
 
-    /// The numbers that the window knows of; none without a window.
-    fn known(&self) -> RangeInclusive<u64> {
-        let oldest = self.top.saturating_sub(self.window.saturating_sub(1));
-        let newest = if self.window > 0 { self.top } else { 0 };
-        oldest.max(1)..=newest
+    /// The oldest number of a window that ends with `newest`.
+    fn oldest(&self, newest: u64) -> u64 {
+        newest.saturating_sub(self.window - 1).max(1)
     }
 
     /// Wipe the words between the old top and the new one.

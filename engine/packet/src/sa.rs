@@ -5,233 +5,16 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::algorithm::Transform;
 use crate::cipher::Cipher;
 use crate::counters::DropCounters;
 use crate::error::DatabaseError;
-use crate::ip::{Headers, protocol};
-use crate::limits::{MAX_REPLAY_WINDOW_PACKETS, MAX_SELECTORS_PER_SA, MIN_REPLAY_WINDOW_PACKETS};
+use crate::ip::Headers;
 use crate::reason::Drop;
 use crate::replay::ReplayWindow;
-use crate::selector::Selector;
 
-/// The two protocols of IPsec; the numbers are IANA's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Protocol {
-    /// Encapsulating Security Payload (RFC 4303).
-    Esp = protocol::ESP,
-    /// Authentication Header (RFC 4302).
-    Ah = protocol::AH,
-}
+mod params;
 
-impl Protocol {
-    /// The protocol of an IANA number.
-    pub fn from_number(number: u8) -> Option<Protocol> {
-        [Protocol::Esp, Protocol::Ah]
-            .into_iter()
-            .find(|protocol| protocol.number() == number)
-    }
-
-    /// The IANA number.
-    pub const fn number(self) -> u8 {
-        self as u8
-    }
-}
-
-/// What names a security association.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SaId {
-    /// The destination of its packets' outer header.
-    pub destination: IpAddr,
-    /// The SPI in host order; never 0.
-    pub spi: u32,
-    /// ESP or AH: each has SPIs of its own.
-    pub protocol: Protocol,
-}
-
-/// The one direction that an SA serves, if it says so (XFRMA_SA_DIR).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// For packets that arrive.
-    In,
-    /// For packets that leave.
-    Out,
-}
-
-/// How the packets are wrapped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Mode {
-    /// The payload of the packet.
-    Transport,
-    /// The whole packet.
-    Tunnel,
-    /// Of an SA: either, as the template says. What comes out with next header 4 or 41 was in tunnel mode.
-    Any,
-}
-
-impl Mode {
-    /// Whether an SA of this mode does what is wanted: transport or tunnel.
-    pub fn serves(self, wanted: Mode) -> bool {
-        self == wanted || self == Mode::Any
-    }
-}
-
-/// UDP encapsulation (RFC 3948): our port and the peer's for an outbound SA, as XFRMA_ENCAP has them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Encap {
-    /// Source port.
-    pub source_port: u16,
-    /// Destination port.
-    pub destination_port: u16,
-}
-
-/// When an SA ends, as `xfrm_lifetime_cfg` has it: octets and packets of `u64::MAX` and seconds of 0 mean never.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lifetimes {
-    /// Octets after which it should be replaced.
-    pub soft_octets: u64,
-    /// Octets after which it is no longer used.
-    pub hard_octets: u64,
-    /// Packets after which it should be replaced.
-    pub soft_packets: u64,
-    /// Packets after which it is no longer used.
-    pub hard_packets: u64,
-    /// Seconds since it was added after which it should be replaced.
-    pub soft_add_s: u64,
-    /// Seconds since it was added after which it is no longer used.
-    pub hard_add_s: u64,
-    /// Seconds since its first use after which it should be replaced.
-    pub soft_use_s: u64,
-    /// Seconds since its first use after which it is no longer used.
-    pub hard_use_s: u64,
-}
-
-impl Lifetimes {
-    /// Never.
-    pub const NONE: Lifetimes = Lifetimes {
-        soft_octets: u64::MAX,
-        hard_octets: u64::MAX,
-        soft_packets: u64::MAX,
-        hard_packets: u64::MAX,
-        soft_add_s: 0,
-        hard_add_s: 0,
-        soft_use_s: 0,
-        hard_use_s: 0,
-    };
-}
-
-impl Default for Lifetimes {
-    fn default() -> Self {
-        Lifetimes::NONE
-    }
-}
-
-/// `XFRM_STATE_NOECN`: ECN is neither copied out nor in.
-pub const FLAG_NOECN: u8 = 1;
-/// `XFRM_STATE_DECAP_DSCP`: the outer DSCP replaces the inner one.
-pub const FLAG_DECAP_DSCP: u8 = 2;
-/// `XFRM_STATE_NOPMTUDISC`: the outer header of a tunnel has no DF.
-pub const FLAG_NOPMTUDISC: u8 = 4;
-/// `XFRM_STATE_AF_UNSPEC`: a selector that is empty means either family. Here it does without the flag too.
-pub const FLAG_AF_UNSPEC: u8 = 32;
-/// `XFRM_STATE_ALIGN4`: over IPv4, AH is padded to a multiple of four octets and not of eight.
-pub const FLAG_ALIGN4: u8 = 64;
-/// `XFRM_STATE_ESN`: extended sequence numbers.
-pub const FLAG_ESN: u8 = 128;
-/// `XFRM_SA_XFLAG_DONT_ENCAP_DSCP`: the inner DSCP is not copied out.
-pub const EXTRA_FLAG_DONT_ENCAP_DSCP: u32 = 1;
-
-/// All that NEWSA carries. Debug shows no keys.
-#[derive(Clone, Debug)]
-pub struct SaParams {
-    /// Source of the outer header.
-    pub source: IpAddr,
-    /// Destination of the outer header.
-    pub destination: IpAddr,
-    /// SPI in host order.
-    pub spi: u32,
-    /// ESP or AH.
-    pub protocol: Protocol,
-    /// The number that templates ask for; 0 for none.
-    pub reqid: u32,
-    /// Transport, tunnel, or either.
-    pub mode: Mode,
-    /// Algorithms and keys.
-    pub transform: Transform,
-    /// The one direction that it serves; None for both.
-    pub direction: Option<Direction>,
-    /// UDP encapsulation of what leaves. What arrives is accepted either way.
-    pub encap: Option<Encap>,
-    /// Width of the replay window in packets; 0 for no protection.
-    pub replay_window: u32,
-    /// `XFRM_STATE_*`.
-    pub flags: u8,
-    /// `XFRM_SA_XFLAG_*`.
-    pub extra_flags: u32,
-    /// ESP packets are filled up to this length where they are shorter (RFC 4303 section 2.7); 0: they are not.
-    pub tfc_padding: u32,
-    /// Whether algorithms are taken that RFC 8221 says are not to be used.
-    pub legacy: bool,
-    /// When it ends.
-    pub lifetimes: Lifetimes,
-    /// What it may carry, in the direction of its packets; empty: anything.
-    pub selectors: Vec<Selector>,
-}
-
-impl SaParams {
-    /// What names it.
-    pub fn id(&self) -> SaId {
-        SaId {
-            destination: self.destination,
-            spi: self.spi,
-            protocol: self.protocol,
-        }
-    }
-
-    /// Whether the sequence numbers are extended (RFC 4303 section 2.2.1).
-    pub fn esn(&self) -> bool {
-        self.flags & FLAG_ESN != 0
-    }
-
-    /// Refuse what cannot be.
-    pub(crate) fn check(&self) -> Result<(), DatabaseError> {
-        if self.protocol == Protocol::Ah {
-            return Err(DatabaseError::Unsupported("AH is not supported"));
-        }
-        if self.source.is_ipv4() != self.destination.is_ipv4() {
-            return Err(DatabaseError::Invalid(
-                "source and destination are of different families",
-            ));
-        }
-        if self.spi < 256 {
-            return Err(DatabaseError::Invalid(
-                "SPIs below 256 are reserved (RFC 4303 section 2.1)",
-            ));
-        }
-        if !self.transform.key_lengths_are_right() {
-            return Err(DatabaseError::Invalid(
-                "a key does not have the length that its algorithm asks for",
-            ));
-        }
-        if self.selectors.len() > MAX_SELECTORS_PER_SA {
-            return Err(DatabaseError::Full("too many selectors for one SA"));
-        }
-        self.check_replay_window()
-    }
-
-    fn check_replay_window(&self) -> Result<(), DatabaseError> {
-        match self.replay_window {
-            0 if self.esn() && self.direction != Some(Direction::Out) => Err(
-                DatabaseError::Invalid("extended sequence numbers need a replay window"),
-            ),
-            0 | MIN_REPLAY_WINDOW_PACKETS..=MAX_REPLAY_WINDOW_PACKETS => Ok(()),
-            _ => Err(DatabaseError::Invalid(
-                "the replay window must be 0 or 32 to 65536 packets",
-            )),
-        }
-    }
-}
+pub use params::*;
 
 /// What an SA has carried so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -242,6 +25,17 @@ pub struct Usage {
     pub packets: u64,
     /// When it was first used, in the seconds that callers pass; 0 for never.
     pub first_use_s: u64,
+}
+
+/// Where an SA stands that was at work elsewhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// The last sequence number that was sent.
+    pub sent: u64,
+    /// The newest that was accepted.
+    pub newest: u64,
+    /// Which of the window were accepted, as `ReplayWindow::xfrm_bitmap` has it. Empty: all.
+    pub bitmap: Vec<u32>,
 }
 
 /// The part that survives an update: keys, numbers, counters.
@@ -306,12 +100,25 @@ impl Sa {
 
     /// The same SA with other lifetimes and encapsulation; keys, sequence numbers and counters stay one and the same.
     pub(crate) fn updated(&self, lifetimes: Lifetimes, encap: Option<Encap>) -> Sa {
-        let params = SaParams {
+        self.runtime.soft_told.store(false, Relaxed);
+        self.with(SaParams {
             lifetimes,
             encap,
             ..self.params.clone()
-        };
-        self.runtime.soft_told.store(false, Relaxed);
+        })
+    }
+
+    /// The same SA between other ends.
+    pub(crate) fn migrated(&self, ends: (IpAddr, IpAddr), encap: Option<Encap>) -> Sa {
+        self.with(SaParams {
+            source: ends.0,
+            destination: ends.1,
+            encap: encap.or(self.params.encap),
+            ..self.params.clone()
+        })
+    }
+
+    fn with(&self, params: SaParams) -> Sa {
         Sa {
             params,
             serial: self.serial,
@@ -362,6 +169,26 @@ impl Sa {
     /// The replay window as it stands, for a dump.
     pub fn replay_state(&self) -> ReplayWindow {
         self.replay().clone()
+    }
+
+    /// Go on from where an SA stands that was at work elsewhere. Nothing goes back: neither the number of the next packet
+    /// nor what was accepted.
+    ///
+    /// Errors: `Invalid` for a bitmap that does not fit the window.
+    pub fn advance(&self, progress: &Progress) -> Result<(), DatabaseError> {
+        self.replay()
+            .resume(progress.newest, &progress.bitmap)
+            .ok_or(DatabaseError::Invalid(
+                "the bitmap does not have the bits of the replay window",
+            ))?;
+        self.runtime.sent.fetch_max(progress.sent, Relaxed);
+        Ok(())
+    }
+
+    /// Take over what an SA has carried elsewhere.
+    pub fn set_usage(&self, octets: u64, packets: u64) {
+        self.runtime.octets.store(octets, Relaxed);
+        self.runtime.packets.store(packets, Relaxed);
     }
 
     /// Whether it serves packets that leave.

@@ -1,13 +1,14 @@
 //! The security association database (RFC 4301 section 4.4.2), larval associations included.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::error::DatabaseError;
 use crate::limits::{LARVAL_SECONDS, MAX_SAS, MAX_SPI_ATTEMPTS};
+use crate::migration::Migration;
 use crate::nonces::Nonces;
-use crate::sa::{Direction, Mode, Protocol, Sa, SaId, SaParams};
+use crate::sa::{Direction, Encap, Mode, Protocol, Sa, SaId, SaParams};
 
 /// An SPI that was promised to a peer, waiting for its keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,6 +173,47 @@ impl Sad {
             .retain(|id, _| protocol.is_some_and(|protocol| id.protocol != protocol));
         self.generation += 1;
         count - self.entries.len()
+    }
+
+    /// The SAs that move, with the names that they had. Nothing is changed yet.
+    ///
+    /// Errors: `Exists` where another SA has the name that one would get.
+    pub(crate) fn migrated(
+        &self,
+        migrations: &[Migration],
+        encap: Option<Encap>,
+    ) -> Result<Vec<(SaId, Sa)>, DatabaseError> {
+        let valid = self.iter().filter_map(|entry| match entry {
+            SaEntry::Valid(sa) => Some(sa),
+            SaEntry::Larval(_) => None,
+        });
+        let moves = |sa: &Arc<Sa>| {
+            let migration = migrations.iter().find(|one| one.moves(sa))?;
+            Some((sa.id(), sa.migrated(migration.new, encap)))
+        };
+        let moved: Vec<_> = valid.filter_map(moves).collect();
+        let mut names = HashSet::new();
+        for (old, sa) in &moved {
+            sa.params().check()?;
+            let taken = sa.id() != *old && self.entries.contains_key(&sa.id());
+            if taken || !names.insert(sa.id()) {
+                return Err(DatabaseError::Exists);
+            }
+        }
+        Ok(moved)
+    }
+
+    /// Put an SA that has moved in the place of what it was.
+    pub(crate) fn replace(&mut self, old: SaId, sa: Sa) -> Arc<Sa> {
+        let sa = Arc::new(sa);
+        self.entries.remove(&old);
+        self.insert(SaEntry::Valid(Arc::clone(&sa)));
+        sa
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.entries.len()
     }
 
     /// Find an SA.

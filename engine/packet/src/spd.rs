@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::error::DatabaseError;
 use crate::limits::{MAX_POLICIES, MAX_TEMPLATES};
+use crate::migration::{self, Migration};
 use crate::sa::{Lifetimes, Mode, Protocol, Sa};
 use crate::selector::Selector;
 
@@ -129,6 +130,17 @@ impl PolicyParams {
         }
         self.templates.iter().try_for_each(Template::check)
     }
+
+    fn is_mortal(&self) -> bool {
+        let Lifetimes {
+            soft_add_s,
+            hard_add_s,
+            soft_use_s,
+            hard_use_s,
+            ..
+        } = self.lifetimes;
+        [soft_add_s, hard_add_s, soft_use_s, hard_use_s] != [0; 4]
+    }
 }
 
 /// A policy in the database.
@@ -159,12 +171,42 @@ impl Policy {
         self.used_s.load(Relaxed)
     }
 
+    /// As the kernel has it: so long after it was added, or after it was last used, or added where it never was.
+    fn has_reached(&self, limit: Limit, now_s: u64) -> bool {
+        let lifetimes = &self.params.lifetimes;
+        let (add_s, use_s) = match limit {
+            Limit::Soft => (lifetimes.soft_add_s, lifetimes.soft_use_s),
+            Limit::Hard => (lifetimes.hard_add_s, lifetimes.hard_use_s),
+        };
+        let passed =
+            |limit_s, since_s: u64| limit_s != 0 && now_s >= since_s.saturating_add(limit_s);
+        passed(add_s, self.added_s) || passed(use_s, self.used_s().max(self.added_s))
+    }
+
     /// A packet met it now. Written once a second, so that threads do not quarrel over it.
     pub fn mark_used(&self, now_s: u64) {
         if self.used_s.load(Relaxed) != now_s {
             self.used_s.store(now_s, Relaxed);
         }
     }
+}
+
+/// A policy that reached a limit. Each is told once.
+#[derive(Clone, Debug)]
+pub struct PolicyExpiry {
+    /// Which.
+    pub policy: Arc<Policy>,
+    /// Hard: it is gone.
+    pub hard: bool,
+}
+
+/// Numbers that the database chooses from: with the direction behind them, indices below 0x4000_0000.
+const CHOSEN_NUMBERS: u32 = 0x0800_0000;
+
+#[derive(Clone, Copy)]
+enum Limit {
+    Soft,
+    Hard,
 }
 
 /// How a request names a policy.
@@ -181,6 +223,8 @@ pub enum PolicyKey {
 pub struct Spd {
     policies: BTreeMap<u32, Arc<Policy>>,
     by_selector: HashMap<(PolicyDirection, Selector), u32>,
+    /// Those that have a lifetime, and whether their soft limit was told.
+    mortal: BTreeMap<u32, bool>,
     serial: u64,
     last_number: u32,
     /// Counts changes; a draft is refused when it was drawn from an older generation.
@@ -234,6 +278,7 @@ impl Spd {
     pub fn delete(&mut self, key: PolicyKey) -> Result<Arc<Policy>, DatabaseError> {
         let policy = self.get(key).ok_or(DatabaseError::NoSuchPolicy)?;
         self.policies.remove(&policy.params.index);
+        self.mortal.remove(&policy.params.index);
         self.by_selector
             .remove(&(policy.params.direction, policy.params.selector));
         self.generation += 1;
@@ -245,6 +290,7 @@ impl Spd {
         let count = self.policies.len();
         self.policies.clear();
         self.by_selector.clear();
+        self.mortal.clear();
         self.generation += 1;
         count
     }
@@ -265,6 +311,56 @@ impl Spd {
         self.policies.values()
     }
 
+    /// How many there are of a direction.
+    pub fn count(&self, direction: PolicyDirection) -> usize {
+        self.iter()
+            .filter(|policy| policy.params.direction == direction)
+            .count()
+    }
+
+    /// The policy of a direction and selector with its templates moved.
+    ///
+    /// Errors: `NoSuchPolicy`, `NoSuchTemplate`.
+    pub(crate) fn migrated(
+        &self,
+        key: PolicyKey,
+        migrations: &[Migration],
+    ) -> Result<Policy, DatabaseError> {
+        let old = self.get(key).ok_or(DatabaseError::NoSuchPolicy)?;
+        let templates = migration::moved(&old.params.templates, migrations)
+            .ok_or(DatabaseError::NoSuchTemplate)?;
+        let params = PolicyParams {
+            templates,
+            ..old.params.clone()
+        };
+        Ok(Policy {
+            params,
+            ..Policy::clone(&old)
+        })
+    }
+
+    /// Limits that were reached and not yet told. What reached a hard one is gone afterwards.
+    pub(crate) fn expire(&mut self, now_s: u64) -> Vec<PolicyExpiry> {
+        let mut expiries = Vec::new();
+        for (index, soft_told) in &mut self.mortal {
+            let Some(policy) = self.policies.get(index) else {
+                continue;
+            };
+            let hard = policy.has_reached(Limit::Hard, now_s);
+            let soft = !*soft_told && policy.has_reached(Limit::Soft, now_s);
+            *soft_told |= soft;
+            if hard || soft {
+                let policy = Arc::clone(policy);
+                expiries.push(PolicyExpiry { policy, hard });
+            }
+        }
+        for expiry in expiries.iter().filter(|expiry| expiry.hard) {
+            // It was found in the same table a moment ago.
+            let _ = self.delete(PolicyKey::Index(expiry.policy.params.index));
+        }
+        expiries
+    }
+
     /// Policies of a direction in the order in which they are asked.
     pub(crate) fn in_order(&self, direction: PolicyDirection) -> Vec<Arc<Policy>> {
         let mut list: Vec<_> = self
@@ -276,11 +372,16 @@ impl Spd {
         list
     }
 
-    fn insert(&mut self, policy: Policy) -> Arc<Policy> {
+    pub(crate) fn insert(&mut self, policy: Policy) -> Arc<Policy> {
         let (index, key) = (
             policy.params.index,
             (policy.params.direction, policy.params.selector),
         );
+        if policy.params.is_mortal() {
+            self.mortal.insert(index, false);
+        } else {
+            self.mortal.remove(&index);
+        }
         let policy = Arc::new(policy);
         self.policies.insert(index, Arc::clone(&policy));
         self.by_selector.insert(key, index);
@@ -288,7 +389,8 @@ impl Spd {
         policy
     }
 
-    /// A free number whose lowest three bits are the direction, as the kernel's are.
+    /// A free number whose lowest three bits are the direction, as the kernel's are. Those from 0x4000_0000 are for whoever
+    /// gives policies their numbers.
     fn choose_index(&mut self, params: &PolicyParams) -> Result<u32, DatabaseError> {
         if params.index != 0 {
             let taken = self.policies.contains_key(&params.index);
@@ -300,7 +402,7 @@ impl Spd {
         }
         // Ends: there are more numbers than MAX_POLICIES.
         loop {
-            self.last_number = self.last_number.wrapping_add(1) & (u32::MAX >> 3);
+            self.last_number = (self.last_number + 1) % CHOSEN_NUMBERS;
             let index = self.last_number << 3 | params.direction as u32;
             if self.last_number != 0 && !self.policies.contains_key(&index) {
                 return Ok(index);

@@ -73,6 +73,17 @@ fn encrypted_transforms() -> Vec<Transform> {
     ]
 }
 
+/// A transform of ESP or of AH.
+pub(crate) fn transform_of(protocol: Protocol) -> Transform {
+    match protocol {
+        Protocol::Esp => transforms().remove(0),
+        Protocol::Ah => Transform::Authenticated {
+            integrity: Integrity::HmacSha256_128,
+            key: Secret::new(&[0x77; 32]),
+        },
+    }
+}
+
 /// An SA from 192.0.2.1 to 192.0.2.2 with SPI 0x1001, reqid 7 and a window of 64 packets, for anything.
 pub(crate) fn params(transform: Transform) -> SaParams {
     SaParams {
@@ -89,7 +100,7 @@ pub(crate) fn params(transform: Transform) -> SaParams {
         flags: 0,
         extra_flags: 0,
         tfc_padding: 0,
-        legacy: false,
+        legacy: true,
         lifetimes: Lifetimes::NONE,
         selectors: Vec::new(),
     }
@@ -356,4 +367,37 @@ pub(crate) fn hostile_packets() -> impl Strategy<Value = Vec<u8>> {
             packet
         },
     )
+}
+
+/// Every integrity algorithm.
+pub(crate) const INTEGRITIES: [Integrity; 8] = [
+    Integrity::HmacMd5_96,
+    Integrity::HmacSha1_96,
+    Integrity::HmacSha256_96,
+    Integrity::HmacSha256_128,
+    Integrity::HmacSha384_192,
+    Integrity::HmacSha512_256,
+    Integrity::AesXcbc96,
+    Integrity::AesCmac96,
+];
+
+/// An SA of AH, otherwise as `params`.
+pub(crate) fn ah_params(integrity: Integrity) -> SaParams {
+    SaParams {
+        protocol: Protocol::Ah,
+        legacy: true,
+        ..params(Transform::Authenticated {
+            integrity,
+            key: Secret::new(&vec![0x21; integrity.key_octets()]),
+        })
+    }
+}
+
+/// The same SA between 2001:db8::20 and 2001:db8::34, as the packets of `ipv6_with`.
+pub(crate) fn over_ipv6(params: SaParams) -> SaParams {
+    SaParams {
+        source: address("2001:db8::20"),
+        destination: address("2001:db8::34"),
+        ..params
+    }
 }

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from typing import Any
 
 from culvert.errors import HostError, Problem
+from culvert.network.nfnetlink import tables
 
 Json = dict[str, Any]
 
@@ -17,9 +19,9 @@ class TableNotFoundError(Exception):
     """What was asked for is not in the ruleset."""
 
 
-async def commit(transaction: Json) -> None:
-    """Apply all of `transaction` or nothing. Raise HostError where nft or the kernel refuses it."""
-    status, _, errors = await _nft("-j", "-f", "-", text=json.dumps(transaction))
+async def commit(transaction: str) -> None:
+    """Apply all of a transaction in JSON or nothing. Raise HostError where nft or the kernel refuses it."""
+    status, _, errors = await _nft("-j", "-f", "-", text=transaction)
     if status:
         raise _refused(errors)
 
@@ -34,12 +36,14 @@ async def list_table(family: str, name: str) -> list[Json]:
     return _objects(output)
 
 
-async def list_ruleset() -> list[Json]:
-    """Give all objects of all tables. Raise HostError."""
-    status, output, errors = await _nft("-j", "list", "ruleset")
-    if status:
-        raise _refused(errors)
-    return _objects(output)
+async def list_others(family: str, name: str) -> list[Json]:
+    """Give all objects of all tables but one, which may have many elements. Raise HostError."""
+    found: list[Json] = []
+    for table in tables():
+        if table != (family, name):
+            with suppress(TableNotFoundError):  # gone meanwhile
+                found += await list_table(*table)
+    return found
 
 
 async def _nft(*arguments: str, text: str = "") -> tuple[int, str, str]:

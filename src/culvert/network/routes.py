@@ -1,6 +1,6 @@
-"""Steering, part one: the routes of our own table.
+"""Steering, part one: the routes of our own tables.
 
-A route is ours when it is in our table and carries our protocol number; everything else stays untouched.
+A route is ours when it is in one of our tables and carries our protocol number; everything else stays untouched.
 """
 
 from __future__ import annotations
@@ -8,12 +8,13 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterable
 from ipaddress import ip_address, ip_network
+from itertools import product
 from typing import Any
 
 from culvert.errors import HostError, Problem
 from culvert.network.links import index_of
 from culvert.network.netlink import ADDRESS_FAMILY, Netlink, attributes, dump_routes, family_of, refusals
-from culvert.plan.desired import ROUTE_PROTOCOL, ROUTING_TABLE, TUN, Route, RouteKind
+from culvert.plan.desired import MARKED_TABLE, ROUTE_PROTOCOL, ROUTING_TABLE, TUN, Route, RouteKind
 
 _UNICAST, _UNREACHABLE, _THROW = 1, 7, 9
 _TYPES = {RouteKind.TUN: _UNICAST, RouteKind.UNREACHABLE: _UNREACHABLE, RouteKind.THROW: _THROW}
@@ -59,21 +60,21 @@ def _closed_first(route: Route) -> bool:
     return route.kind is RouteKind.THROW
 
 
-def _key(route: Route) -> tuple[Any, int]:
+def _key(route: Route) -> tuple[Any, int, int]:
     """The kernel's notion of the same route: destination and metric within a table."""
-    return route.destination, route.metric
+    return route.destination, route.metric, route.table
 
 
 async def _ours(netlink: Netlink, tun: int | None) -> list[_Found]:
     found: list[_Found] = []
-    for family in ADDRESS_FAMILY.values():
-        for message in await dump_routes(netlink, family, table=ROUTING_TABLE, protocol=ROUTE_PROTOCOL):
+    for family, table in product(ADDRESS_FAMILY.values(), (ROUTING_TABLE, MARKED_TABLE)):
+        for message in await dump_routes(netlink, family, table=table, protocol=ROUTE_PROTOCOL):
             if message["proto"] == ROUTE_PROTOCOL:
-                found.append((_parse(message, tun), message))
+                found.append((_parse(message, tun, table), message))
     return found
 
 
-def _parse(message: Any, tun: int | None) -> Route:
+def _parse(message: Any, tun: int | None, table: int) -> Route:
     values = attributes(message)
     address = values.get("RTA_DST") or ("0.0.0.0" if message["family"] == ADDRESS_FAMILY[4] else "::")  # noqa: S104
     kind = _KINDS.get(message["type"], RouteKind.THROW)
@@ -87,6 +88,7 @@ def _parse(message: Any, tun: int | None) -> Route:
         metric=values.get("RTA_PRIORITY", 0),
         preferred_source=ip_address(preferred) if preferred else None,
         mtu=attributes(metrics).get("RTAX_MTU") if metrics else None,
+        table=table,
     )
 
 
@@ -111,7 +113,7 @@ def _request(route: Route, tun: int | None) -> dict[str, Any]:
         "family": family_of(route.destination),
         "dst": str(route.destination.network_address),
         "dst_len": route.destination.prefixlen,
-        "table": ROUTING_TABLE,
+        "table": route.table,
         "proto": ROUTE_PROTOCOL,
         "priority": route.metric,
         "type": _TYPES[route.kind],
@@ -135,7 +137,7 @@ async def _delete(netlink: Netlink, message: Any) -> None:
     request: dict[str, Any] = {
         "family": message["family"],
         "dst_len": message["dst_len"],
-        "table": ROUTING_TABLE,
+        "table": values.get("RTA_TABLE", ROUTING_TABLE),
         "proto": ROUTE_PROTOCOL,
         "type": message["type"],
         "scope": message["scope"],

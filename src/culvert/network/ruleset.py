@@ -12,6 +12,11 @@ The way of a packet through it:
 5. `fence_out`, before source NAT: what only the tunnel may take, and would leave by another way, is dropped.
 6. `clamp_out`: TCP segments of what goes into the tunnel.
 
+Where a pair of networks cannot say what is protected, runs of policies do (`walk`), behind the pairs:
+
+- at 1, 3 and 5 what is in none of the pairs is judged by the runs of its direction;
+- `steer_in`, behind destination NAT, and `steer_out`, for the gateway's own traffic, mark what must enter the tunnel.
+
 Accepting here does not undo a drop in another table: `foreign` looks for those.
 """
 
@@ -36,11 +41,33 @@ from culvert.network.expressions import (
     meta,
     prefix,
 )
-from culvert.plan.desired import MARK, NFT_TABLE, TUN, Attached, Clamp, Firewall, Pair
+from culvert.network.walk import FORWARD, INWARD, OUT, Act, sets, walk
+from culvert.plan.desired import (
+    MARK,
+    NFT_TABLE,
+    STEER,
+    STEER_FORWARDED,
+    TUN,
+    Attached,
+    Clamp,
+    Firewall,
+    Pair,
+)
+from culvert.plan.entries import Verdict
 from culvert.plan.pairs import contains
+from culvert.plan.runs import Run
 
 FAMILY = "inet"
-COUNTERS = ("fenced_in", "fenced_out", "ike_and_esp", "strangers", "from_tunnel", "into_tunnel")
+COUNTERS = (
+    "fenced_in",
+    "fenced_out",
+    "ike_and_esp",
+    "strangers",
+    "from_tunnel",
+    "into_tunnel",
+    "discarded_in",
+    "discarded_out",
+)
 """Named counters of the table, in the order in which `status` shows them."""
 
 UDP = 17
@@ -50,6 +77,8 @@ VERSIONS = (4, 6)
 
 RAW = -300
 MANGLE = -150
+BEHIND_NAT = -50
+"""Behind destination NAT (-100): the data plane sees packets as they are then."""
 FILTER = 0
 
 LINK_SCOPE = {
@@ -65,11 +94,24 @@ PRIVATE = tuple(ip_network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "19
 
 ACCEPT: Json = {"accept": None}
 DROP: Json = {"drop": None}
-SET_MARK: Json = {"mangle": {"key": meta("mark"), "value": MARK}}
+RETURN: Json = {"return": None}
+
+
+def set_mark(mark: int) -> Json:
+    return {"mangle": {"key": meta("mark"), "value": mark}}
+
+
+SET_MARK = set_mark(MARK)
 FROM_THIS_HOST = match({"fib": {"result": "type", "flags": ["saddr"]}}, "local")
 FOR_THIS_HOST = match({"fib": {"result": "type", "flags": ["daddr"]}}, "local")
 BY_ANOTHER_WAY = match({"fib": {"result": "oif", "flags": ["saddr", "mark", "iif"]}}, False)
 """No packet to the source would leave by the interface by which this one came (RFC 3704 section 2.2)."""
+ONLY_HERE = any_of((TUN, "lo"))
+NEIGHBOUR_DISCOVERY = (
+    match(field("icmpv6", "type"), any_of([{"range": [133, 137]}])),
+    match(field("ip6", "hoplimit"), 255),
+)
+"""RFC 4861: what no router forwarded is about the wire itself, as ARP is, whatever a policy says of all traffic."""
 
 
 def render(firewall: Firewall, counts: Mapping[str, tuple[int, int]] | None = None) -> Json:
@@ -91,42 +133,122 @@ def _commands(firewall: Firewall, counts: Mapping[str, tuple[int, int]]) -> Iter
         packets, octets = counts.get(name, (0, 0))
         yield _add("counter", {"name": name, "packets": packets, "bytes": octets})
     yield from _pair_sets("fenced", firewall.fenced)
-    yield from _network_sets("own", (pair.local for pair in firewall.fenced if pair.local.prefixlen))
+    if firewall.guarded:
+        yield from _pair_sets("guarded", firewall.guarded)
+    ours = (pair.local for pair in (*firewall.fenced, *firewall.guarded))
+    yield from _network_sets("own", (network for network in ours if network.prefixlen))
     yield from _network_sets("private", (pair.remote for pair in firewall.fenced if _is_private(pair.remote)))
     yield from _network_sets("peers", firewall.peers)
-    yield from _from_elsewhere(firewall.attached)
-    yield from _fence_in()
-    yield from _fence_out(firewall.attached)
+    yield from _walks(firewall)
+    yield from _from_elsewhere(firewall)
+    yield from _fence_in(firewall)
+    yield from _fence_out(firewall)
+    if firewall.out:
+        yield from _steer()
     yield from _clamps(firewall.clamps)
     if firewall.accept:
         yield from _accepts(firewall)
 
 
-def _fence_in() -> Iterator[Json]:
+def _walks(firewall: Firewall) -> Iterator[Json]:
+    """Give the chains that judge packets by the runs."""
+    yield from _walk("fence_walk_in", INWARD, firewall.inward, _act_in)
+    yield from _walk("fence_walk_forward", FORWARD, firewall.forward, _act_in)
+    yield from _walk("fence_walk_out", OUT, firewall.out, _act_out)
+    if firewall.out:
+        yield from _walk_chain("steer_walk", OUT, firewall.out, _act_steering)
+
+
+def _walk(chain: str, direction: str, runs: tuple[Run, ...], act: Act) -> Iterator[Json]:
+    if runs:
+        for one in sets(direction, runs):
+            yield _add("set", one)
+        yield from _walk_chain(chain, direction, runs, act)
+
+
+def _walk_chain(chain: str, direction: str, runs: tuple[Run, ...], act: Act) -> Iterator[Json]:
+    yield _add("chain", {"name": chain})
+    for version in VERSIONS:
+        yield _rule(chain, match(field(IP[version], "daddr"), _listed(LINK_SCOPE[version])), RETURN)
+    yield _rule(chain, *NEIGHBOUR_DISCOVERY, RETURN)
+    for expressions in walk(direction, runs, act):
+        yield _rule(chain, *expressions)
+
+
+def _act_in(verdict: Verdict) -> list[Json]:
+    if verdict is Verdict.PASS:
+        return [RETURN]
+    return [counter("discarded_in" if verdict is Verdict.DISCARD else "fenced_in"), DROP]
+
+
+def _act_out(verdict: Verdict) -> list[Json]:
+    if verdict is Verdict.PASS:
+        return [ACCEPT]
+    return [counter("discarded_out" if verdict is Verdict.DISCARD else "fenced_out"), DROP]
+
+
+def _act_steering(verdict: Verdict) -> list[Json]:
+    return [set_mark(STEER), RETURN] if verdict is Verdict.PROTECT else [RETURN]
+
+
+def _unless_paired(chain: str, walked: str, first: str, second: str) -> Iterator[Json]:
+    """Have a walk judge what is in none of the fenced pairs: those come first."""
+    for version in VERSIONS:
+        elsewhere = match(addresses(version, first, second), f"@fenced{version}", "!=")
+        yield _rule(chain, elsewhere, {"jump": {"target": walked}})
+
+
+def _steer() -> Iterator[Json]:
+    chain = "steer_out"
+    yield _add("chain", {"name": chain, "type": "route", "hook": "output", "prio": BEHIND_NAT, "policy": "accept"})
+    yield _rule(chain, match(meta("mark"), MARK), ACCEPT)
+    yield _rule(chain, match(meta("oifname"), "lo"), ACCEPT)
+    yield from _ours_leaving(chain)
+    yield from _unless_paired(chain, "steer_walk", "saddr", "daddr")
+    chain = "steer_in"
+    yield _base(chain, "prerouting", BEHIND_NAT)
+    yield _rule(chain, match(meta("mark"), MARK), ACCEPT)
+    yield _rule(chain, match(meta("iifname"), "lo"), ACCEPT)
+    yield _rule(chain, FOR_THIS_HOST, ACCEPT)
+    yield from _unless_paired(chain, "steer_walk", "saddr", "daddr")
+    of_others = match(meta("iifname"), TUN, "!=")
+    yield _rule(chain, of_others, match(meta("mark"), STEER), set_mark(STEER_FORWARDED))
+
+
+def _ours_leaving(chain: str) -> Iterator[Json]:
+    """Let pass ESP, AH and IKE of this host: no policy is about them, whoever sends them."""
+    yield _rule(chain, match(meta("l4proto"), any_of((ESP, AH))), FROM_THIS_HOST, ACCEPT)
+    yield _rule(chain, match(field("udp", "sport"), any_of((IKE_PORT, NAT_PORT))), FROM_THIS_HOST, ACCEPT)
+
+
+def _fence_in(firewall: Firewall) -> Iterator[Json]:
     yield _base("fence_in", "prerouting", RAW)
     for expressions in _ours():
         yield _rule("fence_in", FOR_THIS_HOST, *expressions, SET_MARK, ACCEPT)
     yield _rule("fence_in", {"jump": {"target": "from_elsewhere"}})
-    yield from _false_friends()
+    yield from _false_friends(["fenced", "guarded"] if firewall.guarded else ["fenced"])
     yield _base("fence_input", "input", RAW)
     yield _rule("fence_input", match(meta("mark"), MARK), ACCEPT)
     yield _rule("fence_input", {"jump": {"target": "from_elsewhere"}})
     yield _base("fence_forward", "forward", RAW)
     yield _rule("fence_forward", {"jump": {"target": "from_elsewhere"}})
+    if firewall.forward:
+        yield _rule("fence_forward", match(meta("iifname"), ONLY_HERE), ACCEPT)
+        yield from _unless_paired("fence_forward", "fence_walk_forward", "daddr", "saddr")
 
 
-def _false_friends() -> Iterator[Json]:
+def _false_friends(pairs: Iterable[str]) -> Iterator[Json]:
     """Drop what would speak to our networks, or through the tunnel, with a source that is ours, from the wrong side.
 
     Only that: strict reverse path filtering of everything is for the host to decide. Before routing alone, because
     older kernels look such ways up nowhere else.
     """
-    not_ours = match(meta("iifname"), any_of((TUN, "lo")), "!=")
+    not_ours = match(meta("iifname"), ONLY_HERE, "!=")
     for version in VERSIONS:
         source = match(field(IP[version], "saddr"), f"@own{version}")
         near = match(field(IP[version], "daddr"), f"@own{version}")
-        far = match(addresses(version, "saddr", "daddr"), f"@fenced{version}")
-        for destination in (near, far):
+        far = [match(addresses(version, "saddr", "daddr"), f"@{name}{version}") for name in pairs]
+        for destination in (near, *far):
             yield _rule("fence_in", not_ours, source, destination, BY_ANOTHER_WAY, counter("fenced_in"), DROP)
 
 
@@ -139,23 +261,28 @@ def _ours() -> Iterator[tuple[Json, ...]]:
     yield (match(meta("l4proto"), UDP), match({"exthdr": {"name": "frag", "field": "frag-off"}}, 0, ">"))
 
 
-def _from_elsewhere(attached: Iterable[Attached]) -> Iterator[Json]:
+def _from_elsewhere(firewall: Firewall) -> Iterator[Json]:
     """Drop what only the tunnel may bring, in a chain that three hooks share."""
     chain = "from_elsewhere"
     yield _add("chain", {"name": chain})
-    yield _rule(chain, match(meta("iifname"), any_of((TUN, "lo"))), {"return": None})
-    yield from _exceptions(chain, "iifname", "saddr", attached, {"return": None})
+    yield _rule(chain, match(meta("iifname"), ONLY_HERE), RETURN)
+    if firewall.inward:
+        yield from _unless_paired(chain, "fence_walk_in", "daddr", "saddr")
+    yield from _exceptions(chain, "iifname", "saddr", firewall.attached, RETURN)
     for version in VERSIONS:
         pair = match(addresses(version, "daddr", "saddr"), f"@fenced{version}")
         yield _rule(chain, pair, counter("fenced_in"), DROP)
 
 
-def _fence_out(attached: Iterable[Attached]) -> Iterator[Json]:
+def _fence_out(firewall: Firewall) -> Iterator[Json]:
     chain = "fence_out"
     yield _base(chain, "postrouting", RAW)
     yield _rule(chain, match(meta("mark"), MARK), ACCEPT)
-    yield _rule(chain, match(meta("oifname"), any_of((TUN, "lo"))), ACCEPT)
-    yield from _exceptions(chain, "oifname", "daddr", attached, ACCEPT)
+    yield _rule(chain, match(meta("oifname"), ONLY_HERE), ACCEPT)
+    if firewall.out:
+        yield from _ours_leaving(chain)
+        yield from _unless_paired(chain, "fence_walk_out", "saddr", "daddr")
+    yield from _exceptions(chain, "oifname", "daddr", firewall.attached, ACCEPT)
     for version in VERSIONS:
         pair = match(addresses(version, "saddr", "daddr"), f"@fenced{version}")
         yield _rule(chain, pair, counter("fenced_out"), DROP)
@@ -184,6 +311,9 @@ def _accepts(firewall: Firewall) -> Iterator[Json]:
         outbound = match(addresses(version, "saddr", "daddr"), f"@fenced{version}")
         yield _rule("forward", match(meta("iifname"), TUN), inbound, counter("from_tunnel"), ACCEPT)
         yield _rule("forward", match(meta("oifname"), TUN), outbound, counter("into_tunnel"), ACCEPT)
+    if firewall.inward or firewall.forward or firewall.out:
+        yield _rule("forward", match(meta("iifname"), TUN), counter("from_tunnel"), ACCEPT)
+        yield _rule("forward", match(meta("oifname"), TUN), counter("into_tunnel"), ACCEPT)
 
 
 def _accept_from_peers(expressions: tuple[Json, ...], peers: tuple[IPNetwork, ...]) -> Iterator[Json]:

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from enum import StrEnum
 
-from culvert.plan.desired import NFT_TABLE, ROUTE_PROTOCOL, ROUTING_TABLE, TUN
+from culvert.plan.desired import MARKED_TABLE, NFT_TABLE, ROUTE_PROTOCOL, ROUTING_TABLE, TUN
 
 _HEADER = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
@@ -29,6 +29,7 @@ _NEWROUTE, _DELROUTE, _NEWRULE, _DELRULE = 24, 25, 32, 33
 _IFLA_IFNAME, _RTA_TABLE, _FRA_PROTOCOL, _NFTA_TABLE = 3, 15, 21, 1
 _IFINFO_SIZE, _RTMSG_SIZE, _NFGEN_SIZE = 16, 12, 4
 
+_TABLES = (ROUTING_TABLE, MARKED_TABLE)
 _RECEIVE_OCTETS = 1 << 16
 
 
@@ -114,7 +115,7 @@ def _judge_firewall(kind: int, payload: bytes) -> Changed | None:
 
 def _judge_route(kind: int, payload: bytes) -> Changed | None:
     if kind in {_NEWROUTE, _DELROUTE}:
-        return Changed.ROUTES if _number(_attribute(payload, _RTMSG_SIZE, _RTA_TABLE)) == ROUTING_TABLE else None
+        return Changed.ROUTES if _number(_attribute(payload, _RTMSG_SIZE, _RTA_TABLE)) in _TABLES else None
     if kind in {_NEWRULE, _DELRULE}:
         return Changed.RULES if _number(_attribute(payload, _RTMSG_SIZE, _FRA_PROTOCOL)) == ROUTE_PROTOCOL else None
     if kind in {_NEWLINK, _DELLINK}:

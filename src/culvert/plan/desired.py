@@ -10,12 +10,20 @@ from enum import StrEnum
 
 from culvert.addresses import IPAddress, IPNetwork
 from culvert.ipsec.policies import Policy
+from culvert.plan.runs import Run
 
 MARK = 0x43554C56
 """SO_MARK of every packet that the engine and IKE send, and of what comes in for them ("CULV")."""
+STEER = 0x43554C57
+"""Mark of a packet that must enter the TUN, where no route can say so: the gateway's own, and what came by the TUN."""
+STEER_FORWARDED = 0x43554C58
+"""The same for a packet of another host. Reverse path filtering looks the way back up with the packet's mark; with one
+of their own, such look-ups can be told from those that are to find the TUN."""
 TUN = "culvert0"
 NFT_TABLE = "culvert"
 ROUTING_TABLE = 4500
+MARKED_TABLE = 4501
+"""Where marked packets look: everything goes into the TUN."""
 ROUTE_PROTOCOL = 145
 """Marks routes and rules as ours (RTA_PROTOCOL, FRA_PROTOCOL)."""
 RULE_PRIORITY = 4500
@@ -34,13 +42,14 @@ class RouteKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A route in our own table. `mtu` None: the device's; `preferred_source`: for the gateway's own traffic."""
+    """A route in a table of ours. `mtu` None: the device's; `preferred_source`: for the gateway's own traffic."""
 
     destination: IPNetwork
     kind: RouteKind
     metric: int
     preferred_source: IPAddress | None = None
     mtu: int | None = None
+    table: int = ROUTING_TABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +62,26 @@ class Rule:
     source: IPNetwork
     own: bool = False
     destination: IPNetwork | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unbound:
+    """The gateway's own traffic of one protocol, while it has no source yet, looks into the table of marked packets.
+
+    Ports are (first, last); None: any.
+    """
+
+    destination: IPNetwork
+    protocol: int
+    source_ports: tuple[int, int] | None = None
+    destination_ports: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """What carries STEER or STEER_FORWARDED looks into the table of marked packets, in IP `version`."""
+
+    version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +112,10 @@ class Clamp:
 class Firewall:
     """The one nftables table of ours.
 
-    `fenced` never crosses the outside in clear. `peers` may speak IKE and ESP with us; empty means anybody.
+    `fenced` never crosses the outside in clear. `guarded` are pairs of which a part is protected; the runs say which.
+    `peers` may speak IKE and ESP with us; empty means anybody.
+
+    Runs judge what is not in `fenced`, by direction. What arrives and is forwarded must pass `inward` and `forward`.
     """
 
     fenced: tuple[Pair, ...]
@@ -91,6 +123,15 @@ class Firewall:
     peers: tuple[IPNetwork, ...] = ()
     clamps: tuple[Clamp, ...] = ()
     accept: bool = True
+    guarded: tuple[Pair, ...] = ()
+    out: tuple[Run, ...] = ()
+    inward: tuple[Run, ...] = ()
+    forward: tuple[Run, ...] = ()
+
+    @property
+    def elements(self) -> int:
+        """How many elements the sets of the runs have."""
+        return sum(len(keys) for runs in (self.out, self.inward, self.forward) for run in runs for _, keys in run.sets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +148,7 @@ class DesiredState:
 
     policies: tuple[Policy, ...]
     routes: tuple[Route, ...]
-    rules: tuple[Rule, ...]
+    rules: tuple[Rule | Unbound | Marked, ...]
     firewall: Firewall
     sysctls: tuple[Sysctl, ...]
     tun_sysctls: tuple[Sysctl, ...] = ()

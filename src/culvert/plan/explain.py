@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from culvert.ipsec.associations import Direction
-from culvert.plan.desired import NFT_TABLE, ROUTING_TABLE, TUN, DesiredState, Firewall, Route, RouteKind, Rule
+from culvert.ipsec.selectors import Selector
+from culvert.plan.desired import (
+    MARKED_TABLE,
+    NFT_TABLE,
+    ROUTING_TABLE,
+    TUN,
+    DesiredState,
+    Firewall,
+    Marked,
+    Route,
+    RouteKind,
+    Rule,
+    Unbound,
+)
 
 
 def explain(desired: DesiredState) -> list[str]:
@@ -15,16 +28,27 @@ def explain(desired: DesiredState) -> list[str]:
     for policy in desired.policies:
         if policy.direction is Direction.OUT:
             what = "protect" if policy.templates else str(policy.action)
-            lines.append(f"{what} {policy.selector.source} <-> {policy.selector.destination}")
+            lines.append(f"{what} {policy.selector.source} <-> {policy.selector.destination}{_only(policy.selector)}")
     lines += [_route(route) for route in desired.routes]
     lines += [_rule(rule) for rule in desired.rules]
     return lines
+
+
+def _only(selector: Selector) -> str:
+    """Say of which protocol and ports, where not all of it is meant. Ports are written with their masks."""
+    if not selector.protocol:
+        return ""
+    named = (("from port", selector.source_port), ("to port", selector.destination_port))
+    ports = (f" {name} {value}" + (f"/0x{mask:04x}" if mask != 0xFFFF else "") for name, (value, mask) in named if mask)
+    return f", protocol {selector.protocol}{''.join(ports)}"
 
 
 def _firewall(firewall: Firewall) -> Iterator[str]:
     table = f"table inet {NFT_TABLE}"
     for pair in firewall.fenced:
         yield f"{table}: {pair.local} <-> {pair.remote} never in clear, only through {TUN}"
+    for pair in firewall.guarded:
+        yield f"{table}: {pair.local} <-> {pair.remote} what is protected never in clear, only through {TUN}"
     for attached in firewall.attached:
         yield f"{table}: {attached.network} stays on {attached.interface}"
     if firewall.accept:
@@ -37,7 +61,7 @@ def _firewall(firewall: Firewall) -> Iterator[str]:
 
 def _route(route: Route) -> str:
     target = {RouteKind.TUN: f"dev {TUN}", RouteKind.UNREACHABLE: "unreachable", RouteKind.THROW: "to the main table"}
-    words = [f"route {route.destination} {target[route.kind]} metric {route.metric} table {ROUTING_TABLE}"]
+    words = [f"route {route.destination} {target[route.kind]} metric {route.metric} table {route.table}"]
     if route.preferred_source is not None:
         words.append(f"src {route.preferred_source}")
     if route.mtu is not None:
@@ -45,7 +69,12 @@ def _route(route: Route) -> str:
     return " ".join(words)
 
 
-def _rule(rule: Rule) -> str:
+def _rule(rule: Rule | Unbound | Marked) -> str:
+    if isinstance(rule, Marked):
+        return f"rule: what is marked as protected (IPv{rule.version}) looks into table {MARKED_TABLE}"
+    if isinstance(rule, Unbound):
+        who = f"the gateway's own traffic of protocol {rule.protocol} to {rule.destination}"
+        return f"rule: {who} looks into table {MARKED_TABLE} first"
     who = "the gateway's own traffic" if rule.own else str(rule.source)
     where = f" to {rule.destination}" if rule.destination else ""
     family = f" (IPv{rule.source.version})" if rule.own else ""

@@ -2,39 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from ipaddress import ip_network
 
 from culvert.addresses import IPNetwork
 from culvert.config.model import Gateway
 from culvert.config.values import literal
 from culvert.plan.desired import Clamp, Firewall, Pair
+from culvert.plan.division import Division, divide
+from culvert.plan.entries import NOBODY, Others
 from culvert.plan.mtu import Sizes
-from culvert.plan.pairs import Protected, attached_inside, network_key, protected
+from culvert.plan.pairs import Protected, attached_inside, network_key
 
 
-def firewall(sizes: Sizes) -> Firewall:
-    """Give the nftables table of ours: every protected pair is fenced, whatever its protocol and ports."""
-    pairs = protected(sizes.gateway)
+def firewall(sizes: Sizes, division: Division | None = None, others: Others = NOBODY) -> Firewall:
+    """Give the nftables table of ours: every protected pair is fenced, and the runs judge the rest."""
+    division = division or divide(sizes.gateway, sizes.facts, others)
     return Firewall(
-        fenced=tuple(sorted({Pair(pair.local, pair.remote) for pair in pairs}, key=_key)),
-        attached=attached_inside(pairs, sizes.facts),
-        peers=_peers(sizes.gateway),
-        clamps=tuple(_clamps(pairs, sizes)),
+        fenced=_networks(division.simple),
+        attached=attached_inside(division.simple, sizes.facts),
+        peers=_peers(sizes.gateway, others),
+        clamps=tuple(_clamps(division.pairs, sizes)),
         accept=sizes.gateway.firewall,
+        guarded=_networks(division.marked),
+        out=division.out,
+        inward=division.inward,
+        forward=division.forward,
     )
 
 
-def _peers(gateway: Gateway) -> tuple[IPNetwork, ...]:
+def _networks(pairs: Iterable[Protected]) -> tuple[Pair, ...]:
+    return tuple(sorted({Pair(pair.local, pair.remote) for pair in pairs}, key=_key))
+
+
+def _peers(gateway: Gateway, others: Others) -> tuple[IPNetwork, ...]:
     """Who may speak IKE and ESP with us. A peer by name, or one that calls from anywhere, makes that anybody."""
     known = [[literal(text) for text in peer.addresses] for peer in gateway.peers]
-    if any(not addresses or None in addresses for addresses in known):
+    if others.ends is None or any(not addresses or None in addresses for addresses in known):
         return ()
     hosts = {ip_network(str(address)) for addresses in known for address in addresses}
-    return tuple(sorted(hosts, key=network_key))
+    # Without a peer of the configuration it is for the others alone to say, and associations need no policy.
+    return tuple(sorted({*hosts, *others.ends}, key=network_key)) if hosts else ()
 
 
-def _clamps(pairs: list[Protected], sizes: Sizes) -> Iterator[Clamp]:
+def _clamps(pairs: Iterable[Protected], sizes: Sizes) -> Iterator[Clamp]:
     """The largest TCP segment of each pair; where two children share one, the smaller."""
     largest: dict[Pair, int] = {}
     for pair in pairs:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import cast
@@ -51,7 +51,7 @@ def selector_key(selector: Selector) -> tuple[object, ...]:
     return (*network_key(selector.destination), *network_key(selector.source), selector.protocol, *ports)
 
 
-def attached_inside(pairs: list[Protected], facts: HostFacts) -> tuple[Attached, ...]:
+def attached_inside(pairs: Sequence[Protected], facts: HostFacts) -> tuple[Attached, ...]:
     """Networks on interfaces of this host that lie strictly inside a peer's wider range: they stay local.
 
     What a peer claims for itself within such a network does not: there the fence holds.

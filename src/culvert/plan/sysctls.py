@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from culvert.config.model import Gateway
 from culvert.plan.desired import TUN, HostFacts, Sysctl
+from culvert.plan.division import Division, divide
 from culvert.plan.pairs import Protected, own_addresses, protected
 
 _FORWARDING = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
@@ -16,9 +17,10 @@ def host_sysctls(gateway: Gateway, facts: HostFacts) -> tuple[Sysctl, ...]:
     return tuple(_host(protected(gateway), facts))
 
 
-def tun_sysctls(gateway: Gateway, facts: HostFacts) -> tuple[Sysctl, ...]:
+def tun_sysctls(gateway: Gateway, facts: HostFacts, division: Division | None = None) -> tuple[Sysctl, ...]:
     """Give the settings of the TUN, which has to be there first."""
-    return tuple(_tun(protected(gateway), facts))
+    division = division or divide(gateway, facts)
+    return tuple(_tun(facts, {*division.steered, *(pair.remote.version for pair in division.pairs)}))
 
 
 def _host(pairs: list[Protected], facts: HostFacts) -> Iterator[Sysctl]:
@@ -42,7 +44,7 @@ def _forwarded(pairs: list[Protected], facts: HostFacts) -> set[int]:
     return {pair.local.version for pair in pairs if pair.local.num_addresses > 1 or pair.local[0] not in own}
 
 
-def _tun(pairs: list[Protected], facts: HostFacts) -> Iterator[Sysctl]:
+def _tun(facts: HostFacts, versions: set[int]) -> Iterator[Sysctl]:
     # What comes out of the tunnel was judged by its policy (RFC 4301 section 5.2). Loose (2), and not off (0), because
     # the kernel takes the larger of this and the setting for all interfaces, and strict (1) would count.
     yield Sysctl(f"net.ipv4.conf.{TUN}.rp_filter", "2")
@@ -50,12 +52,12 @@ def _tun(pairs: list[Protected], facts: HostFacts) -> Iterator[Sysctl]:
     yield Sysctl(f"net.ipv4.conf.{TUN}.send_redirects", "0")
     yield Sysctl(f"net.ipv4.conf.{TUN}.accept_redirects", "0")
     if any(address.version == 6 for address in own_addresses(facts)):
-        yield from _tun_ipv6(pairs)
+        yield from _tun_ipv6(6 in versions)
 
 
-def _tun_ipv6(pairs: list[Protected]) -> Iterator[Sysctl]:
+def _tun_ipv6(carried: bool) -> Iterator[Sysctl]:
     """Keep the kernel's own IPv6 chatter (router solicitations, multicast reports) out of the TUN."""
-    if not any(pair.remote.version == 6 for pair in pairs):
+    if not carried:
         yield Sysctl(f"net.ipv6.conf.{TUN}.disable_ipv6", "1")
         return
     yield Sysctl(f"net.ipv6.conf.{TUN}.addr_gen_mode", "1")

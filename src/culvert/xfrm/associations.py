@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from culvert.addresses import IPAddress
 from culvert.crypto.transforms import ENCRYPTION, INTEGRITY, Encryption, Integrity
@@ -12,7 +12,6 @@ from culvert.ipsec.associations import (
     Direction,
     Encapsulation,
     Mode,
-    Protocol,
     SecurityAssociation,
 )
 from culvert.ipsec.lifetimes import Lifetimes
@@ -20,9 +19,21 @@ from culvert.ipsec.selectors import Selector
 from culvert.reasons import Drop
 from culvert.wire.netlink.algorithms import Algorithm
 from culvert.wire.netlink.framing import ParseError
-from culvert.wire.netlink.sa import EncapsulationWire, ReplayWire, SaWire
-from culvert.wire.netlink.structures import UNLIMITED, IdWire, LifetimeWire
-from culvert.xfrm.policies import mode_from_wire, mode_to_wire, selector_from_wire, selector_to_wire
+from culvert.wire.netlink.progress import ProgressWire
+from culvert.wire.netlink.replay import ReplayWire
+from culvert.wire.netlink.sa import (
+    EXTRA_DONT_ENCAP_DSCP,
+    STATE_AF_UNSPEC,
+    STATE_DECAP_DSCP,
+    STATE_ESN,
+    STATE_NOECN,
+    EncapsulationWire,
+    SaWire,
+    StatsWire,
+)
+from culvert.wire.netlink.structures import IdWire
+from culvert.xfrm.lifetimes import lifetimes_from_wire, lifetimes_to_wire
+from culvert.xfrm.policies import mode_from_wire, mode_to_wire, protocol_from_wire, selector_from_wire, selector_to_wire
 
 SA_DIR_IN, SA_DIR_OUT = 1, 2
 _DIRECTIONS = {None: None, SA_DIR_IN: Direction.IN, SA_DIR_OUT: Direction.OUT}
@@ -30,10 +41,32 @@ _DIRECTION_NUMBERS = {direction: number for number, direction in _DIRECTIONS.ite
 
 
 @dataclass(frozen=True, slots=True)
+class Keys:
+    """An association's keys, as `SecurityAssociation` has them; all zero where the data plane hides them."""
+
+    encryption: bytes = field(default=b"", repr=False)
+    integrity: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayState:
+    """The highest sequence numbers sent and received, and the window: bit 0 of the first number is the latest packet.
+
+    Numbers are of 64 bits with ESN and of 32 without.
+    """
+
+    sequence_out: int = 0
+    sequence_in: int = 0
+    bitmap: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class AssociationState:
-    """An association as the data plane has it, without its keys.
+    """An association as the data plane has it; with its keys where they were asked for.
 
     `larval`: an SPI is held and no keys are there yet. `direction` is None where the data plane was not told.
+    `encryption` and `integrity` are None where there is none, or one that we do not know: then the name says which, in
+    the kernel's words. `stats` are packets that the window was too narrow for, replayed, and not authentic.
     Times are seconds since 1970, 0: never. `drops` are packets by reason, those that are not zero.
     """
 
@@ -54,6 +87,17 @@ class AssociationState:
     added_at_s: int
     used_at_s: int
     drops: Mapping[Drop, int] = field(default_factory=dict)
+    esn: bool = False
+    tfc_padding_octets: int = 0
+    legacy: bool = False
+    noecn: bool = False
+    decap_dscp: bool = False
+    dont_encap_dscp: bool = False
+    replay: ReplayState = ReplayState()
+    stats: tuple[int, int, int] = (0, 0, 0)
+    encryption_name: str = ""
+    integrity_name: str = ""
+    keys: Keys | None = field(default=None, repr=False)
 
 
 def id_to_wire(value: AssociationId) -> IdWire:
@@ -62,17 +106,16 @@ def id_to_wire(value: AssociationId) -> IdWire:
 
 
 def id_from_wire(value: IdWire) -> AssociationId:
-    """Raise ParseError where the protocol is neither ESP nor AH."""
-    for protocol in Protocol:
-        if protocol.number == value.protocol:
-            return AssociationId(value.destination, value.spi, protocol)
-    raise ParseError(f"protocol {value.protocol} is none of IPsec")
+    """Raise NotOursError where the protocol is neither ESP nor AH."""
+    return AssociationId(value.destination, value.spi, protocol_from_wire(value.protocol))
 
 
 def to_wire(association: SecurityAssociation) -> SaWire:
-    """Give the structure and attributes that install the association. One that sends has no replay window."""
-    outbound = association.direction is Direction.OUT
-    window = association.replay_window_packets
+    """Give the structure and attributes that install the association.
+
+    One that only sends has no replay window; what says how to send or to receive goes with that direction alone (the
+    kernel refuses it with the other).
+    """
     selectors = tuple(selector_to_wire(selector) for selector in association.selectors)
     return SaWire(
         id=id_to_wire(association.id),
@@ -83,11 +126,51 @@ def to_wire(association: SecurityAssociation) -> SaWire:
         selectors=selectors if len(selectors) > 1 else (),
         lifetime=lifetimes_to_wire(association.lifetimes),
         encapsulation=_encapsulation_to_wire(association.encapsulation),
-        replay=ReplayWire(window) if window and not outbound else None,
+        replay=_replay_to_wire(association),
+        flags=_flags(association, inner_may_differ=len(selectors) != 1),
+        extra_flags=EXTRA_DONT_ENCAP_DSCP * (association.dont_encap_dscp and _sends(association)),
+        tfc_padding_octets=association.tfc_padding_octets if _sends(association) else 0,
+        mode_any=association.mode is Mode.ANY,
+        legacy=association.legacy,
         direction=_DIRECTION_NUMBERS[association.direction],
         aead=_aead(association),
         crypt=_crypt(association),
         auth_truncated=_auth(association),
+    )
+
+
+def for_kernel(sa: SaWire) -> SaWire:
+    """Leave out what is the engine's alone: the kernel would read those attributes as others.
+
+    Several selectors become none, for the policies say the same; ANY becomes transport, as with the kernel's PF_KEY.
+    Up to Linux 6.9 an association with ESN needs a window, from 6.10 one that only sends must not have it: without a
+    direction both agree.
+    """
+    sa = replace(sa, selectors=(), mode_any=False, legacy=False, drops=())
+    if sa.flags & STATE_ESN and sa.direction == SA_DIR_OUT:
+        return replace(sa, direction=None, replay=ReplayWire(32))
+    return sa
+
+
+def _sends(association: SecurityAssociation) -> bool:
+    return association.direction is not Direction.IN
+
+
+def _receives(association: SecurityAssociation) -> bool:
+    return association.direction is not Direction.OUT
+
+
+def _replay_to_wire(association: SecurityAssociation) -> ReplayWire | None:
+    window = association.replay_window_packets if _receives(association) else 0
+    return ReplayWire(window) if window or association.esn else None
+
+
+def _flags(association: SecurityAssociation, *, inner_may_differ: bool) -> int:
+    return (
+        STATE_NOECN * association.noecn
+        | STATE_DECAP_DSCP * (association.decap_dscp and _receives(association))
+        | STATE_ESN * association.esn
+        | STATE_AF_UNSPEC * (inner_may_differ and association.mode is Mode.TUNNEL)
     )
 
 
@@ -120,76 +203,76 @@ def _encapsulation_from_wire(value: EncapsulationWire | None) -> Encapsulation |
     return None if value is None else Encapsulation(value.source_port, value.destination_port)
 
 
-def lifetimes_to_wire(value: Lifetimes) -> LifetimeWire:
-    """No limit is 0 with us; on the wire that is so for seconds only."""
-    return LifetimeWire(
-        value.soft_octets or UNLIMITED,
-        value.hard_octets or UNLIMITED,
-        value.soft_packets or UNLIMITED,
-        value.hard_packets or UNLIMITED,
-        value.soft_s,
-        value.hard_s,
-        value.soft_use_s,
-        value.hard_use_s,
-    )
-
-
-def lifetimes_from_wire(value: LifetimeWire) -> Lifetimes:
-    """The other way round."""
-    return Lifetimes(
-        value.soft_added_s,
-        value.hard_added_s,
-        _limit(value.soft_octets),
-        _limit(value.hard_octets),
-        _limit(value.soft_packets),
-        _limit(value.hard_packets),
-        value.soft_used_s,
-        value.hard_used_s,
-    )
-
-
-def _limit(value: int) -> int:
-    return 0 if value == UNLIMITED else value
-
-
-def from_wire(sa: SaWire) -> AssociationState:
-    """Read one association of a dump. Raise ParseError where it is none of ours to understand."""
+def from_wire(sa: SaWire, *, keys: bool = False) -> AssociationState:
+    """Read one association of a dump. Raise NotOursError where we have no words for it."""
     selectors = sa.selectors or ((sa.selector,) if sa.selector else ())
+    cipher, mac = sa.aead or sa.crypt, sa.auth_truncated or sa.auth
+    replay = sa.replay or sa.plain_replay or ReplayWire(sa.replay_window)
     return AssociationState(
         id=id_from_wire(sa.id),
         source=sa.source,
         reqid=sa.reqid,
         direction=_DIRECTIONS[sa.direction],
-        mode=mode_from_wire(sa.mode),
-        larval=not any((sa.aead, sa.crypt, sa.auth, sa.auth_truncated)),
-        encryption=_encryption_of(sa.aead or sa.crypt),
-        integrity=_integrity_of(sa.auth_truncated or sa.auth),
+        mode=Mode.ANY if sa.mode_any else mode_from_wire(sa.mode),
+        larval=cipher is None and mac is None,
+        encryption=_encryption_of(cipher),
+        integrity=_integrity_of(sa.auth_truncated, sa.auth),
         encapsulation=_encapsulation_from_wire(sa.encapsulation),
-        replay_window_packets=sa.replay.window_packets if sa.replay else sa.replay_window,
+        replay_window_packets=replay.window_packets,
         selectors=tuple(selector_from_wire(selector) for selector in selectors),
         lifetimes=lifetimes_from_wire(sa.lifetime),
         octets=sa.current.octets,
         packets=sa.current.packets,
         added_at_s=sa.current.added_at_s,
         used_at_s=sa.current.used_at_s,
+        esn=bool(sa.flags & STATE_ESN),
+        tfc_padding_octets=sa.tfc_padding_octets,
+        legacy=sa.legacy,
+        noecn=bool(sa.flags & STATE_NOECN),
+        decap_dscp=bool(sa.flags & STATE_DECAP_DSCP),
+        dont_encap_dscp=bool(sa.extra_flags & EXTRA_DONT_ENCAP_DSCP),
+        replay=replay_from_wire(replay),
+        stats=_stats(sa.stats),
+        encryption_name=cipher.name if cipher else "",
+        integrity_name=mac.name if mac else "",
+        keys=Keys(cipher.key if cipher else b"", mac.key if mac else b"") if keys else None,
         drops=drops_from_wire(sa.drops),
     )
+
+
+def progress_to_wire(state: AssociationState, replay: ReplayState) -> ProgressWire:
+    """Give what sets the sequence numbers of an association that was dumped, in both forms: one is as it has them."""
+    value = ReplayWire(state.replay_window_packets, replay.sequence_out, replay.sequence_in, replay.bitmap)
+    return ProgressWire(id_to_wire(state.id), state.source, state.reqid, replay=value, plain_replay=value)
+
+
+def replay_from_wire(value: ReplayWire) -> ReplayState:
+    """Give the counters; the window is elsewhere."""
+    return ReplayState(value.sequence_out, value.sequence_in, value.bitmap)
+
+
+def _stats(value: StatsWire) -> tuple[int, int, int]:
+    return value.replay_window, value.replay, value.integrity_failed
+
+
+_BY_KERNEL_NAME = {(one.xfrm_name, one.key_octets + one.salt_octets, one.icv_octets * 8): one for one in ENCRYPTION}
+_MAC_BY_KERNEL_NAME = {(one.xfrm_name, one.icv_octets * 8): one for one in INTEGRITY}
+_UNSAID_ICV_BITS = {"hmac(sha256)": 96, "hmac(sha384)": 192, "hmac(sha512)": 256}
+"""What the kernel cuts to where nobody says it; 96 for all others too."""
 
 
 def _encryption_of(algorithm: Algorithm | None) -> Encryption | None:
     if algorithm is None:
         return None
-    octets = len(algorithm.key)
-    for encryption in ENCRYPTION:
-        if encryption.xfrm_name == algorithm.name and encryption.key_octets + encryption.salt_octets == octets:
-            return encryption
+    return _BY_KERNEL_NAME.get((algorithm.name, len(algorithm.key), algorithm.icv_bits))
+
+
+def _integrity_of(truncated: Algorithm | None, plain: Algorithm | None) -> Integrity | None:
+    if truncated is not None:
+        return _MAC_BY_KERNEL_NAME.get((truncated.name, truncated.icv_bits))
+    if plain is not None:
+        return _MAC_BY_KERNEL_NAME.get((plain.name, _UNSAID_ICV_BITS.get(plain.name, 96)))
     return None
-
-
-def _integrity_of(algorithm: Algorithm | None) -> Integrity | None:
-    if algorithm is None:
-        return None
-    return next((integrity for integrity in INTEGRITY if integrity.xfrm_name == algorithm.name), None)
 
 
 def drops_from_wire(counters: tuple[tuple[int, int], ...]) -> dict[Drop, int]:

@@ -6,6 +6,7 @@ import errno as numbers
 import os
 
 from culvert.errors import CulvertError, Problem
+from culvert.wire.netlink.framing import ParseError
 
 WHERE = "the data plane"
 
@@ -21,6 +22,10 @@ _WHAT_TO_DO = {
     numbers.ENETUNREACH: "Look at the routes: ip route",
     numbers.EPROTO: "Engine and gateway must be of the same version: install both again.",
 }
+
+
+class NotOursError(ParseError):
+    """A sound entry of the kernel's tables that we have no words for, such as IPComp; it is left alone."""
 
 
 class XfrmError(CulvertError):

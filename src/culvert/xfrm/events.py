@@ -9,11 +9,17 @@ from dataclasses import dataclass, field
 
 from culvert.addresses import IPAddress, SocketAddress
 from culvert.ipsec.associations import AssociationId
+from culvert.ipsec.policies import Policy
 from culvert.wire.netlink import events as wire
 from culvert.wire.netlink.family import DatagramWire, parse_datagram
 from culvert.wire.netlink.framing import Message
+from culvert.wire.netlink.links import PathMtuWire, parse_path_mtu
+from culvert.wire.netlink.migrate import parse_migrate
 from culvert.wire.netlink.numbers import Own, Xfrm
+from culvert.xfrm import policies
 from culvert.xfrm.associations import id_from_wire
+from culvert.xfrm.errors import NotOursError
+from culvert.xfrm.migrations import Move, moves_from_wire
 
 MAX_EVENTS = 4096
 """Events that wait for the daemon: 256 IKE messages of the engine's own bound many times over."""
@@ -52,6 +58,42 @@ class IkeDatagram:
 
 
 @dataclass(frozen=True, slots=True)
+class MappingEvent:
+    """Authentic packets of an association come from `new`, no longer from `old`: a NAT forgot, or the peer moved.
+
+    Nothing was changed by that; `update_association` or `migrate` does it.
+    """
+
+    id: AssociationId
+    reqid: int
+    old: SocketAddress
+    new: SocketAddress
+
+
+@dataclass(frozen=True, slots=True)
+class MigrateEvent:
+    """The associations of a policy got other outer addresses."""
+
+    moves: tuple[Move, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyExpireEvent:
+    """A policy passed its soft limit, or ended at its hard one."""
+
+    policy: Policy
+    hard: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PathMtuEvent:
+    """Outer packets to `remote` may have `mtu` octets at most, IP header included."""
+
+    remote: IPAddress
+    mtu: int
+
+
+@dataclass(frozen=True, slots=True)
 class AssociationsChanged:
     """Somebody changed the SAD."""
 
@@ -66,13 +108,27 @@ class Overrun:
     """Events were lost: whoever keeps a picture of the tables dumps them again."""
 
 
-Event = AcquireEvent | ExpireEvent | IkeDatagram | AssociationsChanged | PoliciesChanged | Overrun
+Event = (
+    AcquireEvent
+    | ExpireEvent
+    | IkeDatagram
+    | MappingEvent
+    | MigrateEvent
+    | PolicyExpireEvent
+    | PathMtuEvent
+    | AssociationsChanged
+    | PoliciesChanged
+    | Overrun
+)
 
 
 def read_event(message: Message) -> Event | None:
     """Read a notification; None for one that says nothing to us. Raise ParseError."""
     reader = _READERS.get(message.type)
-    return reader(message.body) if reader else None
+    try:
+        return reader(message.body) if reader else None
+    except NotOursError:
+        return None
 
 
 def _acquire(value: wire.AcquireWire) -> AcquireEvent:
@@ -95,9 +151,25 @@ def _ike(value: DatagramWire) -> IkeDatagram:
     return IkeDatagram(value.local, value.remote, value.data)
 
 
+def _mapping(value: wire.MappingWire) -> MappingEvent:
+    return MappingEvent(id_from_wire(value.id), value.reqid, value.old, value.new)
+
+
+def _policy_expire(value: wire.PolicyExpireWire) -> PolicyExpireEvent:
+    return PolicyExpireEvent(policies.from_wire(value.policy), value.hard)
+
+
+def _path_mtu(value: PathMtuWire) -> PathMtuEvent:
+    return PathMtuEvent(value.remote, value.mtu)
+
+
 _READERS: dict[int, Callable[[bytes], Event]] = {
     Xfrm.ACQUIRE: lambda body: _acquire(wire.parse_acquire(body)),
     Xfrm.EXPIRE: lambda body: _expire(wire.parse_expire(body)),
+    Xfrm.MAPPING: lambda body: _mapping(wire.parse_mapping(body)),
+    Xfrm.MIGRATE: lambda body: MigrateEvent(moves_from_wire(parse_migrate(body))),
+    Xfrm.POLEXPIRE: lambda body: _policy_expire(wire.parse_policy_expire(body)),
+    Own.PATH_MTU: lambda body: _path_mtu(parse_path_mtu(body)),
     Own.IKE_RECEIVED: lambda body: _ike(parse_datagram(body)),
     Own.OVERRUN: lambda _: Overrun(),
     **dict.fromkeys((Xfrm.NEWSA, Xfrm.UPDSA, Xfrm.DELSA, Xfrm.FLUSHSA), lambda _: AssociationsChanged()),

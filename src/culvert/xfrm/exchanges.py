@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -31,6 +31,8 @@ from culvert.xfrm.transport import Transport
 ANSWER_TIMEOUT_S = 10.0
 """An engine answers within microseconds; one that does not within this time is stuck."""
 DUMP_TIMEOUT_S = 60.0
+PART = 100
+"""Requests to the kernel at once: as many refusals fit into the buffer of its socket."""
 DUMP_ATTEMPTS = 8
 """A table that changes during every one of these dumps is read as it comes."""
 
@@ -77,10 +79,10 @@ class Exchanges:
         self._transport.close()
         self._lost(lost("the connection to the data plane was closed"))
 
-    async def acknowledged(self, kind: int, body: bytes = b"") -> None:
+    async def acknowledged(self, kind: int, body: bytes = b"", flags: int = 0) -> None:
         """Ask, and wait until it is done. Raise XfrmError."""
         async with self._asking(_Wants.ACKNOWLEDGEMENT, ANSWER_TIMEOUT_S) as (sequence, pending):
-            self._transport.send(Message(kind, NLM_F_REQUEST | NLM_F_ACK, sequence, 0, body).emit())
+            self._transport.send(Message(kind, NLM_F_REQUEST | NLM_F_ACK | flags, sequence, 0, body).emit())
             await pending.future
 
     async def answered(self, kind: int, body: bytes = b"") -> Message:
@@ -110,21 +112,31 @@ class Exchanges:
 
         Only the commit asks for an acknowledgement: the first error comes by itself, and before the commit's.
         """
+        body = [(int(Own.BATCH_BEGIN), b""), *requests]
+        await self._together(body, (Own.BATCH_COMMIT, b""))
+
+    async def one_after_the_other(self, requests: Sequence[tuple[int, bytes]]) -> None:
+        """Have all of it done in order, quickly. Raise XfrmError with the first refusal; what follows soon is done too.
+
+        Only the last of each part is acknowledged: the kernel drops answers where too many wait.
+        """
+        for start in range(0, len(requests), PART):
+            part = requests[start : start + PART]
+            await self._together(part[:-1], part[-1])
+
+    async def _together(self, requests: Iterable[tuple[int, bytes]], last: tuple[int, bytes]) -> None:
         async with (
             self._asking(_Wants.REFUSAL, DUMP_TIMEOUT_S) as (refused, refusal),
-            self._asking(_Wants.ACKNOWLEDGEMENT, DUMP_TIMEOUT_S) as (commit, committed),
+            self._asking(_Wants.ACKNOWLEDGEMENT, DUMP_TIMEOUT_S) as (final, done),
         ):
-            messages = [Message(Own.BATCH_BEGIN, NLM_F_REQUEST, refused)]
-            messages += [Message(kind, NLM_F_REQUEST, refused, 0, body) for kind, body in requests]
-            messages.append(Message(Own.BATCH_COMMIT, NLM_F_REQUEST | NLM_F_ACK, commit))
+            messages = [Message(kind, NLM_F_REQUEST, refused, 0, body) for kind, body in requests]
+            messages.append(Message(last[0], NLM_F_REQUEST | NLM_F_ACK, final, 0, last[1]))
             for datagram in pack(messages):
                 self._transport.send(datagram)
-            try:
-                await committed.future
-            except XfrmError:
-                if refusal.future.done():
-                    refusal.future.result()
-                raise
+            await asyncio.wait([done.future])
+            if refusal.future.done():
+                refusal.future.result()
+            done.future.result()
 
     @asynccontextmanager
     async def _asking(self, wants: _Wants, timeout_s: float) -> AsyncIterator[tuple[int, _Pending]]:

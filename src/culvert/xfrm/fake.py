@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from culvert.addresses import SocketAddress
+from culvert.addresses import IPAddress, SocketAddress
 from culvert.ipsec.associations import AssociationId
 from culvert.reasons import Drop
 from culvert.wire.netlink import events as event_wire
@@ -26,13 +26,17 @@ from culvert.wire.netlink.framing import (
     pack,
     parse_messages,
 )
+from culvert.wire.netlink.links import PathMtuWire, emit_gif, emit_path_mtu, parse_gif, parse_gif_name
+from culvert.wire.netlink.migrate import parse_migrate
 from culvert.wire.netlink.numbers import Groups, Own, Xfrm
 from culvert.wire.netlink.policy import emit_policy, parse_policy, parse_policy_id
+from culvert.wire.netlink.progress import emit_progress, parse_progress
 from culvert.wire.netlink.sa import emit_sa, parse_sa, parse_sa_id, parse_spi_request
+from culvert.wire.netlink.sizes import emit_sad_size, emit_spd_size
 from culvert.xfrm.associations import id_to_wire
 from culvert.xfrm.client import XfrmClient
 from culvert.xfrm.errors import XfrmError
-from culvert.xfrm.fake_tables import Associations, Blobs, Policies
+from culvert.xfrm.fake_tables import Associations, Blobs, Links, Policies
 from culvert.xfrm.transport import SocketTransport
 
 VERSION = "fake"
@@ -49,6 +53,8 @@ class FakeEngine:
         self.associations = Associations()
         self.policies = Policies()
         self.blobs = Blobs()
+        self.links = Links()
+        self.path_mtus: dict[IPAddress, int] = {}
         self.drops: dict[Drop, int] = {}
         self.sent: list[family.DatagramWire] = []
         self.tun_name, self.mark, self.now_s = tun_name, mark, now_s
@@ -98,6 +104,17 @@ class FakeEngine:
             self.associations.remove(sa.id)
         self.notify(Groups.EXPIRE, Xfrm.EXPIRE, event_wire.emit_expire(event_wire.ExpireWire(sa, hard)))
 
+    def rebind(self, identity: AssociationId, old: SocketAddress, new: SocketAddress) -> None:
+        """Have authentic packets of an association come from another address or port."""
+        sa = self.associations.find(id_to_wire(identity))
+        mapping = event_wire.MappingWire(sa.id, sa.reqid, old, new)
+        self.notify(Groups.MAPPING, Xfrm.MAPPING, event_wire.emit_mapping(mapping))
+
+    def learn_path_mtu(self, remote: IPAddress, mtu: int) -> None:
+        """Have an ICMP say that packets to `remote` are too big."""
+        self.path_mtus[remote] = mtu
+        self.notify(Groups.PATH_MTU, Own.PATH_MTU, emit_path_mtu(PathMtuWire(remote, mtu)))
+
     def overrun(self) -> None:
         """Tell all subscribers that notifications were lost."""
         self.notify(Groups(sum(Groups)), Own.OVERRUN, b"")
@@ -135,6 +152,11 @@ class _Session:
             Xfrm.GETSA: self._get_sa,
             Xfrm.ALLOCSPI: self._allocate,
             Xfrm.FLUSHSA: lambda message: self._engine.associations.flush(message.body[0] if message.body else 0),
+            Xfrm.GETSADINFO: self._sad_size,
+            Xfrm.GETSPDINFO: self._spd_size,
+            Xfrm.GETAE: self._get_progress,
+            Xfrm.NEWAE: lambda message: self._engine.associations.set_progress(parse_progress(message.body)),
+            Xfrm.MIGRATE: self._migrate,
             Xfrm.NEWPOLICY: self._new_policy,
             Xfrm.UPDPOLICY: self._new_policy,
             Xfrm.DELPOLICY: lambda message: self._policies().remove(parse_policy_id(message.body)),
@@ -151,6 +173,10 @@ class _Session:
             Own.BLOB_PUT: self._put_blob,
             Own.BLOB_DELETE: lambda message: self._engine.blobs.remove(family.parse_key(message.body)),
             Own.BLOB_GET: self._get_blobs,
+            Own.GIF_SET: lambda message: self._engine.links.put(parse_gif(message.body)),
+            Own.GIF_DELETE: lambda message: self._engine.links.remove(parse_gif_name(message.body)),
+            Own.GIF_GET: self._get_links,
+            Own.GETPATHMTU: self._get_path_mtus,
             Own.SHUTDOWN: lambda _: None,
         }
 
@@ -223,11 +249,28 @@ class _Session:
         sa = self._engine.associations.allocate(*parse_spi_request(message.body))
         self._answer(message, Xfrm.NEWSA, emit_sa(sa))
 
+    def _sad_size(self, message: Message) -> None:
+        self._answer(message, Xfrm.NEWSADINFO, emit_sad_size(len(self._engine.associations.by_id)))
+
+    def _spd_size(self, message: Message) -> None:
+        self._answer(message, Xfrm.NEWSPDINFO, emit_spd_size(self._engine.policies.size()))
+
+    def _get_progress(self, message: Message) -> None:
+        progress = self._engine.associations.progress(parse_progress(message.body))
+        self._answer(message, Xfrm.NEWAE, emit_progress(progress))
+
+    def _migrate(self, message: Message) -> None:
+        value = parse_migrate(message.body)
+        moved = self._engine.policies.move(value) + self._engine.associations.move(value.moves)
+        if not moved:
+            raise XfrmError(errno.ESRCH, "nothing of this policy has these ends")
+        self._engine.notify(Groups.MIGRATE, Xfrm.MIGRATE, message.body)
+
     def _policies(self) -> Policies:
         return self._engine.policies if self._batch is None else self._batch
 
     def _new_policy(self, message: Message) -> None:
-        self._policies().add(parse_policy(message.body), message.type == Xfrm.UPDPOLICY)
+        self._policies().add(parse_policy(message.body), message.type == Xfrm.UPDPOLICY, self._engine.now_s)
         if self._batch is None:
             self._engine.notify(Groups.POLICIES, message.type, message.body)
 
@@ -272,6 +315,13 @@ class _Session:
     def _get_blobs(self, message: Message) -> None:
         blobs = self._engine.blobs.by_key.items()
         self._dump(message, Own.BLOB_PUT, [family.emit_blob(family.BlobWire(key, data)) for key, data in blobs])
+
+    def _get_links(self, message: Message) -> None:
+        self._dump(message, Own.GIF_SET, [emit_gif(link) for link in self._engine.links.by_name.values()])
+
+    def _get_path_mtus(self, message: Message) -> None:
+        found = self._engine.path_mtus.items()
+        self._dump(message, Own.PATH_MTU, [emit_path_mtu(PathMtuWire(remote, mtu)) for remote, mtu in found])
 
 
 def _is_dump(message: Message) -> bool:

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from culvert.ipsec.associations import Direction, Mode, Protocol
-from culvert.ipsec.policies import Action, Level, Policy, Template, direction_number
+from culvert.ipsec.lifetimes import Lifetimes
+from culvert.ipsec.policies import INDEX_DIRECTIONS, Action, Level, Policy, Template, direction_number
 from culvert.ipsec.selectors import Selector
-from culvert.wire.netlink.framing import ParseError
 from culvert.wire.netlink.policy import ALLOW, BLOCK, PolicyIdWire, PolicyWire, TemplateWire
 from culvert.wire.netlink.structures import IdWire, SelectorWire
+from culvert.xfrm.errors import NotOursError
+from culvert.xfrm.lifetimes import lifetimes_from_wire
 
 _DIRECTIONS = (Direction.IN, Direction.OUT, Direction.FORWARD)
+_PROTOCOLS = {protocol.number: protocol for protocol in Protocol}
 _MODES = (Mode.TRANSPORT, Mode.TUNNEL)
 """By XFRM_MODE_*; ANY travels as transport with an attribute of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyState:
+    """A policy as the data plane has it. Times are seconds since 1970, 0: never."""
+
+    policy: Policy
+    lifetimes: Lifetimes = Lifetimes()
+    octets: int = 0
+    packets: int = 0
+    added_at_s: int = 0
+    used_at_s: int = 0
 
 
 def mode_to_wire(mode: Mode) -> int:
@@ -20,10 +37,18 @@ def mode_to_wire(mode: Mode) -> int:
 
 
 def mode_from_wire(number: int) -> Mode:
-    """Raise ParseError for modes that we do not have."""
+    """Raise NotOursError for modes that we do not have."""
     if number >= len(_MODES):
-        raise ParseError(f"{number} is no mode")
+        raise NotOursError(f"{number} is no mode")
     return _MODES[number]
+
+
+def protocol_from_wire(number: int) -> Protocol:
+    """Raise NotOursError where it is neither ESP nor AH."""
+    protocol = _PROTOCOLS.get(number)
+    if protocol is None:
+        raise NotOursError(f"protocol {number} is none of IPsec")
+    return protocol
 
 
 def selector_to_wire(selector: Selector) -> SelectorWire:
@@ -34,9 +59,9 @@ def selector_to_wire(selector: Selector) -> SelectorWire:
 
 
 def selector_from_wire(selector: SelectorWire) -> Selector:
-    """Raise ParseError where it is bound to an interface or a user, which we have no word for."""
+    """Raise NotOursError where it is bound to an interface or a user, which we have no word for."""
     if selector.interface_index or selector.user:
-        raise ParseError("a selector is bound to an interface or a user")
+        raise NotOursError("a selector is bound to an interface or a user")
     return Selector(
         selector.source, selector.destination, selector.protocol, selector.source_port, selector.destination_port
     )
@@ -59,8 +84,13 @@ def id_to_wire(policy: Policy) -> PolicyIdWire:
     return PolicyIdWire(selector_to_wire(policy.selector), direction_number(policy.direction))
 
 
+def index_to_wire(index: int) -> PolicyIdWire:
+    """Give what names a policy by its index, which tells its direction."""
+    return PolicyIdWire(None, index % INDEX_DIRECTIONS, index)
+
+
 def from_wire(policy: PolicyWire) -> Policy:
-    """Read one policy of a dump. Raise ParseError where it is none of ours to understand."""
+    """Read one policy of a dump. Raise NotOursError where we have no words for it."""
     allowed = Action.PROTECT if policy.templates else Action.BYPASS
     return Policy(
         selector_from_wire(policy.selector),
@@ -69,6 +99,19 @@ def from_wire(policy: PolicyWire) -> Policy:
         policy.priority,
         tuple(_template_from_wire(template) for template in policy.templates),
         policy.index,
+    )
+
+
+def state_from_wire(policy: PolicyWire) -> PolicyState:
+    """Read one policy of a dump with what goes with it. Raise NotOursError as `from_wire` does."""
+    current = policy.current
+    return PolicyState(
+        from_wire(policy),
+        lifetimes_from_wire(policy.lifetime),
+        current.octets,
+        current.packets,
+        current.added_at_s,
+        current.used_at_s,
     )
 
 
@@ -84,15 +127,12 @@ def _template_to_wire(template: Template) -> TemplateWire:
 
 
 def _template_from_wire(template: TemplateWire) -> Template:
-    for protocol in Protocol:
-        if protocol.number == template.id.protocol:
-            return Template(
-                template.source,
-                template.id.destination,
-                template.reqid,
-                protocol,
-                mode_from_wire(template.mode),
-                Level.USE if template.optional else Level.REQUIRE,
-                template.id.spi,
-            )
-    raise ParseError(f"a template wants protocol {template.id.protocol}, which is none of IPsec")
+    return Template(
+        template.source,
+        template.id.destination,
+        template.reqid,
+        protocol_from_wire(template.id.protocol),
+        mode_from_wire(template.mode),
+        Level.USE if template.optional else Level.REQUIRE,
+        template.id.spi,
+    )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from culvert.wire.netlink.framing import MAX_DATAGRAM_OCTETS, Message
-from culvert.wire.netlink.numbers import NO_GROUPS, Groups, Own
+from culvert.wire.netlink.numbers import NO_GROUPS, Groups, Own, kernel_groups
 from culvert.xfrm.errors import XfrmError, lost
 
 MAX_QUEUED_DATAGRAMS = 4096
@@ -151,5 +151,5 @@ def kernel_transport(groups: Groups = NO_GROUPS) -> SocketTransport:
         raise XfrmError(error.errno or errno.EIO, "the kernel has no XFRM", "netlink") from error
     sock.setsockopt(SOL_NETLINK, NETLINK_CAP_ACK, 1)
     sock.setsockopt(SOL_NETLINK, NETLINK_EXT_ACK, 1)
-    sock.bind((0, groups & ~Groups.IKE))
+    sock.bind((0, kernel_groups(groups)))
     return SocketTransport(sock, own_family=False)

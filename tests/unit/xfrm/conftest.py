@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from culvert.xfrm.client import XfrmClient
 from culvert.xfrm.engine import EngineProcess
 from culvert.xfrm.fake import FakeEngine
 
-ENGINE = Path(sys.executable).parent / "culvert-engine"
+ENGINE = Path(os.environ.get("CULVERT_ENGINE") or Path(sys.executable).parent / "culvert-engine")
 
 
 @pytest.fixture(params=["fake", pytest.param("engine", marks=pytest.mark.root)])

@@ -48,11 +48,6 @@ proptest! {
             prop_assert_eq!(got, model.advance(at as u64));
             prop_assert_eq!(ring.top(), model.top);
         }
-        let again = ReplayWindow::restored(window, ring.top(), &ring.xfrm_bitmap());
-        for back in 0..u64::from(window) + 2 {
-            let sequence = (ring.top() + 1).saturating_sub(back);
-            prop_assert_eq!(again.check(sequence), ring.check(sequence));
-        }
         let bits: u32 = ring.xfrm_bitmap().iter().map(|word| word.count_ones()).sum();
         let bottom = (model.top + 1).saturating_sub(window.into());
         prop_assert_eq!(bits as usize, model.seen.range(bottom..).count());
@@ -105,14 +100,17 @@ fn before_the_first_packet_there_is_no_earlier_half() {
 }
 
 #[test]
-fn a_state_of_any_shape_is_taken() {
+fn any_newest_number_is_gone_on_from() {
     for window in [0, 32, 65_536] {
-        for top in [0, 1, u64::from(u32::MAX), u64::MAX - 1, u64::MAX] {
-            for bitmap in [&[][..], &[u32::MAX], &[u32::MAX; 4_096]] {
-                let ring = ReplayWindow::restored(window, top, bitmap);
-                assert_eq!((ring.top(), ring.window_packets()), (top, window));
-                let _ = (ring.check(top), ring.full_sequence(0), ring.xfrm_bitmap());
-            }
+        for newest in [0, 1, u64::from(u32::MAX), u64::MAX - 1, u64::MAX] {
+            let mut ring = ReplayWindow::new(window);
+            assert_eq!(ring.resume(newest, &[]), Some(()));
+            assert_eq!(ring.top(), newest);
+            let mut bits = ring.xfrm_bitmap();
+            assert_eq!(ring.resume(newest, &bits), Some(()));
+            assert_eq!(ring.xfrm_bitmap(), bits);
+            bits.push(0);
+            assert_eq!(ring.resume(newest, &bits), None);
         }
     }
 }
@@ -125,4 +123,35 @@ fn the_bitmap_is_where_the_kernel_has_it() {
     }
     // 1 has left the window, 33 has taken its bit.
     assert_eq!(ring.xfrm_bitmap(), [0b11]);
+}
+
+proptest! {
+    #[test]
+    fn a_window_is_resumed_from_its_bitmap(window in 1u32..600, steps in steps()) {
+        let mut first = ReplayWindow::new(window);
+        let mut at = 0i64;
+        for step in steps {
+            at = (at + step).max(0);
+            let _ = first.advance(at as u64);
+        }
+        let mut second = ReplayWindow::new(window);
+        prop_assert_eq!(second.resume(first.top(), &first.xfrm_bitmap()), Some(()));
+        prop_assert_eq!((second.top(), second.xfrm_bitmap()), (first.top(), first.xfrm_bitmap()));
+        let mut third = ReplayWindow::new(window);
+        third.resume(first.top(), &[]).unwrap();
+        for sequence in 0..=first.top() {
+            prop_assert!(third.check(sequence).is_err());
+        }
+        prop_assert_eq!(third.check(first.top() + 1), Ok(()));
+    }
+}
+
+#[test]
+fn a_window_does_not_go_back() {
+    let mut window = ReplayWindow::new(64);
+    (1..=100).for_each(|sequence| window.advance(sequence).unwrap());
+    window.resume(50, &[0; 2]).unwrap();
+    assert_eq!(window.top(), 100);
+    assert_eq!(window.check(60), Err(Drop::Replayed));
+    assert_eq!(window.resume(200, &[0; 3]), None);
 }

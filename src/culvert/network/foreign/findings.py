@@ -67,7 +67,7 @@ async def find_conflicts(firewall: Firewall, facts: HostFacts) -> tuple[Finding,
 
 async def read_foreign_chains() -> list[ForeignChain]:
     """Give the chains of nftables and of both kinds of iptables, ours left out."""
-    objects = await nft.list_ruleset()
+    objects = await nft.list_others(FAMILY, NFT_TABLE)
     chains = read_chains(objects)
     # What iptables wrote into nftables has matches that only iptables can show.
     for version, table in _opaque(objects):

@@ -1,11 +1,11 @@
-"""Notifications: `struct xfrm_user_acquire` and `struct xfrm_user_expire`."""
+"""Notifications: `struct xfrm_user_acquire`, `xfrm_user_expire`, `xfrm_user_polexpire` and `xfrm_user_mapping`."""
 
 from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
 
-from culvert.addresses import IPAddress
+from culvert.addresses import IPAddress, SocketAddress
 from culvert.wire.netlink.framing import ParseError, parse_attributes, split
 from culvert.wire.netlink.numbers import PADDING, XfrmAttribute
 from culvert.wire.netlink.policy import (
@@ -17,7 +17,15 @@ from culvert.wire.netlink.policy import (
     parse_policy_info,
     parse_templates,
 )
-from culvert.wire.netlink.sa import SA_OCTETS, SaWire, emit_sa, parse_sa
+from culvert.wire.netlink.sa import (
+    SA_ID_OCTETS,
+    SA_OCTETS,
+    SaWire,
+    emit_sa,
+    emit_sa_id,
+    parse_sa,
+    parse_sa_id_structure,
+)
 from culvert.wire.netlink.structures import (
     IdWire,
     SelectorWire,
@@ -32,9 +40,12 @@ from culvert.wire.netlink.structures import (
 
 ACQUIRE_OCTETS = 280
 EXPIRE_OCTETS = 232
+POLICY_EXPIRE_OCTETS = 176
+MAPPING_OCTETS = 64
 
 _ALGORITHMS = struct.Struct("=4I")
 _HARD = struct.Struct("=B7x")
+_MAPPING = struct.Struct("=24sI16s16s2s2s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +66,24 @@ class ExpireWire:
 
     sa: SaWire
     hard: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyExpireWire:
+    """A policy passed its soft limit (`hard` False) or ended."""
+
+    policy: PolicyWire
+    hard: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MappingWire:
+    """Packets of an association come from another address or UDP port than they did."""
+
+    id: IdWire
+    reqid: int
+    old: SocketAddress
+    new: SocketAddress
 
 
 def emit_acquire(value: AcquireWire) -> bytes:
@@ -99,3 +128,41 @@ def parse_expire(body: bytes) -> ExpireWire:
     structure, _ = split(body, EXPIRE_OCTETS, "an expire")
     (hard,) = _HARD.unpack(structure[SA_OCTETS:])
     return ExpireWire(parse_sa(structure[:SA_OCTETS]), hard != 0)
+
+
+def emit_policy_expire(value: PolicyExpireWire) -> bytes:
+    """Give the body of POLEXPIRE."""
+    return emit_policy_info(value.policy) + _HARD.pack(value.hard) + emit_templates(value.policy.templates)
+
+
+def parse_policy_expire(body: bytes) -> PolicyExpireWire:
+    """Read the body of POLEXPIRE. Raise ParseError."""
+    structure, rest = split(body, POLICY_EXPIRE_OCTETS, "an expire of a policy")
+    templates = parse_templates(parse_attributes(rest, PADDING).get(XfrmAttribute.TMPL, b""))
+    (hard,) = _HARD.unpack(structure[POLICY_OCTETS:])
+    return PolicyExpireWire(parse_policy_info(structure[:POLICY_OCTETS], templates), hard != 0)
+
+
+def emit_mapping(value: MappingWire) -> bytes:
+    """Give the body of MAPPING."""
+    return _MAPPING.pack(
+        emit_sa_id(value.id),
+        value.reqid,
+        emit_address(value.old.ip),
+        emit_address(value.new.ip),
+        value.old.port.to_bytes(2, "big"),
+        value.new.port.to_bytes(2, "big"),
+    )
+
+
+def parse_mapping(body: bytes) -> MappingWire:
+    """Read the body of MAPPING; all addresses are of one family. Raise ParseError."""
+    structure, _ = split(body, MAPPING_OCTETS, "a mapping")
+    identity, reqid, old, new, old_port, new_port = _MAPPING.unpack(structure)
+    sa = parse_sa_id_structure(identity[:SA_ID_OCTETS])
+    family = family_of(sa.destination)
+    return MappingWire(sa, reqid, _end(old, old_port, family), _end(new, new_port, family))
+
+
+def _end(address: bytes, port: bytes, family: int) -> SocketAddress:
+    return SocketAddress(parse_address(address, family), int.from_bytes(port, "big"))

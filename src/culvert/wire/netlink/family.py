@@ -54,7 +54,7 @@ def emit_groups(groups: Groups) -> bytes:
 
 def parse_groups(body: bytes) -> Groups:
     """Read the body of SUBSCRIBE. Raise ParseError."""
-    number = _u32(parse_attributes(body), OwnAttribute.GROUPS)
+    number = u32(parse_attributes(body), OwnAttribute.GROUPS)
     if number > sum(Groups):
         raise ParseError(f"0x{number:x} has a group that is not known")
     return Groups(number)
@@ -63,8 +63,8 @@ def parse_groups(body: bytes) -> Groups:
 def emit_datagram(value: DatagramWire) -> bytes:
     """Give the body of IKE_SEND and IKE_RECEIVED."""
     return (
-        emit_attribute(OwnAttribute.LOCAL, _emit_socket_address(value.local))
-        + emit_attribute(OwnAttribute.REMOTE, _emit_socket_address(value.remote))
+        emit_attribute(OwnAttribute.LOCAL, emit_socket_address(value.local))
+        + emit_attribute(OwnAttribute.REMOTE, emit_socket_address(value.remote))
         + emit_attribute(OwnAttribute.DATA, value.data)
     )
 
@@ -72,9 +72,9 @@ def emit_datagram(value: DatagramWire) -> bytes:
 def parse_datagram(body: bytes) -> DatagramWire:
     """Read the body of IKE_SEND and IKE_RECEIVED. Raise ParseError."""
     attributes = parse_attributes(body)
-    local = _parse_socket_address(_required(attributes, OwnAttribute.LOCAL))
-    remote = _parse_socket_address(_required(attributes, OwnAttribute.REMOTE))
-    return DatagramWire(local, remote, _required(attributes, OwnAttribute.DATA))
+    local = parse_socket_address(required(attributes, OwnAttribute.LOCAL))
+    remote = parse_socket_address(required(attributes, OwnAttribute.REMOTE))
+    return DatagramWire(local, remote, required(attributes, OwnAttribute.DATA))
 
 
 def emit_drops(counters: tuple[tuple[int, int], ...]) -> bytes:
@@ -102,11 +102,11 @@ def parse_info(body: bytes) -> InfoWire:
     """Read the body of GETINFO's answer. Raise ParseError."""
     attributes = parse_attributes(body)
     return InfoWire(
-        _text(_required(attributes, OwnAttribute.VERSION)),
-        _u32(attributes, OwnAttribute.PID),
-        _text(_required(attributes, OwnAttribute.TUN_NAME)),
-        _u32(attributes, OwnAttribute.MARK),
-        tuple(_text(attributes.get(OwnAttribute.FEATURES, b"")).split()),
+        text(required(attributes, OwnAttribute.VERSION)),
+        u32(attributes, OwnAttribute.PID),
+        text(required(attributes, OwnAttribute.TUN_NAME)),
+        u32(attributes, OwnAttribute.MARK),
+        tuple(text(attributes.get(OwnAttribute.FEATURES, b"")).split()),
     )
 
 
@@ -119,7 +119,7 @@ def emit_blob(blob: BlobWire) -> bytes:
 
 def parse_blob(body: bytes) -> BlobWire:
     """Read the body of BLOB_PUT. Raise ParseError."""
-    data = _required(parse_attributes(body), OwnAttribute.DATA)
+    data = required(parse_attributes(body), OwnAttribute.DATA)
     if len(data) > MAX_BLOB_OCTETS:
         raise ParseError(f"a blob of {len(data)} octets is longer than {MAX_BLOB_OCTETS}")
     return BlobWire(parse_key(body), data)
@@ -135,39 +135,44 @@ def emit_key(key: str) -> bytes:
 
 def parse_key(body: bytes) -> str:
     """Read the body of BLOB_DELETE. Raise ParseError."""
-    octets = _required(parse_attributes(body), OwnAttribute.KEY)
+    octets = required(parse_attributes(body), OwnAttribute.KEY)
     if not 1 <= len(octets) <= MAX_KEY_OCTETS:
         raise ParseError(f"a key has {len(octets)} octets instead of 1 to {MAX_KEY_OCTETS}")
-    return _text(octets)
+    return text(octets)
 
 
-def _emit_socket_address(value: SocketAddress) -> bytes:
+def emit_socket_address(value: SocketAddress) -> bytes:
+    """Give the value of LOCAL and REMOTE."""
     return _SOCKET_ADDRESS.pack(family_of(value.ip), value.port.to_bytes(2, "big"), 0, emit_address(value.ip))
 
 
-def _parse_socket_address(octets: bytes) -> SocketAddress:
+def parse_socket_address(octets: bytes) -> SocketAddress:
+    """Read the value of LOCAL and REMOTE. Raise ParseError."""
     if len(octets) != _SOCKET_ADDRESS.size:
         raise ParseError(f"a socket address has {len(octets)} octets instead of {_SOCKET_ADDRESS.size}")
     family, port, _, address = _SOCKET_ADDRESS.unpack(octets)
     return SocketAddress(parse_address(address, family), int.from_bytes(port, "big"))
 
 
-def _required(attributes: dict[int, bytes], kind: OwnAttribute) -> bytes:
+def required(attributes: dict[int, bytes], kind: OwnAttribute) -> bytes:
+    """Give an attribute's value. Raise ParseError where it is missing."""
     try:
         return attributes[kind]
     except KeyError:
         raise ParseError(f"the attribute {kind.name} is missing") from None
 
 
-def _u32(attributes: dict[int, bytes], kind: OwnAttribute) -> int:
-    octets = _required(attributes, kind)
+def u32(attributes: dict[int, bytes], kind: OwnAttribute) -> int:
+    """Read an attribute that is a number. Raise ParseError."""
+    octets = required(attributes, kind)
     if len(octets) != _U32.size:
         raise ParseError(f"the attribute {kind.name} has {len(octets)} octets instead of {_U32.size}")
     number: int = _U32.unpack(octets)[0]
     return number
 
 
-def _text(octets: bytes) -> str:
+def text(octets: bytes) -> str:
+    """Read UTF-8. Raise ParseError."""
     try:
         return octets.decode()
     except UnicodeDecodeError as error:

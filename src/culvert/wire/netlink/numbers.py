@@ -19,27 +19,58 @@ class Xfrm(IntEnum):
     EXPIRE = 0x18
     UPDPOLICY = 0x19
     UPDSA = 0x1A
+    POLEXPIRE = 0x1B
     FLUSHSA = 0x1C
     FLUSHPOLICY = 0x1D
+    NEWAE = 0x1E
+    GETAE = 0x1F
+    MIGRATE = 0x21
+    NEWSADINFO = 0x22
+    GETSADINFO = 0x23
+    NEWSPDINFO = 0x24
+    GETSPDINFO = 0x25
+    MAPPING = 0x26
 
 
 class XfrmAttribute(IntEnum):
-    """XFRMA_*, and two of ours from 0x4001."""
+    """XFRMA_*, and those of ours from 0x4001, which the kernel must never see: it would read them as others."""
 
     ALG_AUTH = 1
     ALG_CRYPT = 2
+    ALG_COMP = 3
     ENCAP = 4
     TMPL = 5
     SA = 6
     LTIME_VAL = 9
+    REPLAY_VAL = 10
     LASTUSED = 15
+    POLICY_TYPE = 16
+    MIGRATE = 17
     ALG_AEAD = 18
     ALG_AUTH_TRUNC = 20
+    TFCPAD = 22
     REPLAY_ESN_VAL = 23
+    SA_EXTRA_FLAGS = 24
     PAD = 27
     SA_DIR = 33
     SELECTORS = 0x4001
     DROPS = 0x4002
+    MODE_ANY = 0x4003
+    LEGACY = 0x4004
+
+
+class SadAttribute(IntEnum):
+    """XFRMA_SAD_*."""
+
+    CNT = 1
+    HINFO = 2
+
+
+class SpdAttribute(IntEnum):
+    """XFRMA_SPD_*."""
+
+    INFO = 1
+    HINFO = 2
 
 
 class Own(IntEnum):
@@ -59,6 +90,11 @@ class Own(IntEnum):
     BLOB_DELETE = 0x431
     BLOB_GET = 0x432
     SHUTDOWN = 0x440
+    GIF_SET = 0x450
+    GIF_DELETE = 0x451
+    GIF_GET = 0x452
+    PATH_MTU = 0x453
+    GETPATHMTU = 0x454
 
 
 class OwnAttribute(IntEnum):
@@ -75,19 +111,32 @@ class OwnAttribute(IntEnum):
     MARK = 9
     FEATURES = 10
     KEY = 11
+    NAME = 12
+    FLAGS = 13
+    MTU = 14
 
 
 class Groups(IntFlag):
-    """What a subscriber is told. The first four are the kernel's groups 1 to 4 as bits."""
+    """What a subscriber of the engine is told. The first four are the kernel's groups 1 to 4 as bits."""
 
     ACQUIRE = 1
     EXPIRE = 2
     ASSOCIATIONS = 4
     POLICIES = 8
     IKE = 16
+    MAPPING = 32
+    MIGRATE = 64
+    PATH_MTU = 128
 
 
 NO_GROUPS = Groups(0)
+
+
+def kernel_groups(groups: Groups) -> int:
+    """Give the same groups as bits of the kernel's (XFRMNLGRP_*): MIGRATE is 7, MAPPING 8; the last has no twin."""
+    same = groups & (Groups.ACQUIRE | Groups.EXPIRE | Groups.ASSOCIATIONS | Groups.POLICIES)
+    return same | (1 << 6) * bool(groups & Groups.MIGRATE) | (1 << 7) * bool(groups & Groups.MAPPING)
+
 
 PADDING = frozenset({int(XfrmAttribute.PAD)})
 """The kernel aligns 64-bit values with these."""

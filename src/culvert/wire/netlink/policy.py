@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 
 from culvert.addresses import IPAddress
 from culvert.wire.netlink.framing import ParseError, emit_attribute, parse_attributes, split
@@ -37,6 +38,7 @@ ALLOW, BLOCK = 0, 1
 ALL_ALGORITHMS = 2**32 - 1
 """A template that leaves the algorithms to the association."""
 
+_DIRECTION_OFFSET = 160
 _TAIL = struct.Struct("=IIBBBB4x")
 _POLICY_ID = struct.Struct("=56sIB3x")
 _TEMPLATE = struct.Struct("=24sH2x16sIBBBx3I")
@@ -90,6 +92,11 @@ def parse_policy(body: bytes) -> PolicyWire:
     info, rest = split(body, POLICY_OCTETS, "a policy")
     attributes = parse_attributes(rest, PADDING)
     return parse_policy_info(info, parse_templates(attributes.get(XfrmAttribute.TMPL, b"")))
+
+
+def is_of_a_socket(body: bytes) -> bool:
+    """Tell whether a policy of the kernel's dump is one that a program set on a socket: no entry of the SPD."""
+    return len(body) >= POLICY_OCTETS and body[_DIRECTION_OFFSET] > POLICY_FORWARD
 
 
 def emit_policy_info(policy: PolicyWire) -> bytes:
@@ -153,6 +160,11 @@ def parse_templates(octets: bytes) -> tuple[TemplateWire, ...]:
     """Read an array of templates. Raise ParseError."""
     if len(octets) % TEMPLATE_OCTETS or len(octets) > MAX_TEMPLATES * TEMPLATE_OCTETS:
         raise ParseError(f"{len(octets)} octets are no array of up to {MAX_TEMPLATES} templates")
+    return _parse_templates(octets)
+
+
+@lru_cache(maxsize=1024)
+def _parse_templates(octets: bytes) -> tuple[TemplateWire, ...]:
     return tuple(_parse_template(values) for values in _TEMPLATE.iter_unpack(octets))
 
 

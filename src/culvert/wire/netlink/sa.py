@@ -10,6 +10,13 @@ from culvert.wire.netlink import algorithms
 from culvert.wire.netlink.algorithms import Algorithm
 from culvert.wire.netlink.framing import ParseError, emit_attribute, parse_attributes, split
 from culvert.wire.netlink.numbers import PADDING, XfrmAttribute
+from culvert.wire.netlink.replay import (
+    ReplayWire,
+    emit_plain_replay,
+    emit_replay,
+    parse_plain_replay,
+    parse_replay,
+)
 from culvert.wire.netlink.structures import (
     ADDRESS_OCTETS,
     SELECTOR_OCTETS,
@@ -33,18 +40,19 @@ from culvert.wire.netlink.structures import (
 SA_OCTETS = 224
 SA_ID_OCTETS = 24
 UDP_ENCAP_ESPINUDP = 2
-STATE_AF_UNSPEC = 32
-"""XFRM_STATE_AF_UNSPEC: the inner traffic may be of another family than the tunnel."""
-MAX_REPLAY_WINDOW_PACKETS = 32_768
-"""The kernel's own bound: 4,096 octets of bitmap."""
+STATE_NOECN, STATE_DECAP_DSCP, STATE_AF_UNSPEC, STATE_ESN = 1, 2, 32, 128
+"""XFRM_STATE_*. AF_UNSPEC: the inner traffic may be of another family than the tunnel."""
+EXTRA_DONT_ENCAP_DSCP = 1
+"""XFRM_SA_XFLAG_*."""
 
 _STATS = struct.Struct("=3I")
 _TAIL = struct.Struct("=IIHBBB7x")
 _SA_ID = struct.Struct("=16s4sHBx")
 _ENCAP = struct.Struct("=H2s2s2x16s")
-_ESN = struct.Struct("=6I")
 _DROP = struct.Struct("=IIQ")
 _RANGE = struct.Struct("=II")
+_U32 = struct.Struct("=I")
+_U64 = struct.Struct("=Q")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +62,6 @@ class EncapsulationWire:
     source_port: int
     destination_port: int
     type: int = UDP_ENCAP_ESPINUDP
-
-
-@dataclass(frozen=True, slots=True)
-class ReplayWire:
-    """`struct xfrm_replay_state_esn`. Sequences are of 64 bits; `bitmap` has 32 packets in each number."""
-
-    window_packets: int
-    sequence_out: int = 0
-    sequence_in: int = 0
-    bitmap: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +97,12 @@ class SaWire:
     auth_truncated: Algorithm | None = None
     encapsulation: EncapsulationWire | None = None
     replay: ReplayWire | None = None
+    plain_replay: ReplayWire | None = None
+    tfc_padding_octets: int = 0
+    extra_flags: int = 0
+    last_used_at_s: int = 0
+    mode_any: bool = False
+    legacy: bool = False
     direction: int | None = None
     selectors: tuple[SelectorWire, ...] = ()
     drops: tuple[tuple[int, int], ...] = field(default=())
@@ -138,6 +142,11 @@ def emit_sa_id(value: IdWire) -> bytes:
 def parse_sa_id(body: bytes) -> IdWire:
     """Read the body of DELSA and GETSA; attributes behind it are not needed. Raise ParseError."""
     structure, _ = split(body, SA_ID_OCTETS, "an association's identity")
+    return parse_sa_id_structure(structure)
+
+
+def parse_sa_id_structure(structure: bytes) -> IdWire:
+    """Read `struct xfrm_usersa_id` alone: 24 octets. Raise ParseError."""
     address, spi, family, protocol = _SA_ID.unpack(structure)
     return IdWire(parse_address(address, family), int.from_bytes(spi, "big"), protocol)
 
@@ -173,7 +182,13 @@ def _parse(info: bytes, attributes: dict[int, bytes]) -> SaWire:
         auth=algorithms.parse_optional(attributes.get(XfrmAttribute.ALG_AUTH), False),
         auth_truncated=algorithms.parse_optional(attributes.get(XfrmAttribute.ALG_AUTH_TRUNC), True),
         encapsulation=_parse_encapsulation(attributes.get(XfrmAttribute.ENCAP)),
-        replay=_parse_replay(attributes.get(XfrmAttribute.REPLAY_ESN_VAL)),
+        replay=parse_replay(attributes.get(XfrmAttribute.REPLAY_ESN_VAL)),
+        plain_replay=parse_plain_replay(attributes.get(XfrmAttribute.REPLAY_VAL), replay_window),
+        tfc_padding_octets=parse_number(attributes.get(XfrmAttribute.TFCPAD), _U32),
+        extra_flags=parse_number(attributes.get(XfrmAttribute.SA_EXTRA_FLAGS), _U32),
+        last_used_at_s=parse_number(attributes.get(XfrmAttribute.LASTUSED), _U64),
+        mode_any=XfrmAttribute.MODE_ANY in attributes,
+        legacy=XfrmAttribute.LEGACY in attributes,
         direction=_parse_direction(attributes.get(XfrmAttribute.SA_DIR)),
         selectors=_parse_selectors(attributes.get(XfrmAttribute.SELECTORS, b"")),
         drops=parse_counters(attributes.get(XfrmAttribute.DROPS, b"")),
@@ -195,7 +210,8 @@ def _emit_attributes(sa: SaWire) -> bytes:
         parts.append((XfrmAttribute.ALG_AUTH, algorithms.emit(sa.auth, False)))
     if sa.auth_truncated is not None:
         parts.append((XfrmAttribute.ALG_AUTH_TRUNC, algorithms.emit(sa.auth_truncated, True)))
-    return b"".join(emit_attribute(kind, value) for kind, value in parts + _emit_options(sa))
+    parts += _emit_options(sa) + _emit_ours(sa)
+    return b"".join(emit_attribute(kind, value) for kind, value in parts)
 
 
 def _emit_options(sa: SaWire) -> list[tuple[XfrmAttribute, bytes]]:
@@ -203,9 +219,27 @@ def _emit_options(sa: SaWire) -> list[tuple[XfrmAttribute, bytes]]:
     if sa.encapsulation is not None:
         parts.append((XfrmAttribute.ENCAP, _emit_encapsulation(sa.encapsulation)))
     if sa.replay is not None:
-        parts.append((XfrmAttribute.REPLAY_ESN_VAL, _emit_replay(sa.replay)))
+        parts.append((XfrmAttribute.REPLAY_ESN_VAL, emit_replay(sa.replay)))
+    if sa.plain_replay is not None:
+        parts.append((XfrmAttribute.REPLAY_VAL, emit_plain_replay(sa.plain_replay)))
+    if sa.tfc_padding_octets:
+        parts.append((XfrmAttribute.TFCPAD, _U32.pack(sa.tfc_padding_octets)))
+    if sa.extra_flags:
+        parts.append((XfrmAttribute.SA_EXTRA_FLAGS, _U32.pack(sa.extra_flags)))
+    if sa.last_used_at_s:
+        parts.append((XfrmAttribute.LASTUSED, _U64.pack(sa.last_used_at_s)))
     if sa.direction is not None:
         parts.append((XfrmAttribute.SA_DIR, bytes([sa.direction])))
+    return parts
+
+
+def _emit_ours(sa: SaWire) -> list[tuple[XfrmAttribute, bytes]]:
+    """What the kernel has no attribute for: the engine's alone."""
+    parts: list[tuple[XfrmAttribute, bytes]] = []
+    if sa.mode_any:
+        parts.append((XfrmAttribute.MODE_ANY, b""))
+    if sa.legacy:
+        parts.append((XfrmAttribute.LEGACY, b""))
     if sa.selectors:
         parts.append((XfrmAttribute.SELECTORS, b"".join(emit_selector(one) for one in sa.selectors)))
     if sa.drops:
@@ -227,30 +261,14 @@ def _parse_encapsulation(octets: bytes | None) -> EncapsulationWire | None:
     return EncapsulationWire(int.from_bytes(source, "big"), int.from_bytes(destination, "big"), kind)
 
 
-def _emit_replay(value: ReplayWire) -> bytes:
-    words = (value.window_packets + 31) // 32
-    bitmap = (*value.bitmap, *(0,) * words)[:words]
-    high_out, low_out = divmod(value.sequence_out, 2**32)
-    high_in, low_in = divmod(value.sequence_in, 2**32)
-    return _ESN.pack(words, low_out, low_in, high_out, high_in, value.window_packets) + struct.pack(
-        f"={words}I", *bitmap
-    )
-
-
-def _parse_replay(octets: bytes | None) -> ReplayWire | None:
-    """Read the window; the bitmap may be left out, as towards the kernel."""
+def parse_number(octets: bytes | None, layout: struct.Struct) -> int:
+    """Read an attribute that is one number; none is 0. Raise ParseError."""
     if octets is None:
-        return None
-    if len(octets) < _ESN.size:
-        raise ParseError(f"a replay window has {len(octets)} octets instead of {_ESN.size} or more")
-    words, low_out, low_in, high_out, high_in, window = _ESN.unpack_from(octets)
-    if window > MAX_REPLAY_WINDOW_PACKETS or window > words * 32:
-        raise ParseError(f"a replay window of {window} packets does not fit {words} words of bitmap")
-    bitmap = octets[_ESN.size :]
-    if bitmap and len(bitmap) != 4 * words:
-        raise ParseError(f"a bitmap of {len(bitmap)} octets is not the {words} words that it should be")
-    numbers = struct.unpack(f"={len(bitmap) // 4}I", bitmap)
-    return ReplayWire(window, high_out << 32 | low_out, high_in << 32 | low_in, numbers)
+        return 0
+    if len(octets) != layout.size:
+        raise ParseError(f"a number has {len(octets)} octets instead of {layout.size}")
+    number: int = layout.unpack(octets)[0]
+    return number
 
 
 def _parse_direction(octets: bytes | None) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from culvert.addresses import IPAddress, IPNetwork
@@ -36,6 +37,7 @@ def emit_address(address: IPAddress) -> bytes:
     return address.packed.ljust(ADDRESS_OCTETS, b"\0")
 
 
+@lru_cache(maxsize=1024)
 def parse_address(octets: bytes, family: int) -> IPAddress:
     """Read 16 octets as an address of `family`. Raise ParseError."""
     if len(octets) != ADDRESS_OCTETS:
@@ -96,13 +98,16 @@ def parse_selector(octets: bytes) -> SelectorWire | None:
     )
 
 
+@lru_cache(maxsize=4096)
 def _network(octets: bytes, family: int, prefix: int) -> IPNetwork:
-    address = parse_address(octets, family)
-    if prefix > address.max_prefixlen:
-        raise ParseError(f"/{prefix} is no prefix of {address}")
-    if isinstance(address, IPv4Address):
-        return IPv4Network((address, prefix), strict=False)
-    return IPv6Network((address, prefix), strict=False)
+    """Tables repeat their networks, and hold very many of them."""
+    bits = {AF_INET: 32, AF_INET6: 128}.get(family)
+    if bits is None:
+        raise ParseError(f"{family} is no address family")
+    if prefix > bits:
+        raise ParseError(f"/{prefix} is no prefix of {parse_address(octets, family)}")
+    number = int.from_bytes(octets[: bits // 8], "big") >> bits - prefix << bits - prefix
+    return IPv4Network((number, prefix)) if bits == 32 else IPv6Network((number, prefix))
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +160,7 @@ def emit_lifetime(value: LifetimeWire) -> bytes:
     )
 
 
+@lru_cache(maxsize=64)
 def parse_lifetime(octets: bytes) -> LifetimeWire:
     """Read 64 octets. Raise ParseError."""
     if len(octets) != LIFETIME_OCTETS:
@@ -177,6 +183,7 @@ def emit_current(value: CurrentWire) -> bytes:
     return _CURRENT.pack(value.octets, value.packets, value.added_at_s, value.used_at_s)
 
 
+@lru_cache(maxsize=64)
 def parse_current(octets: bytes) -> CurrentWire:
     """Read 32 octets. Raise ParseError."""
     if len(octets) != CURRENT_OCTETS:

@@ -10,10 +10,11 @@ from ipaddress import IPv4Address, ip_address, ip_network
 import pytest
 
 from culvert.addresses import SocketAddress
-from culvert.wire.netlink import events, family, policy, sa, structures
+from culvert.wire.netlink import events, family, links, migrate, policy, progress, sa, sizes, structures
 from culvert.wire.netlink.algorithms import Algorithm
 from culvert.wire.netlink.framing import ParseError, emit_attribute
 from culvert.wire.netlink.numbers import Groups, OwnAttribute, XfrmAttribute
+from culvert.wire.netlink.replay import ReplayWire
 from culvert.wire.netlink.structures import IdWire, SelectorWire
 
 SELECTOR = SelectorWire(ip_network("192.168.1.0/24"), ip_network("192.168.2.0/24"), 6, (0, 0), (443, 0xFFFF))
@@ -29,10 +30,17 @@ SA = sa.SaWire(
     stats=sa.StatsWire(1, 2, 3),
     aead=Algorithm("rfc4106(gcm(aes))", bytes(range(36)), 128),
     encapsulation=sa.EncapsulationWire(4500, 33_000),
-    replay=sa.ReplayWire(64, 5, 2**32 + 6, (0xFFFF, 1)),
+    replay=ReplayWire(64, 5, 2**32 + 6, (0xFFFF, 1)),
+    plain_replay=ReplayWire(0, 7, 8, (9,)),
+    tfc_padding_octets=1400,
+    extra_flags=1,
+    last_used_at_s=1_700_000_002,
+    mode_any=True,
+    legacy=True,
     direction=1,
     drops=((10, 3), (11, 2**33)),
 )
+AH6 = IdWire(ip_address("::1"), 9, 51)
 TEMPLATE = policy.TemplateWire(IdWire(ip_address("198.51.100.1"), 0, 50), ip_address("203.0.113.1"), 77)
 POLICY = policy.PolicyWire(SELECTOR, 1, priority=100, index=9, templates=(TEMPLATE,))
 
@@ -85,6 +93,54 @@ def test_notifications_are_read_as_written() -> None:
     assert events.parse_expire(events.emit_expire(expire)) == expire
 
 
+def test_what_happens_to_policies_and_addresses_is_read_as_written() -> None:
+    ended = events.PolicyExpireWire(replace(POLICY, templates=(TEMPLATE,)), True)
+    assert events.parse_policy_expire(events.emit_policy_expire(ended)) == ended
+    old, new = SocketAddress(ip_address("198.51.100.1"), 4500), SocketAddress(ip_address("198.51.100.9"), 1)
+    mapping = events.MappingWire(SA.id, 77, old, new)
+    assert events.parse_mapping(events.emit_mapping(mapping)) == mapping
+    assert events.emit_mapping(mapping)[60:64] == b"\x11\x94\x00\x01"
+    ends = [ip_address(f"2001:db8::{number}") for number in range(1, 5)]
+    moves = migrate.MigrateWire(policy.PolicyIdWire(SELECTOR, 1), (migrate.MoveWire(*ends, 50, 1, 77),) * 6)
+    assert migrate.parse_migrate(migrate.emit_migrate(moves)) == moves
+
+
+def test_progress_and_sizes_are_read_as_written() -> None:
+    current = structures.CurrentWire(1, 2, 3, 4)
+    for value in (
+        progress.ProgressWire(SA.id, SA.source, 7, 6, ReplayWire(32, 2**40, 9, (5,)), None, current),
+        progress.ProgressWire(
+            IdWire(ip_address("::1"), 9, 51), ip_address("::2"), plain_replay=ReplayWire(0, 1, 2, (3,))
+        ),
+    ):
+        assert progress.parse_progress(progress.emit_progress(value)) == value
+    assert sizes.parse_sad_size(sizes.emit_sad_size(70_000)) == 70_000
+    spd = sizes.SpdSizeWire(1, 2, 3, 4, 5, 6)
+    assert sizes.parse_spd_size(sizes.emit_spd_size(spd)) == spd
+    assert sizes.emit_size_request() == bytes(4)
+
+
+@pytest.mark.parametrize("octets", [b"", bytes(75), bytes(76 * 7)])
+def test_wrong_numbers_of_moves_are_refused(octets: bytes) -> None:
+    body = policy.emit_policy_id(policy.PolicyIdWire(SELECTOR, 1)) + emit_attribute(XfrmAttribute.MIGRATE, octets)
+    with pytest.raises(ParseError, match="no array of 1 to 6 moves"):
+        migrate.parse_migrate(body)
+
+
+def test_sizes_without_their_counts_are_refused() -> None:
+    for parse in (sizes.parse_sad_size, sizes.parse_spd_size):
+        with pytest.raises(ParseError):
+            parse(bytes(4) + emit_attribute(1, bytes(5)))
+
+
+def test_policies_of_sockets_are_known_by_their_direction() -> None:
+    octets = bytearray(policy.emit_policy(POLICY))
+    assert not policy.is_of_a_socket(bytes(octets))
+    octets[160] = 4
+    assert policy.is_of_a_socket(bytes(octets))
+    assert not policy.is_of_a_socket(bytes(160))
+
+
 def test_an_expire_carries_no_key() -> None:
     assert len(events.emit_expire(events.ExpireWire(SA, False))) == events.EXPIRE_OCTETS
 
@@ -114,7 +170,7 @@ ALGORITHM = b"cbc(aes)".ljust(64, b"\0")
         (XfrmAttribute.ENCAP, bytes(23), "23 octets instead of 24"),
         (XfrmAttribute.REPLAY_ESN_VAL, bytes(23), "instead of 24 or more"),
         (XfrmAttribute.REPLAY_ESN_VAL, struct.pack("=6I", 1, 0, 0, 0, 0, 33), "33 packets does not fit 1"),
-        (XfrmAttribute.REPLAY_ESN_VAL, struct.pack("=6I", 2**32 - 1, 0, 0, 0, 0, 32_769), "does not fit"),
+        (XfrmAttribute.REPLAY_ESN_VAL, struct.pack("=6I", 2**32 - 1, 0, 0, 0, 0, 65_537), "does not fit"),
         (XfrmAttribute.REPLAY_ESN_VAL, struct.pack("=7I", 2, 0, 0, 0, 0, 64, 0), "bitmap of 4 octets"),
         (XfrmAttribute.SA_DIR, b"\x03", "neither in nor out"),
         (XfrmAttribute.SA_DIR, b"", "neither in nor out"),
@@ -122,6 +178,10 @@ ALGORITHM = b"cbc(aes)".ljust(64, b"\0")
         (XfrmAttribute.SELECTORS, bytes(56), "has an empty one"),
         (XfrmAttribute.DROPS, bytes(15), "no array of counters"),
         (XfrmAttribute.LTIME_VAL, bytes(31), "counters have 31"),
+        (XfrmAttribute.REPLAY_VAL, bytes(13), "13 octets instead of 12"),
+        (XfrmAttribute.TFCPAD, bytes(3), "3 octets instead of 4"),
+        (XfrmAttribute.SA_EXTRA_FLAGS, bytes(8), "8 octets instead of 4"),
+        (XfrmAttribute.LASTUSED, bytes(4), "4 octets instead of 8"),
     ],
 )
 def test_wrong_attributes_of_an_association_are_refused(kind: int, value: bytes, why: str) -> None:
@@ -131,7 +191,7 @@ def test_wrong_attributes_of_an_association_are_refused(kind: int, value: bytes,
 
 def test_a_replay_window_may_come_without_its_bitmap() -> None:
     octets = struct.pack("=6I", 128, 0, 0, 0, 0, 4096)
-    assert sa.parse_sa(body_with(XfrmAttribute.REPLAY_ESN_VAL, octets)).replay == sa.ReplayWire(4096)
+    assert sa.parse_sa(body_with(XfrmAttribute.REPLAY_ESN_VAL, octets)).replay == ReplayWire(4096)
 
 
 @pytest.mark.parametrize(
@@ -144,6 +204,12 @@ def test_a_replay_window_may_come_without_its_bitmap() -> None:
         (policy.parse_policy_id, 64),
         (events.parse_acquire, 280),
         (events.parse_expire, 232),
+        (events.parse_policy_expire, 176),
+        (events.parse_mapping, 64),
+        (migrate.parse_migrate, 64),
+        (progress.parse_progress, 48),
+        (sizes.parse_sad_size, 4),
+        (sizes.parse_spd_size, 4),
     ],
 )
 def test_a_structure_that_is_too_short_is_refused(parse: Callable[[bytes], object], size: int) -> None:
@@ -195,7 +261,7 @@ def test_a_socket_address_has_its_port_in_network_order() -> None:
     [
         (family.parse_groups, b"", "GROUPS is missing"),
         (family.parse_groups, emit_attribute(1, b"abc"), "3 octets instead of 4"),
-        (family.parse_groups, emit_attribute(1, struct.pack("=I", 32)), "not known"),
+        (family.parse_groups, emit_attribute(1, struct.pack("=I", 256)), "not known"),
         (family.parse_datagram, emit_attribute(2, bytes(23)), "23 octets instead of 24"),
         (family.parse_datagram, emit_attribute(2, bytes(24)), "0 is no address family"),
         (family.parse_key, emit_attribute(OwnAttribute.KEY, b""), "instead of 1 to 128"),
@@ -207,6 +273,30 @@ def test_a_socket_address_has_its_port_in_network_order() -> None:
 def test_wrong_messages_of_our_own_are_refused(parse: Callable[[bytes], object], octets: bytes, why: str) -> None:
     with pytest.raises(ParseError, match=why):
         parse(octets)
+
+
+def test_links_and_path_mtus_are_read_as_written() -> None:
+    link = links.GifWire("gif0", ip_address("203.0.113.1"), ip_address("198.51.100.1"), links.GIF_ECN_FRIENDLY)
+    assert links.parse_gif(links.emit_gif(link)) == link
+    assert links.parse_gif_name(links.emit_gif_name("gif0")) == "gif0"
+    path = links.PathMtuWire(ip_address("2001:db8::9"), 1280)
+    assert links.parse_path_mtu(links.emit_path_mtu(path)) == path
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a b", "a:b", "sixteen-letters-", "\u00e9", "a\n"])
+def test_names_that_no_interface_may_have(name: str) -> None:
+    with pytest.raises(ValueError, match="no name of an interface"):
+        links.emit_gif_name(name)
+    with pytest.raises(ParseError, match="no name that an interface may have"):
+        links.parse_gif_name(emit_attribute(OwnAttribute.NAME, name.encode()))
+
+
+def test_wrong_links_are_refused() -> None:
+    mixed = links.GifWire("gif0", ip_address("203.0.113.1"), ip_address("2001:db8::1"))
+    with pytest.raises(ParseError, match="different families"):
+        links.parse_gif(links.emit_gif(mixed))
+    with pytest.raises(ParseError, match="67 octets are no MTU"):
+        links.parse_path_mtu(links.emit_path_mtu(links.PathMtuWire(ip_address("192.0.2.1"), 67)))
 
 
 def test_what_we_may_not_send_is_a_fault_of_ours() -> None:
