@@ -306,3 +306,6 @@ impl fmt::Debug for Sa {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -452,3 +452,38 @@ fn packet_to(destination: IpAddr) -> Vec<u8> {
     packet.extend(destination.octets());
     packet
 }
+
+/// By hand: `cargo test --release -p culvert-engined -- --ignored --nocapture hundred`. It prints how long it took.
+#[test]
+#[ignore = "a measurement"]
+fn a_hundred_thousand_policies_are_loaded() {
+    const COUNT: u32 = 100_000;
+    let mut engine = subscribed(group::POLICY);
+    let start = std::time::Instant::now();
+    assert_eq!(engine.ask(family::BATCH_BEGIN, &[]), 0);
+    let mut datagram = Vec::new();
+    for number in 0..COUNT {
+        let [_, first, second, third] = number.to_be_bytes();
+        let mut body = policy(1);
+        body[..4].copy_from_slice(&[10, first, second, third]);
+        body[42] = 32;
+        let header = Header {
+            kind: message::NEWPOLICY,
+            flags: REQUEST,
+            ..Header::default()
+        };
+        put_message(&mut datagram, header, |out| out.extend_from_slice(&body));
+        if datagram.len() > DATAGRAM_OCTETS - 512 || number == COUNT - 1 {
+            while engine.client.send(&datagram).is_err() {
+                std::thread::yield_now();
+            }
+            datagram.clear();
+        }
+    }
+    assert_eq!(engine.ask_past_notices(family::BATCH_COMMIT, &[]), 0);
+    println!("committed after {:?}", start.elapsed());
+    assert_eq!(engine.ask_past_notices(family::BARRIER, &[]), 0);
+    println!("met by packets after {:?}", start.elapsed());
+    assert_eq!(engine.dump(message::GETPOLICY).len(), COUNT as usize + 1);
+    println!("dumped after {:?}", start.elapsed());
+}
