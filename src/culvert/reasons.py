@@ -44,6 +44,8 @@ class Drop(IntEnum):
     NO_GIF = 33
     GIF_SOURCE = 34
     AH_UNPREDICTABLE = 35
+    NESTED_TOO_DEEP = 36
+    ICMP_UNBELIEVED = 37
 
 
 class Refusal(StrEnum):
@@ -118,6 +120,8 @@ SENTENCES: dict[str, str] = {
     "NO_GIF": "A packet of protocol 4 or 41 between addresses that are no gif link's.",
     "GIF_SOURCE": "The packet inside a gif link has a source that no host has: multicast, loopback, unspecified.",
     "AH_UNPREDICTABLE": "AH cannot foresee how this packet's options or routing header arrive (RFC 4302 section 3.3.3.1).",
+    "NESTED_TOO_DEEP": "The packet came out of more security associations than a policy can ask for.",
+    "ICMP_UNBELIEVED": "An ICMP says that a packet does not fit the path, and quotes none of ours: forged, or too late.",
     "NO_RESPONSE": "The peer did not answer.",
     "AUTHENTICATION_FAILED": "The two gateways do not have the same secret, or do not expect each other's identity.",
     "NO_PROPOSAL_CHOSEN": "The two gateways have no set of algorithms in common.",

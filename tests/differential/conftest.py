@@ -15,6 +15,9 @@ from tests.uml.guest import Guest, guest, missing
 TAP, BRIDGE = "tap0", "br0"
 DEVICE = f"vec0:transport=tap,ifname={TAP},depth=128,gro=0"
 
+MODULES = ("ipv6", "esp4", "esp6", "ah4", "ah6", "ipip", "sit", "ip6_tunnel")
+"""Some are loaded when they are needed, others have to be there before."""
+
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
@@ -37,6 +40,7 @@ def neighbour() -> Iterator[Neighbour]:
         switch.ip("link", "set", TAP, "up", "master", BRIDGE)
         switch.ip("link", "set", BRIDGE, "up")
         with guest(switch.command([]), [DEVICE]) as running:
+            running.shell(f"modprobe -a {' '.join(MODULES)}")
             yield Neighbour(running, switch)
 
 

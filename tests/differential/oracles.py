@@ -67,9 +67,7 @@ class Program:
 
     def end(self) -> None:
         """Close its standard input and wait for its end."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(timeout=10)
+        self._process.communicate(timeout=10)
 
 
 class Engine:

@@ -27,6 +27,7 @@ from culvert.xfrm.client import XfrmClient
 from culvert.xfrm.errors import XfrmError
 from culvert.xfrm.fake import FakeEngine
 from culvert.xfrm.probe import kernel_has_esp
+from tests.differential.conftest import Neighbour
 
 SIZES = {
     "struct xfrm_selector": structures.SELECTOR_OCTETS,
@@ -293,3 +294,21 @@ async def test_the_kernel_says_no_in_words(kernel: XfrmClient) -> None:
 def by_text(policies: list[Policy]) -> list[str]:
     """Without the indexes, which each plane chooses for itself."""
     return sorted(str(replace(one, index=0)) for one in policies)
+
+
+@pytest.mark.slow
+def test_a_whole_kernel_gives_associations_back_as_it_got_them(neighbour: Neighbour) -> None:
+    neighbour.guest.shell("modprobe -a esp4 esp6 ah4 ah6")
+    assert neighbour.guest.call("tests.uml.associations:given_back") == {}
+
+
+@pytest.mark.slow
+def test_a_whole_kernel_migrates_counts_and_sets(neighbour: Neighbour) -> None:
+    neighbour.guest.shell("modprobe -a esp4 ah4")
+    assert neighbour.guest.call("tests.uml.associations:steps") == [
+        "has ESP, and the probe is gone",
+        "sequence numbers 0, 70",
+        "moved to 198.51.100.77",
+        "nothing moves twice",
+        "ESP is flushed, AH is left",
+    ]

@@ -1,4 +1,4 @@
-"""Inside the guest: takes calls from a serial line, one JSON text a line, and answers each on the same line.
+"""Inside the guest: reads names of files from a serial line, each with a call, and answers with a JSON text on that line.
 
 A call is `{"call": "module:function", "with": {...}, "within_s": seconds}`; its answer `{"gave": ...}` or
 `{"failed": "the traceback"}`. A function may be a coroutine function. At the end of the line the guest ends.
@@ -15,6 +15,7 @@ import signal
 import sys
 import traceback
 import tty
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -39,15 +40,15 @@ def perform(call: dict[str, Any]) -> Any:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def answer(line: str) -> dict[str, Any]:
-    """Give the answer to one line, whatever it says."""
+def answer(file: Path) -> dict[str, Any]:
+    """Give the answer to one call, whatever it says."""
     try:
-        return {"gave": perform(json.loads(line))}
+        return {"gave": perform(json.loads(file.read_text()))}
     except BaseException:  # the caller is told, and may call again
         return {"failed": traceback.format_exc()}
 
 
-def serve(path: str) -> None:
+def serve(path: str, folder: Path) -> None:
     """Answer until the other side closes."""
     signal.signal(signal.SIGALRM, _too_late)
     descriptor = os.open(path, os.O_RDWR | os.O_NOCTTY)
@@ -55,8 +56,8 @@ def serve(path: str) -> None:
     with os.fdopen(os.dup(descriptor)) as calls, os.fdopen(descriptor, "w") as answers:
         print(json.dumps({"gave": os.uname().release}), file=answers, flush=True)
         for line in calls:
-            print(json.dumps(answer(line)), file=answers, flush=True)
+            print(json.dumps(answer(folder / line.strip())), file=answers, flush=True)
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    serve(sys.argv[1], Path(sys.argv[2]))

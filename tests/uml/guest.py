@@ -52,12 +52,16 @@ class Guest:
         self._line = line
         self.folder = folder
         self._received = b""
+        self._calls = 0
         self.release = str(self._answer(time.monotonic() + BOOT_S))
 
     def call(self, function: str, within_s: float = CALL_S, **arguments: Any) -> Any:
         """Call `module:function` with arguments that JSON can hold. Raise GuestError with its traceback."""
-        call = {"call": function, "with": arguments, "within_s": within_s}
-        self._line.sendall(json.dumps(call).encode() + b"\n")
+        self._calls += 1
+        text = json.dumps({"call": function, "with": arguments, "within_s": within_s})
+        # The guest's line may stall on more than a few thousand octets at once; its files are ours.
+        (self.folder / f"call{self._calls}").write_text(text)
+        self._line.sendall(f"call{self._calls}\n".encode())
         return self._answer(time.monotonic() + within_s + 10)
 
     def shell(self, script: str, within_s: float = CALL_S) -> str:
@@ -126,7 +130,7 @@ def guest(inside: Sequence[str] = (), devices: Sequence[str] = ()) -> Iterator[G
 
 def _command(folder: Path, descriptor: int) -> list[str]:
     modules = next(MODULES.glob("*"))
-    said = {"modules": modules, "python": sys.executable, "tree": TREE, "line": "/dev/ttyS0"}
+    said = {"modules": modules, "python": sys.executable, "tree": TREE, "line": "/dev/ttyS0", "folder": folder}
     return [
         *("timeout", "--kill-after=5", str(LIFETIME_S)),
         *("env", f"LD_PRELOAD={_registers(folder)}", "linux.uml", f"mem={MEMORY}"),

@@ -22,6 +22,11 @@ pub mod message {
     pub const BLOB_DELETE: u16 = 0x431;
     pub const BLOB_GET: u16 = 0x432;
     pub const SHUTDOWN: u16 = 0x440;
+    pub const GIF_SET: u16 = 0x450;
+    pub const GIF_DELETE: u16 = 0x451;
+    pub const GIF_GET: u16 = 0x452;
+    pub const PATH_MTU: u16 = 0x453;
+    pub const GETPATHMTU: u16 = 0x454;
 }
 
 /// Numbers of the attributes.
@@ -37,6 +42,9 @@ pub mod attribute {
     pub const MARK: u16 = 9;
     pub const FEATURES: u16 = 10;
     pub const KEY: u16 = 11;
+    pub const NAME: u16 = 12;
+    pub const FLAGS: u16 = 13;
+    pub const MTU: u16 = 14;
 }
 
 /// Groups of notifications, as bits of SUBSCRIBE.
@@ -46,7 +54,10 @@ pub mod group {
     pub const SA: u32 = 1 << 2;
     pub const POLICY: u32 = 1 << 3;
     pub const IKE: u32 = 1 << 4;
-    pub const ALL: u32 = 0x1f;
+    pub const MAPPING: u32 = 1 << 5;
+    pub const MIGRATE: u32 = 1 << 6;
+    pub const PATH_MTU: u32 = 1 << 7;
+    pub const ALL: u32 = 0xff;
 }
 
 /// Reads the value of `LOCAL` or `REMOTE`.

@@ -7,15 +7,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use netio::Datagrams;
+use netio::header_included::HeaderIncluded;
+use netio::icmp::IcmpErrors;
 use netio::raw::RawSocket;
+use netio::routes::KernelRoutes;
 use netio::seqpacket::{Connection, Listener};
 use netio::tun::{DEVICE_PATH, Offloads, Tun};
 use netio::udp::{Family, UdpSocket};
+use packet::ip::protocol;
 
 use crate::log::{self, Level};
 use crate::shared::{IKE_PORT, NAT_T_PORT, PerFamily, Socket};
 
-const PROTOCOL_ESP: u8 = 50;
+/// `IPPROTO_RAW`.
+const RAW: u8 = 255;
 const SOCKET_MODE: u32 = 0o660;
 
 /// What the host refused: one line that begins with a word for the cause.
@@ -73,6 +78,16 @@ pub struct Sockets {
     pub nat_t: PerFamily<Socket>,
     /// Protocol 50.
     pub esp: PerFamily<Socket>,
+    /// Protocol 51.
+    pub ah: PerFamily<Socket>,
+    /// For whole packets.
+    pub whole: PerFamily<Socket>,
+    /// The same without the mark.
+    pub errors: PerFamily<Socket>,
+    /// ICMP about packets that are too big.
+    pub icmp: PerFamily<Socket>,
+    /// The host's routes, as our packets meet them.
+    pub routes: KernelRoutes,
 }
 
 impl Sockets {
@@ -82,7 +97,10 @@ impl Sockets {
     /// The first that the host refuses. A host without IPv6 goes without.
     pub fn open(mark: u32) -> Result<Self, Refused> {
         let udp = |family, port| UdpSocket::bind(family, port, mark).map(share);
-        let raw = |family| RawSocket::open(family, PROTOCOL_ESP, mark).map(share);
+        let raw = |family, protocol| RawSocket::open(family, protocol, mark).map(share);
+        let about_protocol = |number: u8| {
+            move |error: &io::Error| Refused::about(&format!("protocol {number}"), error)
+        };
         Ok(Self {
             ike: both(
                 |family| udp(family, IKE_PORT),
@@ -92,7 +110,28 @@ impl Sockets {
                 |family| udp(family, NAT_T_PORT),
                 |error| Refused::port(NAT_T_PORT, error),
             )?,
-            esp: both(raw, |error| Refused::about("protocol 50", error))?,
+            esp: both(
+                |family| raw(family, protocol::ESP),
+                about_protocol(protocol::ESP),
+            )?,
+            ah: both(
+                |family| raw(family, protocol::AH),
+                about_protocol(protocol::AH),
+            )?,
+            whole: both(
+                |family| HeaderIncluded::open(family, mark).map(share),
+                about_protocol(RAW),
+            )?,
+            errors: both(
+                |family| HeaderIncluded::open(family, 0).map(share),
+                about_protocol(RAW),
+            )?,
+            icmp: both(
+                |family| IcmpErrors::open(family, mark).map(share),
+                about_protocol(protocol::ICMP),
+            )?,
+            routes: KernelRoutes::open(mark)
+                .map_err(|error| Refused::about("the routes", &error))?,
         })
     }
 }

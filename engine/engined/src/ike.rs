@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use netio::Transmit;
 
-use crate::dataplane::inbound::{KEEPALIVE, NON_ESP_MARKER};
+use crate::dataplane::{KEEPALIVE, NON_ESP_MARKER};
 use crate::family::{attribute, message, parse_endpoint, put_endpoint};
 use crate::limits::MAX_IKE_MESSAGES;
 use crate::netlink::{self, Attributes, Header, put_attribute};

@@ -10,18 +10,18 @@ mod clock;
 mod control;
 mod dataplane;
 mod family;
-#[allow(dead_code)]
 mod gif;
 mod host;
 mod ike;
 mod limits;
+mod links;
 mod log;
 mod netlink;
 mod octets;
-#[allow(dead_code)]
+#[allow(dead_code)] // The packet threads are about to use it.
 mod path_mtu;
 mod refusal;
-#[allow(dead_code)]
+#[allow(dead_code)] // Likewise.
 mod shared;
 #[cfg(test)]
 mod testing;
@@ -35,6 +35,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use netio::TunDevice;
+use netio::host::KernelHost;
 use netio::poll::Event;
 use netio::process;
 use netio::tun::{Offloads, Tun};
@@ -91,6 +92,14 @@ fn run(arguments: &Arguments, ready: &mut Option<File>) -> Result<(), Refused> {
         ike: sockets.ike,
         nat_t: sockets.nat_t,
         esp: sockets.esp,
+        ah: sockets.ah,
+        whole: sockets.whole,
+        errors: sockets.errors,
+        icmp: sockets.icmp,
+        routes: Arc::new(sockets.routes),
+        host: Arc::new(KernelHost {
+            mark: arguments.mark,
+        }),
     };
     let shared = Arc::new(Shared::new(devices).map_err(|error| Refused::of_process(&error))?);
     lock_memory();

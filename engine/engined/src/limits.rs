@@ -32,6 +32,9 @@ pub const MAX_OTHER_NOTICES: usize = 256;
 /// Messages of one batch: every policy replaced twice over.
 pub const MAX_BATCH_MESSAGES: usize = 262_144;
 
+/// Notifications about one batch. What is larger is told as one: whoever wants to know dumps again.
+pub const MAX_TOLD_OF_BATCH: usize = 256;
+
 /// Links of gif(4): each is a device with descriptors that both threads wait on.
 pub const MAX_GIFS: usize = 64;
 

@@ -16,6 +16,8 @@ pub const MULTI: u16 = 0x002;
 pub const ACK: u16 = 0x004;
 /// The dump is not of one moment.
 pub const DUMP_INTR: u16 = 0x010;
+/// What is there is replaced.
+pub const REPLACE: u16 = 0x100;
 /// The whole table is wanted (`NLM_F_ROOT | NLM_F_MATCH`).
 pub const DUMP: u16 = 0x300;
 /// The answer holds only the header of the request.

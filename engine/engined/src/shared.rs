@@ -6,7 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use netio::host::Host;
 use netio::poll::Event;
+use netio::routes::Routes;
 use netio::{Datagrams, TunDevice};
 use packet::bundle::Need;
 use packet::counters::DropCounters;
@@ -58,6 +60,18 @@ pub struct Devices {
     pub nat_t: PerFamily<Socket>,
     /// Protocol 50.
     pub esp: PerFamily<Socket>,
+    /// Protocol 51, to receive by.
+    pub ah: PerFamily<Socket>,
+    /// For whole packets, to send by.
+    pub whole: PerFamily<Socket>,
+    /// For whole packets that the host shall steer like its own, to send by.
+    pub errors: PerFamily<Socket>,
+    /// ICMP about packets that are too big, to receive by.
+    pub icmp: PerFamily<Socket>,
+    /// The host's routes.
+    pub routes: Arc<dyn Routes>,
+    /// For sockets that only links need.
+    pub host: Arc<dyn Host>,
 }
 
 /// What a packet thread tells the control thread.

@@ -1,10 +1,34 @@
 //! Values that several tests need.
 
+use std::sync::Arc;
+
+use netio::TunDevice;
+use netio::memory::{MemoryHost, MemoryRoutes};
+
 use packet::algorithm::{Aead, Transform};
 use packet::sa::{Encap, Lifetimes, Mode, Protocol, SaParams};
 use packet::secret::Secret;
 use packet::selector::{Prefix, Selector};
 use packet::spd::{Action, PolicyDirection, PolicyParams, Template};
+
+use crate::shared::{Devices, PerFamily};
+
+/// A host that has a TUN, ways of 1,500 octets, and no socket.
+pub fn devices(tun: Arc<dyn TunDevice>) -> Devices {
+    let none = || PerFamily { v4: None, v6: None };
+    Devices {
+        tun,
+        ike: none(),
+        nat_t: none(),
+        esp: none(),
+        ah: none(),
+        whole: none(),
+        errors: none(),
+        icmp: none(),
+        routes: Arc::new(MemoryRoutes::new(1_500)),
+        host: Arc::new(MemoryHost::default()),
+    }
+}
 
 /// Our end of the tunnel.
 pub const OURS: [u8; 4] = [203, 0, 113, 1];

@@ -230,6 +230,11 @@ impl Routes for MemoryRoutes {
         Ok(named.get(&destination).copied().unwrap_or(self.mtu))
     }
 
+    /// Nothing but what `source` answers.
+    fn is_local(&self, destination: IpAddr) -> io::Result<bool> {
+        Ok(self.source(destination)? == destination)
+    }
+
     /// 192.0.2.254 or 2001:db8::fe.
     fn source(&self, destination: IpAddr) -> io::Result<IpAddr> {
         Ok(match destination {
@@ -242,17 +247,10 @@ impl Routes for MemoryRoutes {
 /// A host in memory. What it gave can be had from it again.
 #[derive(Default)]
 pub struct MemoryHost {
-    tunnels: Mutex<HashMap<String, Arc<MemoryTun>>>,
     raw: Mutex<HashMap<(bool, u8), Arc<MemoryDatagrams>>>,
 }
 
 impl MemoryHost {
-    /// The last tunnel device of a name.
-    pub fn tunnel_named(&self, name: &str) -> Option<Arc<MemoryTun>> {
-        let tunnels = self.tunnels.lock().expect("no test panics with this lock");
-        tunnels.get(name).cloned()
-    }
-
     /// The last raw socket of a family and protocol.
     pub fn raw_of(&self, family: Family, protocol: u8) -> Option<Arc<MemoryDatagrams>> {
         let raw = self.raw.lock().expect("no test panics with this lock");
@@ -261,13 +259,6 @@ impl MemoryHost {
 }
 
 impl Host for MemoryHost {
-    fn tunnel(&self, name: &str) -> io::Result<Arc<dyn TunDevice>> {
-        let tun = Arc::new(MemoryTun::new()?);
-        let mut tunnels = self.tunnels.lock().expect("no test panics with this lock");
-        tunnels.insert(name.to_owned(), tun.clone());
-        Ok(tun)
-    }
-
     fn raw(&self, family: Family, protocol: u8) -> io::Result<Arc<dyn Datagrams>> {
         let socket = Arc::new(MemoryDatagrams::new()?);
         let mut raw = self.raw.lock().expect("no test panics with this lock");

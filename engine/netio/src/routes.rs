@@ -19,11 +19,17 @@ pub trait Routes: Send + Sync {
     /// What the host says, for instance that there is no route (`ENETUNREACH`).
     fn mtu(&self, destination: IpAddr) -> io::Result<u32>;
 
-    /// The address of ours that the host would send from.
+    /// The address of ours that the host would send from, were it no packet of the engine's.
     ///
     /// # Errors
     /// As [`Routes::mtu`], and `EADDRNOTAVAIL` when it has none.
     fn source(&self, destination: IpAddr) -> io::Result<IpAddr>;
+
+    /// Whether packets to an address end at this host.
+    ///
+    /// # Errors
+    /// As [`Routes::mtu`].
+    fn is_local(&self, destination: IpAddr) -> io::Result<bool>;
 }
 
 const RTM_NEWLINK: u16 = 16;
@@ -42,6 +48,10 @@ const RTA_MULTIPATH: u16 = 9;
 const RTA_MARK: u16 = 16;
 const RTAX_MTU: u16 = 2;
 const IFLA_MTU: u16 = 4;
+/// Where `struct rtmsg` has the route's type.
+const ROUTE_TYPE: usize = 7;
+/// `RTN_LOCAL`, `RTN_BROADCAST`, `RTN_ANYCAST`, `RTN_MULTICAST`.
+const ENDING_HERE: [u8; 4] = [2, 3, 4, 5];
 /// `struct nlmsghdr`.
 const HEADER: usize = 16;
 /// `struct rtmsg`.
@@ -74,14 +84,18 @@ impl KernelRoutes {
         })
     }
 
-    fn route(&self, destination: IpAddr, flags: u32) -> io::Result<Vec<u8>> {
+    /// `struct rtmsg` and its attributes.
+    fn route(&self, destination: IpAddr, mark: u32, flags: u32) -> io::Result<Vec<u8>> {
         let (family, octets) = family_and_octets(destination);
         let mut body = vec![family, octets.len() as u8 * 8, 0, 0, 0, 0, 0, 0];
         body.extend(flags.to_ne_bytes());
         put(&mut body, RTA_DST, &octets);
-        put(&mut body, RTA_MARK, &self.mark.to_ne_bytes());
-        let answer = self.ask(RTM_GETROUTE, &body, RTM_NEWROUTE)?;
-        Ok(answer.get(ROUTE..).unwrap_or(&[]).to_vec())
+        put(&mut body, RTA_MARK, &mark.to_ne_bytes());
+        let route = self.ask(RTM_GETROUTE, &body, RTM_NEWROUTE)?;
+        if route.len() < ROUTE {
+            return Err(malformed());
+        }
+        Ok(route)
     }
 
     fn link_mtu(&self, index: u32) -> io::Result<u32> {
@@ -108,13 +122,14 @@ impl KernelRoutes {
 
 impl Routes for KernelRoutes {
     fn mtu(&self, destination: IpAddr) -> io::Result<u32> {
-        let route = self.route(destination, RTM_F_FIB_MATCH)?;
-        let metrics = attribute(&route, RTA_METRICS).unwrap_or(&[]);
+        let route = self.route(destination, self.mark, RTM_F_FIB_MATCH)?;
+        let route = &route[ROUTE..];
+        let metrics = attribute(route, RTA_METRICS).unwrap_or(&[]);
         let of_route = attribute(metrics, RTAX_MTU)
             .and_then(u32_of)
             .filter(|mtu| *mtu != 0);
         let mut mtu = of_route;
-        for device in devices(&route) {
+        for device in devices(route) {
             let of_device = self.link_mtu(device)?;
             mtu = Some(mtu.map_or(of_device, |mtu| mtu.min(of_device)));
         }
@@ -122,11 +137,16 @@ impl Routes for KernelRoutes {
     }
 
     fn source(&self, destination: IpAddr) -> io::Result<IpAddr> {
-        let route = self.route(destination, 0)?;
-        let octets = attribute(&route, RTA_PREFSRC);
+        let route = self.route(destination, 0, 0)?;
+        let octets = attribute(&route[ROUTE..], RTA_PREFSRC);
         octets
             .and_then(address)
             .ok_or_else(|| io::Error::from_raw_os_error(libc::EADDRNOTAVAIL))
+    }
+
+    fn is_local(&self, destination: IpAddr) -> io::Result<bool> {
+        let route = self.route(destination, 0, 0)?;
+        Ok(ENDING_HERE.contains(&route[ROUTE_TYPE]))
     }
 }
 
@@ -244,6 +264,7 @@ mod tests {
             let ip: IpAddr = ip.parse().unwrap();
             assert_eq!(routes.mtu(ip).unwrap(), 65_536);
             assert_eq!(routes.source(ip).unwrap(), ip);
+            assert!(routes.is_local(ip).unwrap());
         }
     }
 

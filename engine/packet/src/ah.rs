@@ -61,7 +61,7 @@ fn seal_next(sa: &Sa, parts: &Parts<'_>, out: &mut Vec<u8>, now_s: u64) -> Resul
         extended: sa.params().esn(),
     };
     let header = &mut out[start..];
-    header[0] = parts.next_header;
+    header[0] = parts.content.next_header;
     header[1] = (length / 4 - 2) as u8;
     header[4..8].copy_from_slice(&sa.params().spi.to_be_bytes());
     header[8..FIXED_HEADER].copy_from_slice(&(sequence.full as u32).to_be_bytes());

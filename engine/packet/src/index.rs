@@ -55,6 +55,18 @@ impl SaIndex {
         Some(&self.sas[*place as usize])
     }
 
+    /// The SA of a packet that left. One destination has few.
+    pub(crate) fn outbound(
+        &self,
+        destination: IpAddr,
+        spi: u32,
+        protocol: Protocol,
+    ) -> Option<&Arc<Sa>> {
+        let places = self.by_destination.get(&destination)?;
+        let mut sas = places.iter().map(|&place| &self.sas[place as usize]);
+        sas.find(|sa| (sa.params().spi, sa.params().protocol) == (spi, protocol))
+    }
+
     /// The SAs for packets that leave among which a template's is, the newest first. `destination`: which it must have; unspecified: any.
     pub(crate) fn candidates(
         &self,

@@ -121,6 +121,11 @@ impl PolicyList {
         PolicyList { policies, groups }
     }
 
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.policies.is_empty()
+    }
+
     /// The first policy that applies.
     pub(crate) fn first_match(&self, headers: &Headers) -> Option<&Arc<Policy>> {
         let place = self.first_place(headers)?;

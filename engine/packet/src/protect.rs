@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::bundle::Step;
-use crate::esp::{self, Opened, counted};
+use crate::esp::{self, Content, Opened, counted};
 use crate::headers::{DontFragment, Front, Pair};
 use crate::ip::Headers;
 use crate::limits::MAX_PACKET_OCTETS;
@@ -22,6 +22,9 @@ pub struct Choice {
     pub identification: u16,
     /// For a tunnel's outer IPv4 header; an SA with `FLAG_NOPMTUDISC` has none.
     pub dont_fragment: DontFragment,
+    /// Traffic flow confidentiality fills a tunnel's inner packet to the SA's `tfc_padding`, but no further than this, which
+    /// is what still fits the path (`capacity`). 0: not at all.
+    pub pad_at_most: usize,
 }
 
 /// A packet in the making: headers, what follows them, and its number.
@@ -30,8 +33,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) front: Front,
     /// What is protected.
     pub(crate) payload: &'a [u8],
-    /// What the protected octets are.
-    pub(crate) next_header: u8,
+    /// What the protected octets are, and how far they are to be filled.
+    pub(crate) content: Content,
 }
 
 /// A packet that was taken out of an SA.
@@ -72,20 +75,14 @@ pub fn seal(
 
 fn seal_esp(sa: &Sa, parts: &Parts<'_>, out: &mut Vec<u8>, now_s: u64) -> Result<(), Drop> {
     let start = parts.front.end;
-    let total = start + esp::sealed_length(sa, parts.payload.len());
+    let payload = parts.content.payload_octets(sa, parts.payload.len());
+    let total = start + esp::sealed_length(sa, payload);
     if total > MAX_PACKET_OCTETS {
         return counted(sa, Err(Drop::TooBig));
     }
     out.resize(total, 0);
     parts.front.amend(out, Protocol::Esp.number())?;
-    esp::seal(
-        sa,
-        parts.payload,
-        parts.next_header,
-        &mut out[start..],
-        now_s,
-    )
-    .map(drop)
+    esp::seal(sa, parts.payload, parts.content, &mut out[start..], now_s).map(drop)
 }
 
 /// Authenticate a whole packet whose upper layer is the SA's protocol, and take the SA off it in place.

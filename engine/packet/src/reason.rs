@@ -76,11 +76,15 @@ pub enum Drop {
     GifSource = 34,
     /// AH cannot foresee how this packet's options or routing header arrive (RFC 4302 section 3.3.3.1).
     AhUnpredictable = 35,
+    /// The packet came out of more security associations than a policy can ask for.
+    NestedTooDeep = 36,
+    /// An ICMP says that a packet does not fit the path, and quotes none of ours: forged, or too late.
+    IcmpUnbelieved = 37,
 }
 
 impl Drop {
     /// How many reasons there are; their numbers are 0 to COUNT - 1.
-    pub const COUNT: usize = 36;
+    pub const COUNT: usize = 38;
 
     /// Every reason, by number.
     pub const ALL: [Drop; Drop::COUNT] = [
@@ -120,6 +124,8 @@ impl Drop {
         Drop::NoGif,
         Drop::GifSource,
         Drop::AhUnpredictable,
+        Drop::NestedTooDeep,
+        Drop::IcmpUnbelieved,
     ];
 
     /// The name used in counters, logs and documentation.
@@ -161,6 +167,8 @@ impl Drop {
             Drop::NoGif => "NO_GIF",
             Drop::GifSource => "GIF_SOURCE",
             Drop::AhUnpredictable => "AH_UNPREDICTABLE",
+            Drop::NestedTooDeep => "NESTED_TOO_DEEP",
+            Drop::IcmpUnbelieved => "ICMP_UNBELIEVED",
         }
     }
 }

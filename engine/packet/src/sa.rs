@@ -50,6 +50,7 @@ struct Runtime {
     drops: DropCounters,
     soft_told: AtomicBool,
     hard_told: AtomicBool,
+    mapping_told_s: AtomicU64,
 }
 
 /// A valid security association. Shared by the threads; all that changes is atomic or behind a small lock.
@@ -89,6 +90,7 @@ impl Sa {
             drops: DropCounters::default(),
             soft_told: AtomicBool::new(false),
             hard_told: AtomicBool::new(false),
+            mapping_told_s: AtomicU64::new(0),
         });
         Ok(Sa {
             params,
@@ -164,6 +166,11 @@ impl Sa {
     /// The last sequence number given out; 0 before the first.
     pub fn sent_sequence(&self) -> u64 {
         self.runtime.sent.load(Relaxed)
+    }
+
+    /// The highest sequence number that was received and authentic; 0 before the first.
+    pub fn newest_received(&self) -> u64 {
+        self.replay().top()
     }
 
     /// The replay window as it stands, for a dump.
@@ -277,6 +284,11 @@ impl Sa {
     /// True once: the hard event is told a single time.
     pub(crate) fn tell_hard(&self) -> bool {
         !self.runtime.hard_told.swap(true, Relaxed)
+    }
+
+    /// True once a second: whether to tell now that its packets come from elsewhere.
+    pub fn tell_mapping(&self, now_s: u64) -> bool {
+        self.runtime.mapping_told_s.swap(now_s, Relaxed) != now_s
     }
 
     #[cfg(test)]

@@ -89,6 +89,22 @@ impl Snapshot {
         self.sas.inbound(destination, spi, protocol)
     }
 
+    /// The SA of ours that a packet which left was sealed with, by its outer destination, SPI and protocol: for what others
+    /// quote of it.
+    pub fn outbound_sa(
+        &self,
+        destination: IpAddr,
+        spi: u32,
+        protocol: Protocol,
+    ) -> Option<&Arc<Sa>> {
+        self.sas.outbound(destination, spi, protocol)
+    }
+
+    /// Whether it matters if a packet that arrived is forwarded: there are policies for those.
+    pub fn judges_forwarded(&self) -> bool {
+        !self.policies.forward.is_empty()
+    }
+
     /// The valid SAs, the newest first.
     pub fn sas(&self) -> &[Arc<Sa>] {
         self.sas.all()

@@ -34,7 +34,7 @@ pub(crate) fn begin<'a>(
     Ok(Parts {
         front,
         payload: &packet[front.end..front.length],
-        next_header: front.protocol(packet),
+        content: front.protocol(packet).into(),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::esp::Opened;
+use crate::esp::{Content, Opened};
 use crate::headers::{Front, HOP_LIMIT, Outer};
 use crate::ip::Headers;
 use crate::outer;
@@ -33,7 +33,10 @@ pub(crate) fn begin<'a>(
     Ok(Parts {
         front: Front::before_upper(out)?,
         payload: &packet[..inner.length],
-        next_header: outer::next_header(&inner),
+        content: Content {
+            next_header: outer::next_header(&inner),
+            pad_to: choice.pad_at_most.min(sa.params().tfc_padding as usize),
+        },
     })
 }
 

@@ -20,6 +20,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "disconnect": ("culvert.cli.disconnect:disconnect", "End a peer's tunnel until connect, reload or restart."),
     "rekey": ("culvert.cli.rekey:rekey", "Make new keys for a peer now."),
     "prove": ("culvert.cli.prove:prove", "Show that nothing between the networks can be read outside."),
+    "ifconfig": ("culvert.cli.ifconfig:ifconfig", "Show, make and change gif links, as ifconfig(8) does."),
+    "route": ("culvert.cli.route:route", "Add and delete routes through gif links, as route(8) does."),
+    "routes": ("culvert.cli.routes:routes", "Show the routes, as netstat -rn does."),
     "demo": ("culvert.cli.demo:demo", "Join two networks on this machine and look at it from outside."),
     "version": ("culvert.cli.version:version", "Say which version this is, and which one runs."),
 }

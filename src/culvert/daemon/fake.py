@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
 from culvert.addresses import IPAddress, SocketAddress
-from culvert.config.model import Gateway
+from culvert.config.model import Gateway, Gif
 from culvert.daemon.seams import CountedAssociation, Finding
 from culvert.errors import HostError, Problem
 from culvert.ike.events import Event
@@ -68,6 +68,13 @@ class FakeNetwork:
         changed, self.steering = self.steering is None or self.steering.routes != wanted.routes, wanted
         return changed
 
+    async def standing_links(self) -> tuple[Gif, ...]:
+        return self.steering.gifs if self.steering else ()
+
+    def link_packets(self, name: str) -> tuple[int, int]:
+        del name
+        return 0, 0
+
     async def remove_steering(self) -> None:
         self.story.step("no steering")
         self.steering = None
@@ -102,6 +109,7 @@ class FakePlane:
         self.story = story
         self.running = False
         self.policies: tuple[Policy, ...] = ()
+        self.gifs: tuple[Gif, ...] = ()
         self.held: dict[AssociationId, CountedAssociation] = {}
         self.sent: list[tuple[SocketAddress, SocketAddress, bytes]] = []
         self.on_event: Callable[[Event], None] = lambda _event: None
@@ -123,6 +131,13 @@ class FakePlane:
         self._must_run()
         self.story.step("policies")
         changed, self.policies = self.policies != policies, policies
+        return changed
+
+    async def apply_links(self, gifs: tuple[Gif, ...]) -> bool:
+        self._must_run()
+        changed, self.gifs = self.gifs != gifs, gifs
+        if changed:
+            self.story.step("links")
         return changed
 
     async def associations(self) -> tuple[CountedAssociation, ...]:
@@ -153,7 +168,7 @@ class FakePlane:
 
     def die(self) -> None:
         """Be killed: everything held is lost."""
-        self.running, self.policies = False, ()
+        self.running, self.policies, self.gifs = False, (), ()
         self.held.clear()
         self._gone.set()
 

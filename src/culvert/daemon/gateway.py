@@ -22,7 +22,9 @@ from culvert.daemon.loop import Core, Shell
 from culvert.daemon.notify import ServiceManager
 from culvert.daemon.paths import Resolver
 from culvert.daemon.proving import subject_of
+from culvert.daemon.runtime_links import RuntimeLinks
 from culvert.daemon.seams import CountedAssociation, DataPlane, Finding, HostNetwork
+from culvert.daemon.status import LinkStatus
 from culvert.daemon.suites import Known, learned, still_true
 from culvert.daemon.takeover import Inherited
 from culvert.daemon.tasks import Tasks
@@ -31,6 +33,7 @@ from culvert.ike.events import Configured, Disconnect, EngineRestarted, Event
 from culvert.ike.status import PeerState, PeerStatus
 from culvert.ipsec.associations import SecurityAssociation
 from culvert.plan.desired import DesiredState, HostFacts
+from culvert.plan.links import is_protected
 from culvert.plan.mtu import Suites
 from culvert.proof.subject import Subject
 
@@ -107,6 +110,7 @@ class Gateway:
         self._suites: Known = {}
         self._to_be_fitted = False
         self._taken_over = False
+        self._links = RuntimeLinks()
         self._shell_task: asyncio.Task[None] | None = None
         self._change = asyncio.Event()
         self.applying = asyncio.Lock()
@@ -134,9 +138,11 @@ class Gateway:
         """Build everything up and talk to the peers. Raise CulvertError; then nothing of this start is left."""
         gateway = self._load()
         async with self.applying:
+            stood = await self._parts.network.remains()
+            if stood:
+                self._links.adopt(gateway, await self._parts.network.standing_links())
             applied = await self._planned(gateway)
             await self._name_hindrances(applied)
-            stood = await self._parts.network.remains()
             try:
                 await self._build(applied)
             except (CulvertError, asyncio.CancelledError):
@@ -154,6 +160,7 @@ class Gateway:
         return loaded.gateway
 
     async def _planned(self, gateway: model.Gateway) -> Applied:
+        gateway = self._links.over(gateway)
         self._parts.resolver.ours = gateway.addresses
         self._parts.resolver.our_names = gateway.address_names
         await self._measure(gateway)
@@ -186,6 +193,7 @@ class Gateway:
         """Start the data plane, or take it over, and give it the policies. Tell whether it ran already."""
         self._taken_over = await self._parts.data_plane.start(self.shell.post, self.policies_changed.set)
         await self._parts.data_plane.apply(desired.policies)
+        await self._parts.data_plane.apply_links(desired.gifs)
         return self._taken_over
 
     async def _inherit(self, desired: DesiredState) -> None:
@@ -217,6 +225,7 @@ class Gateway:
         async with self.applying:
             before = self.applied
             gateway = self._load()
+            self._links.reread(gateway)
             self._suites = still_true(self._suites, before.gateway, gateway)
             after = await self._planned(gateway)
             await self._name_hindrances(after)
@@ -230,6 +239,25 @@ class Gateway:
             before, self._to_be_fitted = self.applied, False
             await self._change_to(before, await self._planned(before.gateway))
 
+    async def set_link(self, gif: model.Gif) -> None:
+        """Make a gif link, or change the one of its name. Raise CulvertError, changing nothing."""
+        async with self.applying:
+            await self._with_links(lambda gateway: self._links.put(gateway, gif))
+
+    async def delete_link(self, name: str) -> None:
+        """Take a gif link away. Raise CulvertError where there is none."""
+        async with self.applying:
+            await self._with_links(lambda gateway: self._links.remove(gateway, name))
+
+    async def _with_links(self, change: Callable[[model.Gateway], None]) -> None:
+        before, known = self.applied, self._links.snapshot()
+        change(before.gateway)
+        try:
+            await self._change_to(before, await self._planned(before.gateway))
+        except CulvertError:
+            self._links.restore(known)
+            raise
+
     async def reassert(self) -> bool:
         """Put back what others took away from the host or the engine. Tell whether anything was missing."""
         async with self.applying:
@@ -237,6 +265,8 @@ class Gateway:
                 return False
             desired = self.applied.desired
             changed = await self._parts.network.apply_firewall(desired)
+            if self.engine_up:
+                changed |= await self._parts.data_plane.apply_links(desired.gifs)
             changed |= await self._parts.network.apply_steering(desired)
             if self.engine_up:
                 changed |= await self._parts.data_plane.apply(desired.policies)
@@ -266,6 +296,7 @@ class Gateway:
         await network.apply_sysctls(after.desired)
         if self.engine_up:
             await self._parts.data_plane.apply(after.desired.policies)
+            await self._parts.data_plane.apply_links(after.desired.gifs)
         await network.apply_steering(after.desired)
         await network.apply_firewall(after.desired)
         self._applied = after
@@ -370,8 +401,13 @@ class Gateway:
                 mtu=self._parts.tunnel_mtu(applied.gateway, applied.facts, self._suites),
                 now=self._parts.clock.now(),
                 engine_trouble=trouble,
+                links=tuple(self._link_status(gif, applied) for gif in applied.gateway.gifs),
             )
         )
+
+    def _link_status(self, gif: model.Gif, applied: Applied) -> LinkStatus:
+        packets = self._parts.network.link_packets(gif.name)
+        return LinkStatus(gif, is_protected(gif, applied.desired.firewall), *packets)
 
     async def prove(self, peer: model.Peer) -> dict[str, Any]:
         """Show that nothing between the networks of a peer can be read outside, and give the verdict."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from culvert.addresses import SocketAddress
+from culvert.config.model import Gif
 from culvert.daemon.logging import Journal
 from culvert.daemon.seams import CountedAssociation
 from culvert.daemon.tasks import Tasks
@@ -20,6 +21,7 @@ from culvert.xfrm.engine import EngineProcess
 from culvert.xfrm.errors import lost
 from culvert.xfrm.events import AcquireEvent, ExpireEvent, IkeDatagram, Overrun, PoliciesChanged
 from culvert.xfrm.events import Event as XfrmEvent
+from culvert.xfrm.links import GifLink
 
 STOP_S = 5.0
 """How long an engine may take to end by itself."""
@@ -68,6 +70,17 @@ class EnginePlane:
             await client.replace_policies(policies)
         await client.barrier()
         return changed
+
+    async def apply_links(self, gifs: tuple[Gif, ...]) -> bool:
+        client = self._connected()
+        wanted = {gif.name: link for gif in gifs if (link := _link(gif)) is not None}
+        standing = {link.name: link for link in await client.gifs()}
+        for name in standing.keys() - wanted.keys():
+            await client.delete_gif(name)
+        missing = [link for name, link in wanted.items() if standing.get(name) != link]
+        for link in missing:
+            await client.set_gif(link)
+        return bool(missing) or bool(standing.keys() - wanted.keys())
 
     async def associations(self) -> tuple[CountedAssociation, ...]:
         return tuple(
@@ -149,3 +162,8 @@ class EnginePlane:
                 self._on_change()
             case _:
                 pass
+
+
+def _link(gif: Gif) -> GifLink | None:
+    outer = gif.outer
+    return GifLink(gif.name, outer.local, outer.remote, ecn_friendly=gif.ecn) if outer else None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from culvert.addresses import IPAddress
-from culvert.config.model import Gateway
+from culvert.config.model import Gateway, Gif
 from culvert.daemon.loop import PacketMover
 from culvert.ike.events import Event
 from culvert.ipsec.associations import AssociationId
@@ -56,6 +56,10 @@ class DataPlane(PacketMover, Protocol):
         """Make the SPD exactly this, without a gap; return when every packet meets it. Tell whether it was another."""
         ...
 
+    async def apply_links(self, gifs: tuple[Gif, ...]) -> bool:
+        """Make the gif links exactly these, each with a device of its name. Tell whether they were others."""
+        ...
+
     async def associations(self) -> tuple[CountedAssociation, ...]: ...
 
     async def drops(self) -> dict[str, int]: ...
@@ -92,7 +96,15 @@ class HostNetwork(Protocol):
     async def apply_firewall(self, wanted: DesiredState) -> bool: ...
 
     async def apply_steering(self, wanted: DesiredState) -> bool:
-        """Bring the TUN up; then make routes and rules exactly these."""
+        """Bring the TUN and the gif links up; then make routes and rules exactly these."""
+        ...
+
+    async def standing_links(self) -> tuple[Gif, ...]:
+        """Give the gif links of ours on the host, whoever asked for them."""
+        ...
+
+    def link_packets(self, name: str) -> tuple[int, int]:
+        """Give the packets that came in by a gif link and went out by it; zeros where it is not there."""
         ...
 
     async def remove_steering(self) -> None: ...

@@ -36,6 +36,8 @@ from culvert.xfrm.transport import Transport, engine_transport, kernel_transport
 FIRST_SPI = 256
 """Smaller ones are reserved (RFC 4303 section 2.1)."""
 LAST_SPI = 2**32 - 1
+READ_PER_TURN = 500
+"""Entries of a dump that are read before the event loop may do something else: about ten milliseconds."""
 _ABSENT = (errno.ESRCH, errno.ENOENT)
 
 
@@ -112,7 +114,7 @@ class XfrmClient:
     async def associations(self, *, keys: bool = False) -> list[AssociationState]:
         """Give all of them, larval ones too, with their keys for root who asks for them."""
         messages = await self._exchanges.dumped(Xfrm.GETSA)
-        return _readable(lambda body: associations.from_wire(parse_sa(body), keys=keys), messages)
+        return await _readable(lambda body: associations.from_wire(parse_sa(body), keys=keys), messages)
 
     async def count_associations(self) -> int:
         """Count them, larval ones too."""
@@ -192,11 +194,11 @@ class XfrmClient:
 
     async def policies(self) -> list[Policy]:
         """Give all of them, whoever wrote them."""
-        return _readable(lambda body: policies.from_wire(parse_policy(body)), await self._dumped_policies())
+        return await _readable(lambda body: policies.from_wire(parse_policy(body)), await self._dumped_policies())
 
     async def policy_states(self) -> list[PolicyState]:
         """Give all of them with their lifetimes and counters."""
-        return _readable(lambda body: policies.state_from_wire(parse_policy(body)), await self._dumped_policies())
+        return await _readable(lambda body: policies.state_from_wire(parse_policy(body)), await self._dumped_policies())
 
     async def count_policies(self) -> dict[Direction, int]:
         """Count them by direction."""
@@ -376,10 +378,12 @@ def _read(parse: Callable[[bytes], _T], message: Message) -> _T:
         raise XfrmError(errno.EPROTO, f"the data plane's answer cannot be read: {error}") from error
 
 
-def _readable(parse: Callable[[bytes], _T], messages: Iterable[Message]) -> list[_T]:
-    """Read a dump; leave out what we have no words for, such as the kernel's IPComp."""
+async def _readable(parse: Callable[[bytes], _T], messages: Sequence[Message]) -> list[_T]:
+    """Read a dump; leave out what we have no words for, such as the kernel's IPComp. Others run in between."""
     found: list[_T] = []
-    for message in messages:
+    for number, message in enumerate(messages, 1):
+        if number % READ_PER_TURN == 0:
+            await asyncio.sleep(0)
         try:
             found.append(parse(message.body))
         except NotOursError:

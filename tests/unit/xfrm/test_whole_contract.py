@@ -11,22 +11,31 @@ from pathlib import Path
 
 import pytest
 
-from culvert.crypto.transforms import ENCRYPTION, INTEGRITY, Encryption, Integrity
 from culvert.ipsec.associations import Direction, Mode, Protocol, SecurityAssociation
 from culvert.ipsec.lifetimes import Lifetimes
 from culvert.ipsec.policies import OWN_INDEX, Action, Level, Policy, Template, is_own
 from culvert.ipsec.selectors import Selector
-from culvert.xfrm.associations import AssociationState, Keys, ReplayState
+from culvert.xfrm.associations import Keys, ReplayState
 from culvert.xfrm.client import XfrmClient
 from culvert.xfrm.errors import XfrmError
 from culvert.xfrm.events import MigrateEvent
 from culvert.xfrm.links import GifLink
 from culvert.xfrm.migrations import Move
+from tests.unit.xfrm.samples import (
+    CIPHERS,
+    EVERY_ALGORITHM,
+    EVERY_OPTION,
+    FAR,
+    GCM,
+    MACS,
+    NEAR,
+    THEM,
+    US,
+    as_installed,
+    manual,
+)
 
-US, THEM, ELSEWHERE = (ip_address(text) for text in ("203.0.113.1", "198.51.100.1", "198.51.100.77"))
-NEAR, FAR = ip_network("192.168.1.0/24"), ip_network("192.168.2.0/24")
-SELECTOR = Selector(NEAR, FAR)
-CIPHERS, MACS = {one.name: one for one in ENCRYPTION}, {one.name: one for one in INTEGRITY}
+ELSEWHERE = ip_address("198.51.100.77")
 
 
 @pytest.fixture
@@ -42,66 +51,7 @@ async def client(listening: Path) -> AsyncIterator[XfrmClient]:
     client.close()
 
 
-def manual(encryption: Encryption | None, integrity: Integrity | None = None) -> SecurityAssociation:
-    """As setkey's `add` makes one: no direction, no window, no selector."""
-    key_octets = encryption.key_octets + encryption.salt_octets if encryption else 0
-    return SecurityAssociation(
-        US,
-        THEM,
-        0x1234,
-        None,
-        0,
-        encryption,
-        bytes(range(1, 1 + key_octets)),
-        integrity,
-        bytes(range(101, 101 + integrity.key_octets)) if integrity else b"",
-        Protocol.ESP if encryption else Protocol.AH,
-        replay_window_packets=0,
-        legacy=any(one.legacy for one in (encryption, integrity) if one),
-    )
-
-
-EVERY_ALGORITHM = [
-    *(manual(one, None if one.aead else MACS["sha256"]) for one in ENCRYPTION),
-    *(manual(CIPHERS["aes128"], one) for one in INTEGRITY),
-    *(manual(None, one) for one in INTEGRITY),
-]
-
-
-def as_installed(state: AssociationState) -> SecurityAssociation:
-    """Read a dump back into what was asked for."""
-    keys = state.keys
-    assert keys is not None
-    return SecurityAssociation(
-        state.source,
-        state.id.destination,
-        state.id.spi,
-        state.direction,
-        state.reqid,
-        state.encryption,
-        keys.encryption,
-        state.integrity,
-        keys.integrity,
-        state.id.protocol,
-        state.mode,
-        state.encapsulation,
-        state.replay_window_packets,
-        state.selectors,
-        state.lifetimes,
-        state.esn,
-        state.tfc_padding_octets,
-        state.legacy,
-        state.noecn,
-        state.decap_dscp,
-        state.dont_encap_dscp,
-    )
-
-
-@pytest.mark.parametrize(
-    "association",
-    EVERY_ALGORITHM,
-    ids=lambda one: "-".join(part.name for part in (one.encryption, one.integrity) if part),
-)
+@pytest.mark.parametrize("association", EVERY_ALGORITHM.values(), ids=list(EVERY_ALGORITHM))
 async def test_every_algorithm_comes_back_as_it_was_set(client: XfrmClient, association: SecurityAssociation) -> None:
     await client.add_association(association)
     (state,) = await client.associations(keys=True)
@@ -110,25 +60,7 @@ async def test_every_algorithm_comes_back_as_it_was_set(client: XfrmClient, asso
     assert not state.larval
 
 
-GCM = manual(CIPHERS["aes256gcm16"])
-
-
-@pytest.mark.parametrize(
-    "association",
-    [
-        replace(GCM, mode=Mode.ANY),
-        replace(GCM, mode=Mode.TRANSPORT, reqid=7),
-        replace(GCM, replay_window_packets=65_536),
-        replace(GCM, direction=Direction.IN, esn=True, replay_window_packets=64),
-        replace(GCM, direction=Direction.OUT, esn=True),
-        replace(GCM, tfc_padding_octets=1400),
-        replace(GCM, noecn=True, decap_dscp=True, dont_encap_dscp=True),
-        replace(GCM, lifetimes=Lifetimes(1, 2, 3, 4, 5, 6, 7, 8)),
-        replace(GCM, selectors=(Selector(NEAR, FAR, 1, (8, 0xFFFF), (0, 0)),)),
-        replace(GCM, source=ip_address("2001:db8::1"), destination=ip_address("2001:db8::2")),
-    ],
-    ids=["any", "transport", "window", "esn-in", "esn-out", "tfc", "flags", "lifetimes", "icmp", "ipv6"],
-)
+@pytest.mark.parametrize("association", EVERY_OPTION.values(), ids=list(EVERY_OPTION))
 async def test_every_option_comes_back_as_it_was_set(client: XfrmClient, association: SecurityAssociation) -> None:
     await client.add_association(association)
     (state,) = await client.associations(keys=True)
@@ -144,7 +76,7 @@ async def test_keys_are_given_to_those_who_ask_and_are_never_printed(client: Xfr
     assert repr(GCM.encryption_key)[2:-1] not in repr(state)
 
 
-@pytest.mark.parametrize("association", [one for one in EVERY_ALGORITHM if one.legacy])
+@pytest.mark.parametrize("association", [one for one in EVERY_ALGORITHM.values() if one.legacy])
 async def test_weak_algorithms_have_to_be_allowed(client: XfrmClient, association: SecurityAssociation) -> None:
     with pytest.raises(XfrmError) as refused:
         await client.add_association(replace(association, legacy=False))
@@ -218,6 +150,9 @@ async def test_policies_have_the_index_that_was_asked_for(client: XfrmClient) ->
     with pytest.raises(XfrmError) as refused:
         await client.add_policy(replace(BUNDLE, direction=Direction.IN, index=9))
     assert refused.value.errno == errno.EINVAL
+    with pytest.raises(XfrmError) as refused:
+        await client.add_policy(replace(protect(1), index=asked.index))
+    assert refused.value.errno == errno.EEXIST
     await client.update_policy(replace(BUNDLE, priority=1, index=17))
     assert [(one.index, one.priority) for one in await client.policies()] == [(asked.index, 1)]
     assert await client.delete_policy_index(asked.index)

@@ -3,14 +3,19 @@
 use packet::database::Database;
 use packet::spd::Spd;
 
-use crate::limits::MAX_BATCH_MESSAGES;
+use super::policies::Changed;
+use crate::clock::Clock;
+use crate::limits::{MAX_BATCH_MESSAGES, MAX_TOLD_OF_BATCH};
 use crate::refusal::Refusal;
+use crate::xfrm::events;
 
 /// A batch that was begun.
 pub struct Batch {
     /// The policies as they shall be.
     pub draft: Spd,
     drawn_at: u64,
+    messages: usize,
+    /// One for each message, as long as they are few.
     notifications: Vec<Vec<u8>>,
     spoiled: bool,
 }
@@ -22,6 +27,7 @@ impl Batch {
         Self {
             draft,
             drawn_at,
+            messages: 0,
             notifications: Vec::new(),
             spoiled: false,
         }
@@ -31,16 +37,27 @@ impl Batch {
     ///
     /// # Errors
     /// The refusal, or `ENOBUFS` for a batch of too many messages.
-    pub fn note(&mut self, outcome: Result<Vec<u8>, Refusal>) -> Result<(), Refusal> {
+    pub fn note(
+        &mut self,
+        outcome: Result<Changed, Refusal>,
+        clock: &Clock,
+    ) -> Result<(), Refusal> {
         let outcome = match outcome {
-            Ok(_) if self.notifications.len() >= MAX_BATCH_MESSAGES => Err(Refusal::new(
+            Ok(_) if self.messages >= MAX_BATCH_MESSAGES => Err(Refusal::new(
                 libc::ENOBUFS,
-                "a batch has at most 32768 messages",
+                "a batch has at most 262144 messages",
             )),
             outcome => outcome,
         };
         self.spoiled |= outcome.is_err();
-        outcome.map(|notification| self.notifications.push(notification))
+        let changed = outcome?;
+        self.messages += 1;
+        if self.messages <= MAX_TOLD_OF_BATCH {
+            self.notifications.push(changed.notification(clock));
+        } else {
+            self.notifications = Vec::new();
+        }
+        Ok(())
     }
 
     /// Puts the draft in the place of the policies and answers the notifications about it.
@@ -54,8 +71,11 @@ impl Batch {
                 "a message of the batch was refused, so nothing was changed",
             ));
         }
-        if !self.notifications.is_empty() {
+        if self.messages > 0 {
             database.replace_policies(self.draft, self.drawn_at)?;
+        }
+        if self.messages > MAX_TOLD_OF_BATCH {
+            return Ok(vec![events::policies_rewritten()]);
         }
         Ok(self.notifications)
     }

@@ -1,6 +1,7 @@
 //! Dumps: the rows of one moment, written datagram by datagram as the client reads them.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use packet::sad::SaEntry;
@@ -10,6 +11,8 @@ use zeroize::{Zeroize, Zeroizing};
 use crate::blobs::Blob;
 use crate::clock::Clock;
 use crate::family::{attribute, message as family};
+use crate::gif::GifLink;
+use crate::links::{put_gif, put_path_mtu};
 use crate::netlink::{self, DATAGRAM_OCTETS, DUMP_INTR, Header, MULTI, put_attribute, put_message};
 use crate::xfrm::{message, policy::put_policy, sa_state::put_entry};
 
@@ -22,6 +25,10 @@ pub enum Rows {
     Sas(VecDeque<SaEntry>, bool),
     /// Policies.
     Policies(VecDeque<Arc<Policy>>),
+    /// Links of gif(4).
+    Gifs(VecDeque<Arc<GifLink>>),
+    /// What the ways to the peers carry.
+    PathMtus(VecDeque<(IpAddr, u32)>),
     /// Blobs.
     Blobs(VecDeque<(String, Blob)>),
 }
@@ -90,6 +97,14 @@ impl Dump {
             Rows::Policies(rows) => rows.pop_front().map(|policy| {
                 let header = request.answer(message::NEWPOLICY, flags);
                 put_message(datagram, header, |body| put_policy(body, &policy, clock));
+            }),
+            Rows::Gifs(rows) => rows.pop_front().map(|link| {
+                let header = request.answer(family::GIF_SET, flags);
+                put_message(datagram, header, |body| put_gif(body, &link.gif));
+            }),
+            Rows::PathMtus(rows) => rows.pop_front().map(|(remote, mtu)| {
+                let header = request.answer(family::PATH_MTU, flags);
+                put_message(datagram, header, |body| put_path_mtu(body, remote, mtu));
             }),
             Rows::Blobs(rows) => rows.pop_front().map(|(key, blob)| {
                 put_message(datagram, request.answer(family::BLOB_PUT, flags), |body| {

@@ -1,9 +1,14 @@
 //! The control thread: it owns both databases, answers the control socket, tells subscribers, and publishes snapshots.
 
+mod associations;
 mod batch;
 mod client;
 mod dispatch;
 mod dump;
+mod notices;
+mod own;
+mod policies;
+mod publishing;
 #[cfg(test)]
 mod tests;
 
@@ -20,15 +25,13 @@ use packet::database::Database;
 use packet::reason::Drop;
 
 use crate::blobs::Blobs;
-use crate::family::group;
-use crate::ike::{self, Kept};
+use crate::ike::Kept;
 use crate::limits::{MAX_CLIENTS, MAX_ONLOOKERS, REQUESTS_PER_TURN};
 use crate::log::{self, Level};
 use crate::netlink::{self, Malformed, Message};
-use crate::shared::{IkeMessage, Notice, Shared};
-use crate::xfrm::events;
+use crate::shared::Shared;
 use client::{Client, Pending};
-use dump::Rows;
+use publishing::Publishing;
 
 /// How often lifetimes are looked at.
 const TICK_MS: u32 = 1_000;
@@ -53,7 +56,7 @@ pub struct Control {
     identity: Identity,
     user: u32,
     database: Database,
-    published: (u64, u64),
+    publishing: Publishing,
     blobs: Blobs,
     kept: Kept,
     drops: DropCounters,
@@ -81,7 +84,7 @@ impl Control {
             identity,
             user: netio::process::user(),
             database: Database::new(),
-            published: (0, 0),
+            publishing: Publishing::default(),
             blobs: Blobs::default(),
             kept: Kept::default(),
             drops: DropCounters::default(),
@@ -129,6 +132,7 @@ impl Control {
         }
         self.handle_notices();
         self.tick();
+        self.publish_soon();
         let names: Vec<u64> = self.clients.keys().copied().collect();
         for (name, ready) in names.into_iter().zip(&ready[3..]) {
             self.serve(name, *ready);
@@ -176,9 +180,11 @@ impl Control {
         {
             return BARRIER_MS;
         }
+        let now_ns = self.shared.clock.nanoseconds();
+        let until_tick_ns = self.next_tick_ns.saturating_sub(now_ns);
         let left_ns = self
-            .next_tick_ns
-            .saturating_sub(self.shared.clock.nanoseconds());
+            .publish_within_ns()
+            .map_or(until_tick_ns, |within_ns| within_ns.min(until_tick_ns));
         (left_ns / 1_000_000 + 1).min(TICK_MS.into()) as u32
     }
 
@@ -218,7 +224,7 @@ impl Control {
         if client.is_ready() && (client.has_requests() || (ready.read && client.read())) {
             self.handle_requests(&mut client);
         }
-        self.publish();
+        self.publish_soon();
         self.conclude_pending(&mut client);
         client.flush();
         self.clients.insert(name, client);
@@ -274,96 +280,6 @@ impl Control {
                 }
             }
         }
-    }
-
-    fn generation_of(&self, rows: &Rows) -> u64 {
-        match rows {
-            Rows::Sas(..) => self.database.sad_generation(),
-            Rows::Policies(_) => self.database.spd_generation(),
-            Rows::Blobs(_) => self.blobs.generation(),
-        }
-    }
-
-    /// Queues a notification for all subscribers of a group.
-    fn tell(&mut self, group: u32, message: Vec<u8>) {
-        self.told.push((group, message.into()));
-    }
-
-    fn deliver(&mut self) {
-        for (group, message) in std::mem::take(&mut self.told) {
-            for client in self
-                .clients
-                .values_mut()
-                .filter(|client| client.groups & group != 0)
-            {
-                if group != group::IKE {
-                    client.notify(&message);
-                } else if !client.notify_ike(&message) {
-                    self.drops.add(Drop::IkeQueueFull);
-                }
-            }
-        }
-        self.clients.values_mut().for_each(Client::flush);
-    }
-
-    /// Lets packets meet the databases as they are now.
-    fn publish(&mut self) {
-        let generations = (
-            self.database.sad_generation(),
-            self.database.spd_generation(),
-        );
-        if self.published != generations {
-            self.published = generations;
-            self.shared.published.publish(self.database.snapshot());
-            self.shared.outbound_wake.set();
-        }
-    }
-
-    fn handle_notices(&mut self) {
-        for notice in self.shared.take_notices() {
-            match notice {
-                Notice::Ike(message) => self.ike_received(message),
-                Notice::Acquire(need, asked) => {
-                    self.acquires = self.acquires.wrapping_add(1);
-                    let told = events::acquire(&asked, &need, self.acquires, &self.shared.clock);
-                    self.tell(group::ACQUIRE, told);
-                }
-                Notice::Mapping(..) | Notice::PathMtu(..) | Notice::Limit => {}
-            }
-        }
-        self.deliver();
-    }
-
-    fn ike_received(&mut self, message: IkeMessage) {
-        if self
-            .clients
-            .values()
-            .any(|client| client.groups & group::IKE != 0)
-        {
-            self.tell(group::IKE, ike::received(&message));
-        } else if self.kept.keep(message) {
-            self.drops.add(Drop::IkeQueueFull);
-        }
-    }
-
-    /// Limits that were reached since the last look.
-    fn tick(&mut self) {
-        let now_ns = self.shared.clock.nanoseconds();
-        if now_ns < self.next_tick_ns {
-            return;
-        }
-        self.next_tick_ns = now_ns + u64::from(TICK_MS) * 1_000_000;
-        for expiry in self.database.expire(self.shared.clock.seconds()) {
-            self.tell(
-                group::EXPIRE,
-                events::expire(&expiry.entry, expiry.hard, &self.shared.clock),
-            );
-            if expiry.hard {
-                self.tell(group::SA, events::sa_deleted(expiry.entry.id()));
-            }
-        }
-        self.publish();
-        self.deliver();
     }
 
     /// All drops of all threads by reason.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 
 use netio::memory::{MemoryDatagrams, MemoryTun};
+use packet::ip::Headers;
 use packet::sa::{Lifetimes, SaParams};
 use packet::sad::SaEntry;
 use packet::selector::{Prefix, Selector};
@@ -15,15 +16,19 @@ use zeroize::Zeroizing;
 
 use super::*;
 use crate::clock::Clock;
-use crate::family::{attribute, message as family, put_endpoint};
+use crate::family::{attribute, group, message as family, put_endpoint};
+use crate::gif::memory::MemoryGifs;
 use crate::limits::MAX_ANSWER_OCTETS;
 use crate::netlink::{
-    ACK, DATAGRAM_OCTETS, DONE, DUMP, DUMP_INTR, ERROR, Header, REQUEST, put_attribute, put_message,
+    ACK, Attributes, DATAGRAM_OCTETS, DONE, DUMP, DUMP_INTR, ERROR, Header, REQUEST, put_attribute,
+    put_message,
 };
-use crate::shared::{Devices, PerFamily};
+use crate::shared::{Devices, IkeMessage, Notice, PerFamily};
 use crate::testing::{protected, protecting};
 use crate::xfrm::structures::put_sa_id;
 use crate::xfrm::{message, policy::put_policy, sa_state::put_entry};
+
+mod messages;
 
 static ENGINES: AtomicU32 = AtomicU32::new(0);
 
@@ -46,12 +51,12 @@ fn control(listener: Listener) -> (Arc<Shared>, Arc<MemoryDatagrams>, Control) {
     };
     let tun = Arc::new(MemoryTun::new().unwrap());
     let devices = Devices {
-        tun,
         ike: both.clone(),
         nat_t: both.clone(),
         esp: both,
+        ..crate::testing::devices(tun)
     };
-    let shared = Arc::new(Shared::new(devices).unwrap());
+    let shared = Arc::new(Shared::with_gifs(devices, Box::new(MemoryGifs::default())).unwrap());
     let signalled: &'static Event = Box::leak(Box::new(Event::new().unwrap()));
     let identity = Identity {
         tun_name: "culvert0".into(),
@@ -106,6 +111,17 @@ impl Engine {
         let (header, payload) = self.receive().remove(0);
         assert_eq!((header.kind, header.sequence), (ERROR, self.sequence));
         -i32::from_ne_bytes(payload[..4].try_into().unwrap())
+    }
+
+    /// The same, where notifications may come before it.
+    fn ask_past_notices(&mut self, kind: u16, body: &[u8]) -> i32 {
+        self.send(kind, ACK, body);
+        loop {
+            let (header, payload) = self.receive().remove(0);
+            if header.kind == ERROR {
+                return -i32::from_ne_bytes(payload[..4].try_into().unwrap());
+            }
+        }
     }
 
     fn dump(&mut self, kind: u16) -> Vec<(Header, Vec<u8>)> {

@@ -1,32 +1,28 @@
-//! The way out. A packet's stations, and the functions below in their order:
+//! The thread of the way out. A packet's stations, and the files in their order:
 //!
-//! 1. read from the TUN with its virtio-net header, and cut apart if it is many in one;
-//! 2. parsed, looked up: dropped, held for an SA to come, or
-//! 3. sealed straight into the sender's arena;
-//! 4. sent with its batch.
+//! 1. read from the TUN or a link's device with its virtio-net header (here), cut apart if it is many in one;
+//! 2. parsed, looked up: dropped, held for an SA to come, sent in clear, or (`way_out`)
+//! 3. sealed, straight into the sender's arena where one ESP tunnel does it all (`seal`), unless it does not fit the path
+//!    (`too_big`);
+//! 4. sent with its batch (`sender`).
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use netio::poll;
-use packet::acquire::{AcquireQueue, Wanted};
-use packet::flow::FlowCache;
+use netio::{TunDevice, poll};
 use packet::published::Reader;
-use packet::reason::Drop;
-use packet::sa::Sa;
-use packet::segment::Segments;
-use packet::selector::Selector;
-use packet::snapshot::{Outbound, Snapshot};
-use packet::virtio::{VIRTIO_HEADER, VirtioHeader};
-use packet::{esp, outer};
+use packet::snapshot::Snapshot;
+use packet::virtio::VIRTIO_HEADER;
 
-use super::sender::Sender;
+use super::links::Links;
+use super::way_out::WayOut;
+use crate::gif::GifLink;
 use crate::log::{self, Level};
-use crate::shared::{Notice, Shared};
+use crate::shared::Shared;
 
-/// Reads of the TUN before the batch is sent: enough to fill the host's largest batch with small packets.
+/// Reads of a device before the batch is sent: enough to fill the host's largest batch with small packets.
 const BATCH_READS: usize = 64;
 /// The virtio-net header and the largest packet.
 const READ_OCTETS: usize = VIRTIO_HEADER + 65_536;
@@ -39,9 +35,8 @@ const MENDED_TUN_MS: u32 = 10;
 pub struct OutboundThread {
     shared: Arc<Shared>,
     reader: Reader,
-    flows: FlowCache,
-    waiting: AcquireQueue,
-    sender: Sender,
+    links: Links,
+    way: WayOut,
     buffer: Vec<u8>,
     snapshot_number: u64,
 }
@@ -51,11 +46,10 @@ impl OutboundThread {
     pub fn new(shared: Arc<Shared>) -> Self {
         let reader = shared.published.reader();
         Self {
+            way: WayOut::new(Arc::clone(&shared)),
             shared,
             reader,
-            flows: FlowCache::new(),
-            waiting: AcquireQueue::new(),
-            sender: Sender::new(),
+            links: Links::default(),
             buffer: vec![0; READ_OCTETS],
             snapshot_number: 0,
         }
@@ -79,27 +73,86 @@ impl OutboundThread {
     /// What the bug may have left half done is made anew; packets that wait for an SA wait on.
     fn recover(&mut self) {
         self.reader.leave();
-        self.flows = FlowCache::new();
-        self.sender = Sender::new();
+        self.way.recover();
         self.buffer = vec![0; READ_OCTETS];
     }
 
-    /// Waits for packets or a wake, and handles one batch.
+    /// Waits for packets or a wake, and handles one batch of each device that has some.
     pub fn turn(&mut self) {
-        self.wait();
+        self.links.follow(&self.shared.gifs);
+        let ready = self.wait();
         let snapshot = self.reader.enter();
+        self.way.begin();
         if snapshot.number() != self.snapshot_number {
             self.snapshot_number = snapshot.number();
-            self.release_held(&snapshot);
+            self.way.release_held(&snapshot);
         }
-        self.expire_held();
-        let outcome = self.read_batch(&snapshot);
-        self.sender
-            .flush(&self.shared.devices, &self.shared.outbound_drops);
+        self.way.expire_held();
+        let mut ready = ready.into_iter();
+        let outcome = match ready.next() {
+            Some(false) => Ok(()),
+            _ => self.read_tun(&snapshot),
+        };
+        let links = self.links.all().zip(ready).filter(|(_, ready)| *ready);
+        let links: Vec<_> = links.map(|(link, _)| Arc::clone(link)).collect();
+        for link in links {
+            self.read_link(&snapshot, &link);
+        }
+        self.way.flush();
         self.reader.leave();
         if let Err(error) = outcome {
             self.mend_tun(&error);
         }
+    }
+
+    /// Which devices have packets: the TUN first, then the links in their order.
+    fn wait(&mut self) -> Vec<bool> {
+        let devices = std::iter::once(&self.shared.devices.tun)
+            .chain(self.links.all().map(|link| &link.device));
+        let devices: Vec<Option<BorrowedFd<'_>>> =
+            devices.map(|device| device.descriptor()).collect();
+        let mut descriptors = vec![self.shared.outbound_wake.as_fd()];
+        descriptors.extend(devices.iter().flatten());
+        let ready = poll::wait_readable(&descriptors, self.way.patience_ms());
+        let Ok(ready) = ready else {
+            return Vec::new();
+        };
+        if ready[0] {
+            self.shared.outbound_wake.clear();
+        }
+        let mut ready = ready[1..].iter();
+        let of_device = |device: &Option<_>| device.is_none() || ready.next() == Some(&true);
+        devices.iter().map(of_device).collect()
+    }
+
+    fn read_tun(&mut self, snapshot: &Snapshot) -> io::Result<()> {
+        let tun = Arc::clone(&self.shared.devices.tun);
+        self.read_batch(&*tun, |way, octets| way.read_tun(snapshot, octets))
+    }
+
+    fn read_link(&mut self, snapshot: &Snapshot, link: &Arc<GifLink>) {
+        let read = self.read_batch(&*link.device, |way, octets| {
+            way.read_link(snapshot, link, octets);
+        });
+        if let Err(error) = read {
+            self.mend_link(link, &error);
+        }
+    }
+
+    fn read_batch(
+        &mut self,
+        device: &dyn TunDevice,
+        mut handle: impl FnMut(&mut WayOut, &[u8]),
+    ) -> io::Result<()> {
+        for _ in 0..BATCH_READS {
+            match device.read(&mut self.buffer) {
+                Ok(octets) => handle(&mut self.way, &self.buffer[..octets]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// An interface that somebody deleted is made anew; who steers packets to it sees it come.
@@ -125,116 +178,19 @@ impl OutboundThread {
         let _ = poll::wait_readable(&[self.shared.outbound_wake.as_fd()], Some(pause_ms));
     }
 
-    fn wait(&self) {
-        let now_ns = self.shared.clock.nanoseconds();
-        let until =
-            |deadline: u64| (deadline.saturating_sub(now_ns) / 1_000_000 + 1).min(60_000) as u32;
-        let mut descriptors = vec![self.shared.outbound_wake.as_fd()];
-        descriptors.extend(self.shared.devices.tun.descriptor());
-        let ready = poll::wait_readable(&descriptors, self.waiting.deadline_ns().map(until));
-        if ready.is_ok_and(|ready| ready[0]) {
-            self.shared.outbound_wake.clear();
-        }
-    }
-
-    fn read_batch(&mut self, snapshot: &Snapshot) -> io::Result<()> {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        let mut outcome = Ok(());
-        for _ in 0..BATCH_READS {
-            match self.shared.devices.tun.read(&mut buffer) {
-                Ok(octets) => self.handle(snapshot, &buffer[..octets]),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    outcome = Err(error);
-                    break;
-                }
-            }
-        }
-        self.buffer = buffer;
-        outcome
-    }
-
-    /// One read of the TUN, header first.
-    fn handle(&mut self, snapshot: &Snapshot, octets: &[u8]) {
-        if let Err(reason) = self.try_handle(snapshot, octets) {
-            self.shared.outbound_drops.add(reason);
-        }
-    }
-
-    fn try_handle(&mut self, snapshot: &Snapshot, octets: &[u8]) -> Result<(), Drop> {
-        let segments = judge(octets)?;
-        let headers = segments.headers();
-        let now_s = self.shared.clock.seconds();
-        match self.flows.outbound(snapshot, headers, now_s) {
-            Outbound::Protect(bundle) => {
-                let sa = Arc::clone(bundle.single_tunnel().ok_or(Drop::NoSa)?);
-                self.seal(&sa, &segments);
-                Ok(())
-            }
-            Outbound::Discard(_) => Err(Drop::PolicyDiscard),
-            Outbound::Bypass(_) | Outbound::Clear(_) | Outbound::NoPolicy => Err(Drop::NoPolicy),
-            Outbound::NeedSa(need) => {
-                let wanted = Wanted::from(&**need);
-                let now_ns = self.shared.clock.nanoseconds();
-                let verdict = self.waiting.hold(wanted, octets, now_ns);
-                if verdict.acquire {
-                    let asked = Selector::of_packet(headers);
-                    self.shared.notify(Notice::Acquire(Arc::clone(need), asked));
-                }
-                verdict.dropped.map_or(Ok(()), Err)
-            }
-        }
-    }
-
-    /// Each packet is written to where its ciphertext will stand, and sealed there.
-    fn seal(&mut self, sa: &Sa, segments: &Segments<'_>) {
-        let (now_s, headers) = (self.shared.clock.seconds(), segments.headers());
-        let (next_header, traffic_class) =
-            (outer::next_header(headers), outer::tos(sa, headers.tos));
-        let offset = esp::payload_offset(sa);
-        for number in 0..segments.count() {
-            let octets = segments.length(number);
-            if self.sender.is_full_for(octets) {
-                self.sender
-                    .flush(&self.shared.devices, &self.shared.outbound_drops);
-            }
-            let sealed = self.sender.collect(sa, traffic_class, |room| {
-                segments.write(number, &mut room[offset..]);
-                esp::seal_in_place(sa, room, octets, next_header, now_s)
-            });
-            if let Err(reason) = sealed {
-                self.shared.outbound_drops.add(reason);
-            }
-        }
-    }
-
-    /// After a change, the packets whose SA has come go their way; the others wait on.
-    fn release_held(&mut self, snapshot: &Snapshot) {
-        for wanted in self.waiting.waiting() {
-            let Some(Ok(front)) = self.waiting.front(&wanted).map(judge) else {
-                continue;
+    /// The same for a link. One that was just removed is not missed.
+    fn mend_link(&self, link: &GifLink, error: &io::Error) {
+        if self.links.is_current(&self.shared.gifs) {
+            log::write(
+                Level::Warn,
+                "A link's device was gone and is made anew.",
+                &[("link", &link.gif.name), ("error", error)],
+            );
+            let pause_ms = match link.device.reopen() {
+                Ok(()) => MENDED_TUN_MS,
+                Err(_) => BROKEN_TUN_MS,
             };
-            if !matches!(snapshot.outbound(front.headers()), Outbound::NeedSa(_)) {
-                for held in self.waiting.take(&wanted) {
-                    self.handle(snapshot, &held.packet);
-                }
-            }
+            let _ = poll::wait_readable(&[self.shared.outbound_wake.as_fd()], Some(pause_ms));
         }
     }
-
-    fn expire_held(&mut self) {
-        let expired = self.waiting.expire(self.shared.clock.nanoseconds());
-        if expired > 0 {
-            self.shared
-                .outbound_drops
-                .add_many(Drop::AcquireTimeout, expired as u64);
-        }
-    }
-}
-
-/// One read of the TUN: a packet, or many in one.
-fn judge(octets: &[u8]) -> Result<Segments<'_>, Drop> {
-    let (header, packet) = VirtioHeader::split(octets).ok_or(Drop::Truncated)?;
-    Segments::new(&header, packet)
 }

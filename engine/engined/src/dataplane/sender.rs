@@ -1,7 +1,7 @@
 //! Sealed packets on their way to the sockets: collected, joined into runs that the host cuts apart, sent in batches.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::BorrowedFd;
 
 use netio::mmsg::BATCH_DATAGRAMS;
@@ -9,6 +9,7 @@ use netio::poll::{self, Interest};
 use netio::{Datagrams, Transmit};
 use packet::counters::DropCounters;
 use packet::esp;
+use packet::ip::Headers;
 use packet::reason::Drop;
 use packet::sa::Sa;
 
@@ -23,6 +24,9 @@ const RUN_DATAGRAMS: usize = 64;
 /// How long a full queue of the host is waited for before packets are dropped.
 const FULL_QUEUE_MS: u32 = 20;
 
+/// Refusals of one batch that are looked into: many packets go to few peers.
+const MAX_REFUSED: usize = 16;
+
 /// Which socket a run leaves by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
@@ -30,13 +34,15 @@ enum Way {
     Udp,
     /// Protocol 50.
     Raw,
+    /// A whole packet with our own header.
+    Whole,
 }
 
 /// Datagrams that lie one after another in the arena and differ in nothing but their octets.
 #[derive(Clone, Copy, Debug)]
 struct Run {
     way: Way,
-    local: std::net::IpAddr,
+    local: IpAddr,
     remote: SocketAddr,
     traffic_class: u8,
     start: usize,
@@ -59,6 +65,20 @@ impl Run {
             start,
             octets,
             datagram_octets: octets,
+            datagrams: 1,
+        }
+    }
+
+    /// A whole packet. `local`: from which address of ours it leaves; unspecified: it is not from us.
+    fn whole(local: IpAddr, headers: &Headers, start: usize) -> Self {
+        Self {
+            way: Way::Whole,
+            local,
+            remote: SocketAddr::new(headers.destination, 0),
+            traffic_class: headers.tos,
+            start,
+            octets: headers.length,
+            datagram_octets: headers.length,
             datagrams: 1,
         }
     }
@@ -91,6 +111,7 @@ pub struct Sender {
     arena: Vec<u8>,
     used: usize,
     runs: Vec<Run>,
+    refused: Vec<IpAddr>,
 }
 
 impl Sender {
@@ -100,7 +121,13 @@ impl Sender {
             arena: vec![0; ARENA_OCTETS],
             used: 0,
             runs: Vec::new(),
+            refused: Vec::new(),
         }
+    }
+
+    /// Where the host found packets too large to since the last time.
+    pub fn take_refused(&mut self) -> Vec<IpAddr> {
+        std::mem::take(&mut self.refused)
     }
 
     /// Whether a packet of `octets` may not fit any more: then send first.
@@ -131,6 +158,15 @@ impl Sender {
         Ok(())
     }
 
+    /// Collects a whole packet, for which there must be room. `local`: the address of ours that it leaves from; unspecified: it
+    /// is somebody else's and its source says nothing about our routes.
+    pub fn collect_whole(&mut self, packet: &[u8], local: IpAddr, headers: &Headers) {
+        let octets = &packet[..headers.length];
+        self.arena[self.used..self.used + octets.len()].copy_from_slice(octets);
+        self.runs.push(Run::whole(local, headers, self.used));
+        self.used += octets.len();
+    }
+
     /// Sends all that was collected. What the host refuses is counted.
     pub fn flush(&mut self, devices: &Devices, drops: &DropCounters) {
         let mut runs = self.runs.as_slice();
@@ -140,7 +176,11 @@ impl Sender {
             let count = runs.iter().take_while(same).count();
             let (batch, rest) = runs.split_at(count);
             match socket(devices, first) {
-                Some(socket) => send_runs(&**socket, &self.arena, batch, drops),
+                Some(socket) => {
+                    let transmits: Vec<_> =
+                        batch.iter().map(|run| run.transmit(&self.arena)).collect();
+                    send_all(&**socket, &transmits, drops, &mut self.refused);
+                }
                 None => batch
                     .iter()
                     .for_each(|run| drops.add_many(Drop::SendFailed, run.datagrams as u64)),
@@ -153,27 +193,27 @@ impl Sender {
 }
 
 fn socket<'a>(devices: &'a Devices, run: &Run) -> Option<&'a Socket> {
-    let sockets: &PerFamily<Socket> = if run.way == Way::Udp {
-        &devices.nat_t
-    } else {
-        &devices.esp
+    let sockets: &PerFamily<Socket> = match run.way {
+        Way::Udp => &devices.nat_t,
+        Way::Raw => &devices.esp,
+        Way::Whole => &devices.whole,
     };
     sockets.of(run.remote.ip())
 }
 
-fn send_runs(socket: &dyn Datagrams, arena: &[u8], runs: &[Run], drops: &DropCounters) {
-    let transmits: Vec<_> = runs.iter().map(|run| run.transmit(arena)).collect();
-    send_all(socket, &transmits, drops);
-}
-
 /// Sends from the front until nothing is left, all in its order. A run that the host cannot cut or refuses is sent apart; a
 /// single datagram that it refuses is counted.
-fn send_all(socket: &dyn Datagrams, transmits: &[Transmit<'_>], drops: &DropCounters) {
+fn send_all(
+    socket: &dyn Datagrams,
+    transmits: &[Transmit<'_>],
+    drops: &DropCounters,
+    too_big_to: &mut Vec<IpAddr>,
+) {
     let (mut rest, mut may_wait) = (transmits, true);
     while let Some((first, others)) = rest.split_first() {
         let batch = sendable(socket, &rest[..rest.len().min(BATCH_DATAGRAMS)]);
         if batch.is_empty() {
-            send_apart(socket, first, drops);
+            send_apart(socket, first, drops, too_big_to);
             rest = others;
             continue;
         }
@@ -185,9 +225,13 @@ fn send_all(socket: &dyn Datagrams, transmits: &[Transmit<'_>], drops: &DropCoun
             }
             refused => {
                 if first.segment_octets.is_some() {
-                    send_apart(socket, first, drops);
+                    send_apart(socket, first, drops, too_big_to);
                 } else {
-                    drops.add(refused.map_or_else(|error| reason(&error), |_| Drop::SendFailed));
+                    let reason = refused.map_or_else(|error| reason(&error), |_| Drop::SendFailed);
+                    drops.add(reason);
+                    if reason == Drop::TooBig && too_big_to.len() < MAX_REFUSED {
+                        too_big_to.push(first.remote.ip());
+                    }
                 }
                 rest = others;
             }
@@ -204,7 +248,12 @@ fn sendable<'a, 'b>(socket: &dyn Datagrams, transmits: &'a [Transmit<'b>]) -> &'
     &transmits[..transmits.iter().take_while(single).count()]
 }
 
-fn send_apart(socket: &dyn Datagrams, run: &Transmit<'_>, drops: &DropCounters) {
+fn send_apart(
+    socket: &dyn Datagrams,
+    run: &Transmit<'_>,
+    drops: &DropCounters,
+    too_big_to: &mut Vec<IpAddr>,
+) {
     let step = run
         .segment_octets
         .map_or(run.octets.len(), usize::from)
@@ -218,7 +267,7 @@ fn send_apart(socket: &dyn Datagrams, run: &Transmit<'_>, drops: &DropCounters) 
             ..*run
         })
         .collect();
-    send_all(socket, &single, drops);
+    send_all(socket, &single, drops, too_big_to);
 }
 
 /// The TUN's own queue grows meanwhile, and so its senders feel that the way is full.
@@ -277,7 +326,7 @@ mod tests {
             transmit(Some(1), b"234"),
             transmit(None, b"5"),
         ];
-        send_all(&socket, &all, &DropCounters::default());
+        send_all(&socket, &all, &DropCounters::default(), &mut Vec::new());
         let sent: Vec<u8> = std::iter::from_fn(|| socket.0.take())
             .flat_map(|sent| sent.octets)
             .collect();

@@ -4,8 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use netio::Received;
-use netio::memory::{MemoryDatagrams, MemoryTun, Sent};
+use netio::memory::{MemoryDatagrams, MemoryHost, MemoryRoutes, MemoryTun, Sent};
 use packet::database::Database;
+use packet::headers::{Outer, Pair};
+use packet::ip::{Headers, protocol};
 use packet::reason::Drop;
 use packet::sa::Encap;
 use packet::selector::Prefix;
@@ -14,54 +16,134 @@ use packet::virtio::{VIRTIO_HEADER, VirtioHeader};
 use proptest::prelude::*;
 
 mod bugs;
+mod links;
+mod modes;
+mod sizes;
 
 use super::inbound::InboundThread;
 use super::outbound::OutboundThread;
+use crate::gif::memory::MemoryGifs;
 use crate::shared::{Devices, Notice, PerFamily, Shared, Socket};
-use crate::testing::{OURS, REQID, SPI, THEIRS, protected, protecting};
+use crate::testing::{OURS, REQID, SPI, THEIRS, devices, protected, protecting};
 
-/// An engine whose two threads take a turn when they are told to.
+/// An engine whose two threads take a turn when they are told to. Each socket serves both families.
 struct World {
     shared: Arc<Shared>,
     tun: Arc<MemoryTun>,
     udp: Arc<MemoryDatagrams>,
     raw: Arc<MemoryDatagrams>,
+    ah: Arc<MemoryDatagrams>,
+    whole: Arc<MemoryDatagrams>,
+    errors: Arc<MemoryDatagrams>,
+    icmp: Arc<MemoryDatagrams>,
+    routes: Arc<MemoryRoutes>,
+    host: Arc<MemoryHost>,
+    gifs: MemoryGifs,
     database: Database,
     outbound: OutboundThread,
     inbound: InboundThread,
 }
 
+fn datagrams() -> Arc<MemoryDatagrams> {
+    Arc::new(MemoryDatagrams::new().unwrap())
+}
+
+fn both(socket: &Arc<MemoryDatagrams>) -> PerFamily<Socket> {
+    let one: Socket = socket.clone();
+    PerFamily {
+        v4: Some(one.clone()),
+        v6: Some(one),
+    }
+}
+
 impl World {
     fn new() -> Self {
-        let (tun, udp, raw) = (
-            Arc::new(MemoryTun::new().unwrap()),
-            Arc::new(MemoryDatagrams::new().unwrap()),
-            Arc::new(MemoryDatagrams::new().unwrap()),
-        );
-        let v4 = |socket: Socket| PerFamily {
-            v4: Some(socket),
-            v6: None,
-        };
+        let tun = Arc::new(MemoryTun::new().unwrap());
+        let [udp, raw, ah, whole, errors, icmp] = std::array::from_fn(|_| datagrams());
+        let routes = Arc::new(MemoryRoutes::new(1_500));
+        let host = Arc::new(MemoryHost::default());
+        let gifs = MemoryGifs::default();
         let devices = Devices {
-            tun: tun.clone(),
-            ike: PerFamily { v4: None, v6: None },
-            nat_t: v4(udp.clone()),
-            esp: v4(raw.clone()),
+            nat_t: both(&udp),
+            esp: both(&raw),
+            ah: both(&ah),
+            whole: both(&whole),
+            errors: both(&errors),
+            icmp: both(&icmp),
+            routes: routes.clone(),
+            host: host.clone(),
+            ..devices(tun.clone())
         };
-        let shared = Arc::new(Shared::new(devices).unwrap());
-        let (outbound, inbound) = (
-            OutboundThread::new(shared.clone()),
-            InboundThread::new(shared.clone()),
-        );
+        let shared = Shared::with_gifs(devices, Box::new(gifs.clone())).unwrap();
+        let shared = Arc::new(shared);
         Self {
+            outbound: OutboundThread::new(shared.clone()),
+            inbound: InboundThread::new(shared.clone()),
             shared,
             tun,
             udp,
             raw,
+            ah,
+            whole,
+            errors,
+            icmp,
+            routes,
+            host,
+            gifs,
             database: Database::new(),
-            outbound,
-            inbound,
         }
+    }
+
+    /// All that was sent as it is on the wire: whole packets.
+    fn on_the_wire(&self) -> Vec<Vec<u8>> {
+        let mut packets: Vec<_> = taken(&self.whole)
+            .into_iter()
+            .map(|sent| sent.octets)
+            .collect();
+        let raw = taken(&self.raw);
+        packets.extend(raw.iter().map(|sent| in_header(sent, protocol::ESP)));
+        packets
+    }
+
+    /// Lets the engine receive a whole packet, by the socket that the host would give it to.
+    fn arrive(&mut self, packet: &[u8]) {
+        let headers = Headers::parse(packet).unwrap();
+        let mut received = Received {
+            local: headers.destination,
+            remote: SocketAddr::new(headers.source, 0),
+            traffic_class: headers.tos,
+            segment_octets: packet.len(),
+            octets: packet.len(),
+        };
+        match headers.protocol {
+            protocol::ESP => self.raw.put(received, packet),
+            protocol::AH => self.ah.put(received, packet),
+            protocol::ICMP | protocol::ICMPV6 => self.icmp.put(received, packet),
+            protocol::UDP => {
+                let datagram = &packet[headers.transport + 8..];
+                let (source, destination) = headers.ports.unwrap();
+                assert_eq!(destination, 4500);
+                received.remote.set_port(source);
+                (received.segment_octets, received.octets) = (datagram.len(), datagram.len());
+                self.udp.put(received, datagram);
+            }
+            number => {
+                let family = match headers.is_ipv4() {
+                    true => netio::udp::Family::V4,
+                    false => netio::udp::Family::V6,
+                };
+                let socket = self.host.raw_of(family, number).unwrap();
+                socket.put(received, packet);
+            }
+        }
+        self.inbound.turn();
+    }
+
+    /// The packets that came out of the TUN since.
+    fn came_out(&self) -> Vec<Vec<u8>> {
+        std::iter::from_fn(|| self.tun.take())
+            .map(|read| read[VIRTIO_HEADER..].to_vec())
+            .collect()
     }
 
     /// A policy each way; packets are written to ourselves, so one SA serves both.
@@ -128,6 +210,23 @@ fn packet(payload: &[u8]) -> Vec<u8> {
     packet
 }
 
+/// What a socket of a protocol was given, with the header that the host writes.
+fn in_header(sent: &Sent, protocol: u8) -> Vec<u8> {
+    let mut packet = Vec::new();
+    let header = Outer {
+        pair: Pair::new(sent.local.unwrap(), sent.remote.ip()).unwrap(),
+        tos: sent.traffic_class,
+        hop_limit: 64,
+        dont_fragment: true,
+        identification: 1,
+    };
+    header
+        .begin(protocol, sent.octets.len(), &mut packet)
+        .unwrap();
+    packet.extend(&sent.octets);
+    packet
+}
+
 fn taken(socket: &MemoryDatagrams) -> Vec<Sent> {
     std::iter::from_fn(|| socket.take()).collect()
 }
@@ -161,8 +260,7 @@ fn without_encapsulation_it_leaves_by_the_raw_socket() {
     assert!(world.udp.take().is_none());
     let sent = world.raw.take().unwrap();
     assert_eq!(sent.remote, SocketAddr::new(THEIRS.into(), 0));
-    let header = [&[0x45][..], &[0; 19]].concat();
-    let octets = [header, sent.octets].concat();
+    let octets = in_header(&sent, protocol::ESP);
     let remote = SocketAddr::new(OURS.into(), 0);
     let received = Received {
         local: THEIRS.into(),

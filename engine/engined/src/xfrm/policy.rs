@@ -7,7 +7,8 @@ use packet::spd::{Action, Policy, PolicyDirection, PolicyKey, PolicyParams, Temp
 use super::attribute::TMPL;
 use super::sa::{mode_number, parse_mode};
 use super::structures::{
-    parse_lifetimes, parse_protocol, parse_selector, put_id, put_lifetimes, put_selector, put_usage,
+    parse_lifetimes, parse_protocol, parse_selector, put_id, put_lifetimes, put_selector,
+    put_usage, refuse_foreign,
 };
 use crate::clock::Clock;
 use crate::netlink::{Attributes, put_attribute};
@@ -34,6 +35,7 @@ pub fn parse_policy(payload: &[u8]) -> Result<PolicyParams, Refusal> {
     );
     cursor.skip(5)?;
     let attributes = Attributes::parse(cursor.rest())?;
+    refuse_foreign(&attributes)?;
     let templates = attributes.get(TMPL).map_or(Ok(vec![]), parse_templates)?;
     Ok(PolicyParams {
         direction,
@@ -129,12 +131,16 @@ pub fn put_policy(body: &mut Vec<u8>, policy: &Policy, clock: &Clock) {
     put_templates(body, &policy.params.templates);
 }
 
-/// Appends `struct xfrm_userpolicy_info`.
+/// Appends `struct xfrm_userpolicy_info`. The time of use is that of the last one.
 pub fn put_policy_info(body: &mut Vec<u8>, policy: &Policy, clock: &Clock) {
     let params = &policy.params;
     put_selector(body, Some(&params.selector));
     put_lifetimes(body, &params.lifetimes);
-    put_usage(body, &Usage::default(), policy.added_s, clock);
+    let usage = Usage {
+        first_use_s: policy.used_s(),
+        ..Usage::default()
+    };
+    put_usage(body, &usage, policy.added_s, clock);
     body.put_u32(params.priority);
     body.put_u32(params.index);
     body.put_u8(params.direction as u8);

@@ -3,13 +3,17 @@
 use std::net::IpAddr;
 
 use packet::algorithm::Transform;
-use packet::sa::{Direction, Encap, Lifetimes, Mode, Protocol, SaParams};
+use packet::sa::{Direction, Encap, Lifetimes, Mode, Progress, Protocol, SaParams};
 use packet::sad::SpiRequest;
 use packet::selector::Selector;
 
+use super::aevent::parse_carried;
 use super::algorithms::parse_transform;
-use super::attribute::{ENCAP, REPLAY_ESN_VAL, SA_DIR, SA_EXTRA_FLAGS, SELECTORS};
-use super::structures::{SELECTOR_OCTETS, parse_lifetimes, parse_protocol, parse_selector};
+use super::attribute::{ENCAP, LEGACY, MODE_ANY, SA_DIR, SA_EXTRA_FLAGS, SELECTORS, TFCPAD};
+use super::replay::Replay;
+use super::structures::{
+    SELECTOR_OCTETS, parse_lifetimes, parse_protocol, parse_selector, refuse_foreign,
+};
 use crate::netlink::Attributes;
 use crate::octets::{Cursor, address};
 use crate::refusal::Refusal;
@@ -26,7 +30,10 @@ pub struct SaMessage {
     extra_flags: u32,
     direction: Option<Direction>,
     encap: Option<Encap>,
-    replay_window: u32,
+    replay: Replay,
+    carried: Option<(u64, u64)>,
+    tfc_padding: u32,
+    legacy: bool,
     selectors: Vec<Selector>,
     transform: Option<Transform>,
 }
@@ -106,20 +113,25 @@ impl SaMessage {
     /// What is wrong or not supported, by name.
     pub fn parse(payload: &[u8]) -> Result<Self, Refusal> {
         let mut cursor = Cursor::new(payload);
-        let info = SaInfo::parse(&mut cursor)?;
+        let mut info = SaInfo::parse(&mut cursor)?;
         let attributes = Attributes::parse(cursor.rest())?;
-        let encap = attributes.get(ENCAP).map(parse_encap).transpose()?;
-        let window = attributes
-            .get(REPLAY_ESN_VAL)
-            .map(parse_replay_window)
-            .transpose()?;
+        refuse_foreign(&attributes)?;
+        if attributes.get(MODE_ANY).is_some() {
+            info.mode = Mode::Any;
+        }
+        let word = |kind| {
+            attributes
+                .get(kind)
+                .map_or(Ok(0), |value| Cursor::new(value).u32())
+        };
         Ok(Self {
             direction: attributes.get(SA_DIR).map(parse_direction).transpose()?,
-            extra_flags: attributes
-                .get(SA_EXTRA_FLAGS)
-                .map_or(Ok(0), |value| Cursor::new(value).u32())?,
-            encap,
-            replay_window: window.unwrap_or(info.replay_window.into()),
+            extra_flags: word(SA_EXTRA_FLAGS)?,
+            encap: attributes.get(ENCAP).map(parse_encap).transpose()?,
+            replay: Replay::parse(&attributes, info.replay_window.into())?,
+            carried: parse_carried(&attributes)?,
+            tfc_padding: word(TFCPAD)?,
+            legacy: attributes.get(LEGACY).is_some(),
             selectors: parse_selectors(info.selector, attributes.get(SELECTORS))?,
             transform: parse_transform(&attributes)?,
             info,
@@ -133,6 +145,16 @@ impl SaMessage {
             spi: self.info.spi,
             protocol: self.info.protocol,
         }
+    }
+
+    /// Where the SA stands, if it was at work elsewhere.
+    pub fn progress(&self) -> Option<&Progress> {
+        self.replay.progress.as_ref()
+    }
+
+    /// The octets and packets that it has carried elsewhere.
+    pub fn carried(&self) -> Option<(u64, u64)> {
+        self.carried
     }
 
     /// The values for the database. `known` is the transform of the valid SA that is updated: its keys stay, whatever the
@@ -154,11 +176,14 @@ impl SaMessage {
             transform,
             direction: self.direction,
             encap: self.encap,
-            replay_window: self.replay_window,
+            replay_window: self
+                .replay
+                .window_packets
+                .unwrap_or(self.info.replay_window.into()),
             flags: self.info.flags,
             extra_flags: self.extra_flags,
-            tfc_padding: 0,
-            legacy: false,
+            tfc_padding: self.tfc_padding,
+            legacy: self.legacy,
             lifetimes: self.info.lifetimes,
             selectors: self.selectors,
         })
@@ -176,7 +201,8 @@ fn parse_direction(value: &[u8]) -> Result<Direction, Refusal> {
     }
 }
 
-fn parse_encap(value: &[u8]) -> Result<Encap, Refusal> {
+/// Reads `struct xfrm_encap_tmpl`; the original address in it is not looked at.
+pub fn parse_encap(value: &[u8]) -> Result<Encap, Refusal> {
     let mut cursor = Cursor::new(value);
     if cursor.u16()? != ESP_IN_UDP {
         return Err(Refusal::new(
@@ -188,20 +214,6 @@ fn parse_encap(value: &[u8]) -> Result<Encap, Refusal> {
         source_port: cursor.be16()?,
         destination_port: cursor.be16()?,
     })
-}
-
-/// Reads `struct xfrm_replay_state_esn`. An SA that was in use cannot be taken over: its nonces would repeat.
-fn parse_replay_window(value: &[u8]) -> Result<u32, Refusal> {
-    let mut cursor = Cursor::new(value);
-    cursor.skip(4)?;
-    let started = cursor.array::<16>()? != [0; 16];
-    if started {
-        return Err(Refusal::new(
-            libc::EOPNOTSUPP,
-            "an SA begins with sequence number 0",
-        ));
-    }
-    cursor.u32()
 }
 
 fn parse_selectors(
@@ -323,16 +335,6 @@ mod tests {
         assert_eq!(body[72..77], [0x12, 0x34, 0x56, 0x78, 50]);
         assert_eq!(body[208..212], 7u32.to_ne_bytes());
         assert_eq!(body[212..217], [2, 0, 1, 0, 128]);
-    }
-
-    #[test]
-    fn an_sa_that_was_in_use_is_not_taken_over() {
-        let mut value = vec![0; 24];
-        value[4] = 1;
-        assert_eq!(
-            parse_replay_window(&value).unwrap_err().errno,
-            libc::EOPNOTSUPP
-        );
     }
 
     proptest! {

@@ -10,8 +10,9 @@ use packet::selector::Selector;
 
 use super::algorithms::put_transform;
 use super::attribute::{
-    DROPS, ENCAP, LTIME_VAL, REPLAY_ESN_VAL, SA_DIR, SA_EXTRA_FLAGS, SELECTORS,
+    DROPS, ENCAP, LEGACY, LTIME_VAL, MODE_ANY, SA_DIR, SA_EXTRA_FLAGS, SELECTORS, TFCPAD,
 };
+use super::replay::{is_small, put_replay};
 use super::sa::{ESP_IN_UDP, mode_number};
 use super::structures::{SA_INFO_OCTETS, put_id, put_lifetimes, put_selector, put_usage};
 use crate::clock::Clock;
@@ -66,8 +67,21 @@ fn put_sa(body: &mut Vec<u8>, sa: &Sa, show_keys: bool, clock: &Clock) {
             &[if direction == Direction::In { 1 } else { 2 }],
         );
     }
-    if params.extra_flags != 0 {
-        put_attribute(body, SA_EXTRA_FLAGS, &params.extra_flags.to_ne_bytes());
+    for (kind, word) in [
+        (SA_EXTRA_FLAGS, params.extra_flags),
+        (TFCPAD, params.tfc_padding),
+    ] {
+        if word != 0 {
+            put_attribute(body, kind, &word.to_ne_bytes());
+        }
+    }
+    for (kind, set) in [
+        (MODE_ANY, params.mode == Mode::Any),
+        (LEGACY, params.legacy),
+    ] {
+        if set {
+            put_attribute(body, kind, &[]);
+        }
     }
     let mut usage = Vec::new();
     put_usage(&mut usage, &sa.usage(), sa.added_s(), clock);
@@ -123,7 +137,11 @@ fn put_sa_info(body: &mut Vec<u8>, sa: &Sa, clock: &Clock) {
             stats: stats(sa.drops()),
             reqid: params.reqid,
             mode: params.mode,
-            replay_window: u8::try_from(params.replay_window).unwrap_or(0),
+            replay_window: if is_small(sa) {
+                params.replay_window as u8
+            } else {
+                0
+            },
             flags: params.flags,
         },
         clock,
@@ -176,19 +194,4 @@ fn put_encap(body: &mut Vec<u8>, encap: Encap) {
     value.put_be16(encap.destination_port);
     value.put_zeros(2 + 16);
     put_attribute(body, ENCAP, &value);
-}
-
-fn put_replay(body: &mut Vec<u8>, sa: &Sa) {
-    let window = sa.replay_state();
-    let (sent, seen) = (sa.sent_sequence(), window.top());
-    let bitmap = window.xfrm_bitmap();
-    let mut value = Vec::with_capacity(24 + bitmap.len() * 4);
-    value.put_u32(bitmap.len() as u32);
-    value.put_u32(sent as u32);
-    value.put_u32(seen as u32);
-    value.put_u32((sent >> 32) as u32);
-    value.put_u32((seen >> 32) as u32);
-    value.put_u32(window.window_packets());
-    bitmap.iter().for_each(|word| value.put_u32(*word));
-    put_attribute(body, REPLAY_ESN_VAL, &value);
 }

@@ -5,12 +5,18 @@ use std::net::IpAddr;
 use packet::sa::{Lifetimes, Protocol, SaId, Usage};
 use packet::selector::{MaskedPort, Prefix, Selector};
 
+use super::attribute::{
+    ALG_COMP, COADDR, IF_ID, MARK, OFFLOAD_DEV, POLICY_TYPE, SEC_CTX, SET_MARK,
+};
 use crate::clock::Clock;
+use crate::netlink::Attributes;
 use crate::octets::{Cursor, Put, address, family};
 use crate::refusal::Refusal;
 
 /// Octets of `struct xfrm_selector`.
 pub const SELECTOR_OCTETS: usize = 56;
+/// Octets of `struct xfrm_userpolicy_id`.
+pub const POLICY_ID_OCTETS: usize = 64;
 /// Octets of `struct xfrm_usersa_info`.
 pub const SA_INFO_OCTETS: usize = 224;
 /// `XFRM_INF`.
@@ -161,6 +167,28 @@ pub fn parse_protocol(number: u8) -> Result<Protocol, Refusal> {
             format!("protocol {number} is neither ESP (50) nor AH (51)"),
         ),
     })
+}
+
+/// Refuses what an SA or a policy would mean something else without: marks, interfaces, security contexts and the like.
+pub fn refuse_foreign(attributes: &Attributes<'_>) -> Result<(), Refusal> {
+    const FOREIGN: [(u16, &str); 8] = [
+        (ALG_COMP, "IPComp is not supported"),
+        (SEC_CTX, "security contexts are not supported"),
+        (COADDR, "care-of addresses are not supported"),
+        (POLICY_TYPE, "there are no policies of another type"),
+        (MARK, "marks are not supported"),
+        (OFFLOAD_DEV, "there is no device to offload to"),
+        (SET_MARK, "marks are not supported"),
+        (IF_ID, "interfaces of XFRM are not supported"),
+    ];
+    for (kind, sentence) in FOREIGN {
+        // Zero is what they are where they are not there.
+        let zero = |value: &[u8]| value.iter().all(|octet| *octet == 0);
+        if attributes.get(kind).is_some_and(|value| !zero(value)) {
+            return Err(Refusal::new(libc::EOPNOTSUPP, sentence));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use crate::testing::{
 const CHOICE: Choice = Choice {
     identification: 0x4242,
     dont_fragment: DontFragment::Clear,
+    pad_at_most: 0,
 };
 
 fn step(params: SaParams, mode: Mode) -> Step {

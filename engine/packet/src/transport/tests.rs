@@ -13,6 +13,7 @@ use crate::testing::{
 const CHOICE: Choice = Choice {
     identification: 7,
     dont_fragment: crate::headers::DontFragment::Copy,
+    pad_at_most: 0,
 };
 
 fn step(ipv6: bool) -> Step {

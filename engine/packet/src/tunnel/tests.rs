@@ -19,6 +19,7 @@ fn sealed(step: &Step, inner: &[u8], dont_fragment: DontFragment) -> Vec<u8> {
     let choice = Choice {
         identification: 0x0102,
         dont_fragment,
+        pad_at_most: 500,
     };
     let mut out = Vec::new();
     protect::seal(step, inner, &choice, &mut out, 1).unwrap();
@@ -86,6 +87,23 @@ fn congestion_that_cannot_be_told_drops_the_packet() {
         (refused, step.sa.drops().get(Drop::EcnMismatch)),
         (Drop::EcnMismatch, 1)
     );
+}
+
+#[test]
+fn short_packets_are_filled_as_far_as_the_sa_and_the_path_go() {
+    for (tfc_padding, filled) in [(0, 50), (40, 50), (300, 300), (1_400, 500)] {
+        let step = step(SaParams {
+            tfc_padding,
+            ..gcm_params()
+        });
+        let mut packet = sealed(&step, &inner(false), DontFragment::Copy);
+        assert_eq!(
+            packet.len(),
+            20 + crate::esp::sealed_length(&step.sa, filled)
+        );
+        let unwrapped = protect::open(&step.sa, &mut packet, false, 1).unwrap();
+        assert_eq!(packet[unwrapped.range], inner(false));
+    }
 }
 
 #[test]

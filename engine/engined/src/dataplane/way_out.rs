@@ -1,0 +1,288 @@
+//! What becomes of a packet that leaves: looked up once by its outermost header, then protected, held, sent or dropped.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use packet::acquire::{AcquireQueue, Wanted};
+use packet::bundle::Need;
+use packet::flow::FlowCache;
+use packet::headers::must_not_be_fragmented;
+use packet::ip::Headers;
+use packet::reason::Drop;
+use packet::segment::Segments;
+use packet::selector::Selector;
+use packet::snapshot::{Outbound, Snapshot};
+use packet::virtio::VirtioHeader;
+
+use super::links::link_of;
+use super::paths::Paths;
+use super::sender::Sender;
+use super::too_big::Allowance;
+use crate::gif::GifLink;
+use crate::shared::{Notice, Shared};
+
+/// No address: for packets that are not from us.
+pub const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
+/// Where a packet came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The TUN: the host steered it here.
+    Tun,
+    /// A link: its outermost header is ours.
+    Link,
+}
+
+/// What all packets of the way out share.
+pub struct WayOut {
+    pub shared: Arc<Shared>,
+    flows: FlowCache,
+    waiting: AcquireQueue,
+    pub sender: Sender,
+    pub paths: Paths,
+    pub told: Allowance,
+    /// For packets in the making, kept for their memory.
+    spare: Vec<Vec<u8>>,
+    /// The last identification that was given to an IPv4 header, or to the fragments of an IPv6 packet.
+    identification: u32,
+    pub now_ns: u64,
+}
+
+impl WayOut {
+    /// Nothing waits, nothing is known.
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            now_ns: shared.clock.nanoseconds(),
+            shared,
+            flows: FlowCache::new(),
+            waiting: AcquireQueue::new(),
+            sender: Sender::new(),
+            paths: Paths::default(),
+            told: Allowance::default(),
+            spare: Vec::new(),
+            identification: 0,
+        }
+    }
+
+    /// After a bug: what may be half done is made anew.
+    pub fn recover(&mut self) {
+        self.flows = FlowCache::new();
+        self.sender = Sender::new();
+    }
+
+    /// A batch begins.
+    pub fn begin(&mut self) {
+        self.now_ns = self.shared.clock.nanoseconds();
+    }
+
+    /// The clock in seconds.
+    pub fn now_s(&self) -> u64 {
+        self.now_ns / 1_000_000_000
+    }
+
+    /// The next identification; its low half is never 0.
+    pub fn identification(&mut self) -> u32 {
+        loop {
+            self.identification = self.identification.wrapping_add(1);
+            if self.identification as u16 != 0 {
+                return self.identification;
+            }
+        }
+    }
+
+    /// Empty memory for a packet; give it back.
+    pub fn take_buffer(&mut self) -> Vec<u8> {
+        self.spare.pop().unwrap_or_default()
+    }
+
+    /// What `take_buffer` gave.
+    pub fn give_buffer(&mut self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        self.spare.push(buffer);
+    }
+
+    /// How long nothing needs to happen.
+    pub fn patience_ms(&self) -> Option<u32> {
+        let now_ns = self.shared.clock.nanoseconds();
+        let until =
+            |deadline: u64| (deadline.saturating_sub(now_ns) / 1_000_000 + 1).min(60_000) as u32;
+        self.waiting.deadline_ns().map(until)
+    }
+
+    /// One read of the TUN, virtio-net header first.
+    pub fn read_tun(&mut self, snapshot: &Snapshot, octets: &[u8]) {
+        let outcome = judge(octets)
+            .and_then(|segments| self.decide(snapshot, &segments, octets, Origin::Tun));
+        self.count(outcome);
+    }
+
+    /// One read of a link's device: each of its packets in an outer header of its own.
+    pub fn read_link(&mut self, snapshot: &Snapshot, link: &GifLink, octets: &[u8]) {
+        let (mut inner, mut outer) = (self.take_buffer(), self.take_buffer());
+        let outcome = judge(octets).map(|segments| {
+            for number in 0..segments.count() {
+                inner.resize(segments.length(number), 0);
+                segments.write(number, &mut inner);
+                let outcome = self.encapsulate(snapshot, link, &inner, &mut outer);
+                self.count(outcome);
+            }
+        });
+        self.give_buffer(inner);
+        self.give_buffer(outer);
+        self.count(outcome);
+    }
+
+    /// `outer`: for the packet.
+    fn encapsulate(
+        &mut self,
+        snapshot: &Snapshot,
+        link: &GifLink,
+        inner: &[u8],
+        outer: &mut Vec<u8>,
+    ) -> Result<(), Drop> {
+        let link = link_of(&link.gif).ok_or(Drop::Malformed)?;
+        let identification = self.identification() as u16;
+        link.encapsulate(inner, identification, outer)?;
+        // As if a TUN had given it.
+        outer.splice(..0, VirtioHeader::NONE.to_octets());
+        let segments = judge(outer)?;
+        self.decide(snapshot, &segments, outer, Origin::Link)
+    }
+
+    pub fn count(&self, outcome: Result<(), Drop>) {
+        if let Err(reason) = outcome {
+            self.shared.outbound_drops.add(reason);
+            if matches!(reason, Drop::SaExpired | Drop::SequenceExhausted) {
+                self.shared.notify(Notice::Limit);
+            }
+        }
+    }
+
+    /// `octets`: what was read, to be held where there is no SA yet.
+    fn decide(
+        &mut self,
+        snapshot: &Snapshot,
+        segments: &Segments<'_>,
+        octets: &[u8],
+        origin: Origin,
+    ) -> Result<(), Drop> {
+        let now_s = self.now_s();
+        let headers = segments.headers();
+        match self.flows.outbound(snapshot, headers, now_s) {
+            Outbound::Protect(bundle) => {
+                let bundle = Arc::clone(bundle);
+                if let Some(need) = bundle.missing() {
+                    self.ask(need, headers);
+                }
+                self.protect(&bundle, segments, origin);
+                Ok(())
+            }
+            Outbound::NeedSa(need) => {
+                let need = Arc::clone(need);
+                self.hold(&need, headers, octets)
+            }
+            Outbound::Clear(need) => {
+                let need = Arc::clone(need);
+                self.ask(&need, headers);
+                self.clear(segments, origin);
+                Ok(())
+            }
+            Outbound::Discard(_) => Err(Drop::PolicyDiscard),
+            Outbound::Bypass(_) | Outbound::NoPolicy if origin == Origin::Link => {
+                self.clear(segments, origin);
+                Ok(())
+            }
+            Outbound::Bypass(_) | Outbound::NoPolicy => Err(Drop::NoPolicy),
+        }
+    }
+
+    /// A packet that no SA is there for waits, and the SA is asked for once in a while.
+    fn hold(&mut self, need: &Arc<Need>, headers: &Headers, octets: &[u8]) -> Result<(), Drop> {
+        let verdict = self
+            .waiting
+            .hold(Wanted::from(&**need), octets, self.now_ns);
+        if verdict.acquire {
+            self.acquire(need, headers);
+        }
+        verdict.dropped.map_or(Ok(()), Err)
+    }
+
+    /// An SA without which the packet goes on is asked for as often.
+    fn ask(&mut self, need: &Arc<Need>, headers: &Headers) {
+        if self.waiting.ask(Wanted::from(&**need), self.now_ns) {
+            self.acquire(need, headers);
+        }
+    }
+
+    fn acquire(&self, need: &Arc<Need>, headers: &Headers) {
+        let asked = Selector::of_packet(headers);
+        self.shared.notify(Notice::Acquire(Arc::clone(need), asked));
+    }
+
+    /// Sends packets as they are.
+    fn clear(&mut self, segments: &Segments<'_>, origin: Origin) {
+        let headers = segments.headers();
+        let mtu = self
+            .paths
+            .mtu(&self.shared, headers.destination, self.now_ns);
+        let local = match origin {
+            Origin::Link => headers.source,
+            Origin::Tun => NOBODY,
+        };
+        let mut packet = self.take_buffer();
+        for number in 0..segments.count() {
+            packet.resize(segments.length(number), 0);
+            segments.write(number, &mut packet);
+            let outcome = match origin {
+                Origin::Tun if packet.len() > mtu && must_not_be_fragmented(&packet) => {
+                    self.refuse(&packet, mtu)
+                }
+                _ => self.send_whole(&packet, mtu, local),
+            };
+            self.count(outcome);
+        }
+        self.give_buffer(packet);
+    }
+
+    /// After a change, the packets whose SA has come go their way; the others wait on.
+    pub fn release_held(&mut self, snapshot: &Snapshot) {
+        for wanted in self.waiting.waiting() {
+            let Some(Ok(front)) = self.waiting.front(&wanted).map(judge) else {
+                continue;
+            };
+            if !matches!(snapshot.outbound(front.headers()), Outbound::NeedSa(_)) {
+                for held in self.waiting.take(&wanted) {
+                    self.read_tun(snapshot, &held.packet);
+                }
+            }
+        }
+    }
+
+    /// What has waited too long is dropped.
+    pub fn expire_held(&mut self) {
+        let expired = self.waiting.expire(self.now_ns);
+        if expired > 0 {
+            self.shared
+                .outbound_drops
+                .add_many(Drop::AcquireTimeout, expired as u64);
+        }
+    }
+
+    /// Sends what was collected. Where the host finds packets too large, what it says of its route counts from now on.
+    pub fn flush(&mut self) {
+        self.sender
+            .flush(&self.shared.devices, &self.shared.outbound_drops);
+        for destination in self.sender.take_refused() {
+            self.paths.forget(destination);
+            if let Ok(mtu) = self.shared.devices.routes.mtu(destination) {
+                self.shared.learn_path_mtu(destination, mtu);
+            }
+        }
+    }
+}
+
+/// One read of a device: a packet, or many in one.
+pub fn judge(octets: &[u8]) -> Result<Segments<'_>, Drop> {
+    let (header, packet) = VirtioHeader::split(octets).ok_or(Drop::Truncated)?;
+    Segments::new(&header, packet)
+}
