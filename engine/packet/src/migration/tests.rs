@@ -95,10 +95,3 @@ fn a_migration_that_cannot_be_changes_nothing() {
         before
     );
 }
-
-#[test]
-#[test]
-#[test]
-#[test]
-#[test]
-#[test]
