@@ -16,6 +16,8 @@ from tests.differential.conversation import Reply, Request
 FURTHER = {22: "tfc_padding", 24: "extra_flags"}
 """Attributes that are compared as octets."""
 
+OWN = ("direction", "drops", "legacy", "mode_any", "selectors")
+"""Fields that the kernel has no attribute for."""
 FIRST_ASKED_INDEX = 8 * 0x100
 """Indexes below were chosen by the data plane: of them only the direction is compared."""
 
@@ -28,14 +30,22 @@ def outcome(reply: Reply) -> str:
 def association_fields(body: bytes) -> dict[str, Any]:
     """Read an association of an answer or dump as fields."""
     sa = parse_sa(body)
-    values = {field.name: getattr(sa, field.name) for field in fields(SaWire)}
+    values = {field.name: getattr(sa, field.name) for field in fields(SaWire) if field.name not in OWN}
     for algorithm in ("aead", "crypt", "auth", "auth_truncated"):
         value = values[algorithm]
         values[algorithm] = value and (value.name, value.key.hex(), value.icv_bits)
     values["current"] = (sa.current.octets, sa.current.packets)
-    values["replay"] = sa.replay and (sa.replay.window_packets, sa.replay.sequence_out, sa.replay.sequence_in)
+    values |= window_fields(sa)
     attributes = parse_attributes(body[SA_OCTETS:], PADDING)
     return values | {name: attributes.get(number, b"").hex() for number, name in FURTHER.items()}
+
+
+def window_fields(sa: SaWire) -> dict[str, Any]:
+    """Give what is said of the window in any of three places: a field, the older attribute, the newer one."""
+    state = sa.replay or sa.plain_replay
+    numbers = {"sent": state.sequence_out, "received": state.sequence_in} if state else {"sent": 0, "received": 0}
+    window = sa.replay.window_packets if sa.replay else sa.replay_window
+    return numbers | {"window": window, "replay": None, "plain_replay": None, "replay_window": None}
 
 
 def policy_fields(body: bytes) -> dict[str, Any]:

@@ -34,8 +34,7 @@ NOT_SUPPORTED, NO_PROTOCOL, NO_ALGORITHM = "ENOTSUP", "EPROTONOSUPPORT", "ENOSYS
 KNOWN = (
     # What a dump shows.
     Known(".*", "selector", "an SA without a selector: the kernel writes down 0.0.0.0/0 of its ends' family"),
-    Known(".*", "replay", "the engine has one kind of window and shows it always by XFRMA_REPLAY_ESN_VAL"),
-    Known(".*", "replay_window", "a window given by attribute is in the old field too, as far as that goes"),
+    Known(".*", "sent", "an AEAD key that was used before goes on where it ended: no nonce comes twice"),
     Known(".*", "auth", "the kernel shows ALG_AUTH_TRUNC also by the older attribute, without the length"),
     Known("templates: (some algorithms|share)", "templates", "masks of algorithms and sharing mean nothing to us"),
     Known("(lifetimes|flags|share)", "flags", "flags of policies that have no meaning here are not kept"),

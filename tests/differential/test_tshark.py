@@ -29,7 +29,6 @@ INTEGRITIES = {
     ("hmac(sha384)", 24): "HMAC-SHA-384-192 [RFC4868]",
     ("hmac(sha512)", 32): "HMAC-SHA-512-256 [RFC4868]",
 }
-GCM, CHACHA = "AES-GCM with 16 octet ICV [RFC4106]", "ChaCha20 with Poly1305 [RFC7634]"
 LINKTYPE_RAW = 101
 PAYLOAD = b"as tshark reads it"
 
@@ -43,10 +42,8 @@ def engine() -> Iterator[Engine]:
 
 def names(suite: Suite) -> tuple[str, str] | None:
     """Give tshark's names for cipher and integrity; None where it cannot read a suite."""
-    if suite.aead:
-        known = {("rfc4106(gcm(aes))", 16): GCM, ("rfc7539esp(chacha20,poly1305)", 16): CHACHA}
-        cipher = known.get((suite.cipher, suite.icv))
-        return (cipher, "NULL") if cipher else None
+    if suite.cipher == "rfc4106(gcm(aes))":
+        return f"AES-GCM with {suite.icv} octet ICV [RFC4106]", "NULL"
     cipher, integrity = CIPHERS.get(suite.cipher), INTEGRITIES.get((suite.integrity, suite.icv))
     return (cipher, integrity) if cipher and integrity else None
 
@@ -74,7 +71,6 @@ def key_of(case: Case) -> str:
     fields = [
         *(f"IPv{case.version}", *case.ends, f"0x{case.spi:08x}"),
         *(cipher, "0x" + key.key.hex() if key.key else "", check, "0x" + integrity.key.hex() if integrity else ""),
-        "32-bit",
     ]
     return "uat:esp_sa:" + ",".join(f'"{field}"' for field in fields)
 
@@ -92,7 +88,8 @@ def test_tshark_reads_what_the_engine_sealed(engine: Engine, tmp_path: Path) -> 
     preferences = ["esp.enable_encryption_decode:TRUE", "esp.enable_authentication_check:TRUE", *map(key_of, cases())]
     options = [word for preference in preferences for word in ("-o", preference)]
     fields = ["-T", "fields", "-e", "esp.spi", "-e", "udp.payload", "-e", "esp.icv_good", "-E", "occurrence=l"]
-    done = subprocess.run(["tshark", "-r", file, *options, *fields], capture_output=True, text=True, check=True)
+    done = subprocess.run(["tshark", "-r", file, *options, *fields], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
     read = {int(line.split("\t")[0], 16): line.split("\t")[1:] for line in done.stdout.splitlines()}
     for case in cases():
-        assert read[case.spi][0] == PAYLOAD.hex(), str(case)
+        assert read[case.spi] == [PAYLOAD.hex(), "1" if case.suite.icv else ""], str(case)

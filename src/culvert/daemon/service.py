@@ -11,7 +11,8 @@ from culvert.config.findings import UnusableError
 from culvert.config.model import Peer
 from culvert.control.links import from_document, to_document
 from culvert.control.protocol import Code
-from culvert.daemon.gateway import Ending, Gateway, Phase
+from culvert.daemon.gateway import Gateway
+from culvert.daemon.parts import Ending, Phase
 from culvert.daemon.server import MethodError
 from culvert.errors import CulvertError, Problem
 from culvert.ike.events import Connect, Disconnect, RekeyRequested
@@ -53,6 +54,7 @@ class Service:
             "prove": self._prove,
             "gif_set": self._gif_set,
             "gif_delete": self._gif_delete,
+            "settle": self._settle,
         }
 
     async def handle(self, method: str, params: Params, privileged: bool) -> Any:
@@ -143,6 +145,10 @@ class Service:
 
     async def _prove(self, params: Params) -> dict[str, Any]:
         return await self._gateway.prove(self._configured(self._peer(params)))
+
+    async def _settle(self, _params: Params) -> dict[str, Any]:
+        await self._gateway.settle()
+        return {"policies": self._gateway.policies()}
 
     def _peer(self, params: Params) -> str:
         name = params.get("peer")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from culvert import __version__
@@ -30,7 +30,8 @@ class LinkStatus:
 class Picture:
     """All that a status is made of, at the instant `now` in nanoseconds.
 
-    `engine_trouble` says what is wrong with the engine; then no peer is up, whatever the core believes.
+    `engine_trouble` says what is wrong with the engine; then no peer is up, whatever the core believes. `policies`
+    counts them by who wrote them.
     """
 
     gateway: Gateway
@@ -45,6 +46,7 @@ class Picture:
     now: int
     engine_trouble: str = ""
     links: tuple[LinkStatus, ...] = ()
+    policies: Mapping[str, int] = field(default_factory=lambda: {"configuration": 0, "others": 0})
 
 
 def document(picture: Picture) -> dict[str, Any]:
@@ -52,6 +54,7 @@ def document(picture: Picture) -> dict[str, Any]:
     known = {peer.name: peer for peer in picture.peers}
     return {
         "gateway": _gateway(picture),
+        "policies": dict(picture.policies),
         "peers": {peer.name: _peer(picture, peer, known.get(peer.name)) for peer in picture.gateway.peers},
         "gifs": [_link(link) for link in picture.links],
     }

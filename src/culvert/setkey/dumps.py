@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from culvert.addresses import IPNetwork
 from culvert.ipsec.associations import SecurityAssociation
 from culvert.ipsec.policies import Policy, Template
-from culvert.ipsec.selectors import ANY_PROTOCOL, ICMP, ICMPV6
+from culvert.ipsec.selectors import ANY_PROTOCOL, ICMP, ICMPV6, Selector
 from culvert.setkey.entries import AssociationEntry, PolicyEntry, State
 from culvert.setkey.requests import DEFAULT_PRIORITY, PRIORITY_BASES
 from culvert.setkey.write import request_text
@@ -138,14 +138,8 @@ def _date(time_s: int, moment: Moment) -> str:
 
 
 def _policy(entry: PolicyEntry, moment: Moment, left: int, ports: bool) -> Iterator[str]:
-    policy, selector = entry.policy, entry.policy.selector
-    icmp = selector.protocol in (ICMP, ICMPV6)
-    source = _side(selector.source, None if icmp else selector.source_port)
-    destination = _side(selector.destination, None if icmp else selector.destination_port)
-    upper = _UPPER.get(selector.protocol, str(selector.protocol))
-    if icmp and (selector.source_port[1] or selector.destination_port[1]):
-        upper += f" {selector.source_port[0]},{selector.destination_port[0]}"
-    yield f"{source} {destination} {upper}"
+    policy = entry.policy
+    yield selector_text(policy.selector)
     yield f"\t{policy.direction}{_priority(policy)} {policy.action}"
     for template in policy.templates:
         yield f"\t{_template(template, ports)}"
@@ -153,6 +147,17 @@ def _policy(entry: PolicyEntry, moment: Moment, left: int, ports: bool) -> Itera
     yield "\tlifetime: 0(s) validtime: 0(s)"
     yield f"\tspid={policy.index} seq={left} pid={moment.pid} scope=global"
     yield "\trefcnt=1"
+
+
+def selector_text(selector: Selector) -> str:
+    """Give source, destination and upper-layer protocol as the dump of the SPD has them."""
+    icmp = selector.protocol in (ICMP, ICMPV6)
+    source = _side(selector.source, None if icmp else selector.source_port)
+    destination = _side(selector.destination, None if icmp else selector.destination_port)
+    upper = _UPPER.get(selector.protocol, str(selector.protocol))
+    if icmp and (selector.source_port[1] or selector.destination_port[1]):
+        upper += f" {selector.source_port[0]},{selector.destination_port[0]}"
+    return f"{source} {destination} {upper}"
 
 
 def _side(network: IPNetwork, port: tuple[int, int] | None) -> str:

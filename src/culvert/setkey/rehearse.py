@@ -70,6 +70,10 @@ class Tables:
             keep_negotiated=keep_negotiated,
         )
 
+    def copy(self) -> Tables:
+        """Give some that can be changed by themselves."""
+        return replace(self, associations=dict(self.associations), policies=dict(self.policies))
+
     def flushed(self, protocol: Protocol | None) -> list[AssociationId]:
         """Give what a flush takes away."""
         return [
