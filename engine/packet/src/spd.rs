@@ -128,7 +128,23 @@ impl PolicyParams {
         if self.templates.len() > MAX_TEMPLATES {
             return Err(DatabaseError::Full("a policy has six templates at most"));
         }
-        self.templates.iter().try_for_each(Template::check)
+        self.templates.iter().try_for_each(Template::check)?;
+        self.check_families()
+    }
+
+    /// In transport mode a packet keeps its header, and so its family; a tunnel gives it another.
+    fn check_families(&self) -> Result<(), DatabaseError> {
+        let mut ipv4 = self.selector.is_ipv4();
+        for template in &self.templates {
+            let of_template = template.destination.is_ipv4();
+            if template.mode == Mode::Transport && of_template != ipv4 {
+                return Err(DatabaseError::Invalid(
+                    "a template in transport mode is of another family than its packets",
+                ));
+            }
+            ipv4 = of_template;
+        }
+        Ok(())
     }
 
     fn is_mortal(&self) -> bool {
