@@ -48,6 +48,12 @@ proptest! {
             prop_assert_eq!(got, model.advance(at as u64));
             prop_assert_eq!(ring.top(), model.top);
         }
+        let mut again = ReplayWindow::new(window);
+        prop_assert_eq!(again.resume(ring.top(), &ring.xfrm_bitmap()), Some(()));
+        for back in 0..u64::from(window) + 2 {
+            let sequence = (ring.top() + 1).saturating_sub(back);
+            prop_assert_eq!(again.check(sequence), ring.check(sequence));
+        }
         let bits: u32 = ring.xfrm_bitmap().iter().map(|word| word.count_ones()).sum();
         let bottom = (model.top + 1).saturating_sub(window.into());
         prop_assert_eq!(bits as usize, model.seen.range(bottom..).count());
@@ -100,17 +106,16 @@ fn before_the_first_packet_there_is_no_earlier_half() {
 }
 
 #[test]
-fn any_newest_number_is_gone_on_from() {
+fn a_state_of_any_shape_is_taken() {
     for window in [0, 32, 65_536] {
-        for newest in [0, 1, u64::from(u32::MAX), u64::MAX - 1, u64::MAX] {
-            let mut ring = ReplayWindow::new(window);
-            assert_eq!(ring.resume(newest, &[]), Some(()));
-            assert_eq!(ring.top(), newest);
-            let mut bits = ring.xfrm_bitmap();
-            assert_eq!(ring.resume(newest, &bits), Some(()));
-            assert_eq!(ring.xfrm_bitmap(), bits);
-            bits.push(0);
-            assert_eq!(ring.resume(newest, &bits), None);
+        for top in [0, 1, u64::from(u32::MAX), u64::MAX - 1, u64::MAX] {
+            for bitmap in [&[][..], &[u32::MAX], &[u32::MAX; 4_096]] {
+                let mut ring = ReplayWindow::new(window);
+                let fits = bitmap.is_empty() || bitmap.len() as u32 == window.div_ceil(32);
+                assert_eq!(ring.resume(top, bitmap).is_some(), fits);
+                assert_eq!(ring.top(), if fits { top } else { 0 });
+                let _ = (ring.check(top), ring.full_sequence(0), ring.xfrm_bitmap());
+            }
         }
     }
 }

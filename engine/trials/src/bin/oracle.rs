@@ -18,10 +18,7 @@ use packet::sa::{Mode, Sa};
 use trials::{associations, hex};
 
 const NOW_S: u64 = 2_000;
-const CHOICE: Choice = Choice {
-    identification: 0x4321,
-    dont_fragment: packet::headers::DontFragment::Copy,
-};
+const IDENTIFICATION: u16 = 0x4321;
 
 type Answer = Result<Vec<u8>, String>;
 
@@ -68,8 +65,12 @@ impl Oracle {
             sa: self.sa(spi)?,
             mode,
         };
+        let choice = Choice {
+            identification: IDENTIFICATION,
+            ..Choice::default()
+        };
         let mut out = Vec::new();
-        protect::seal(&step, packet, &CHOICE, &mut out, NOW_S)
+        protect::seal(&step, packet, &choice, &mut out, NOW_S)
             .map_err(|drop| drop.name().to_owned())?;
         Ok(out)
     }
