@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PREFIX = Path(os.environ.get("PREFIX", "/usr/local"))
 HOME = PREFIX / "lib/culvert"
 LINKS = {PREFIX / "bin" / name: HOME / "bin" / name for name in ("culvert", "culvert-engine")}
+SETKEY = {PREFIX / "bin/setkey": HOME / "bin/culvert"}
+"""The program's second name; where somebody else's setkey stands there, that one stays."""
 FILES = {
     Path("/etc/systemd/system/culvert.service"): "culvert.service",
     Path("/etc/iproute2/rt_tables.d/culvert.conf"): "rt_tables.d/culvert.conf",
@@ -54,6 +56,12 @@ def install() -> None:
         link.parent.mkdir(parents=True, exist_ok=True)
         link.unlink(missing_ok=True)
         link.symlink_to(target)
+    for link, target in SETKEY.items():
+        if link.is_symlink() or not link.exists():
+            link.unlink(missing_ok=True)
+            link.symlink_to(target)
+        else:
+            print(f"{link} is another program, and stays; ours is `culvert setkey`")
     for path, source in FILES.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         text = (ROOT / "packaging" / source).read_text()
@@ -70,7 +78,7 @@ def install() -> None:
 
 def uninstall() -> None:
     systemctl("disable", "--now", "culvert")
-    for link, target in LINKS.items():
+    for link, target in (LINKS | SETKEY).items():
         if link.is_symlink() and link.readlink() == target:
             link.unlink()
     for path in FILES:

@@ -25,6 +25,7 @@ cd /
 "$python" "$tools/install.py" install
 culvert --version
 culvert --help
+setkey -V
 culvert-engine --help 2>&1 || true
 ip route show table culvert 2>&1 || true
 grep -q '^ExecStart=/usr/local/bin/culvert .*up' /etc/systemd/system/culvert.service
@@ -50,6 +51,7 @@ def test_install_gives_a_working_culvert_and_uninstall_takes_it_away(tmp_path: P
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "culvert 0.1.0" in done.stdout
+    assert "setkey (culvert) 0.1.0" in done.stdout
     assert "/etc/culvert/gateway.toml:1" in done.stderr, "what is no TOML is said with its line"
     left = [line for line in done.stdout.splitlines() if line.startswith(("< ", "> "))]
     assert all("culvert" in line or line.endswith(("/etc", "lock", "-", "rt_tables.d", "rt_protos.d")) for line in left)

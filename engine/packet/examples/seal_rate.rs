@@ -35,7 +35,7 @@ fn association(transform: Transform) -> Sa {
         flags: 0,
         extra_flags: 0,
         tfc_padding: 0,
-        legacy: false,
+        legacy: true,
         lifetimes: Lifetimes::NONE,
         selectors: Vec::new(),
     };
@@ -100,11 +100,7 @@ fn ours(name: &str, transform: Transform) {
 /// A TCP packet of many segments, cut and sealed; then opened and joined again. Rates are of segments.
 fn stream() {
     let (header, packet) = super_packet();
-    let aead = Transform::Aead {
-        algorithm: Aead::AesGcm,
-        icv_octets: 16,
-        key: Secret::new(&[7; 36]),
-    };
+    let aead = aead(Aead::AesGcm, 32, 16);
     let (sender, receiver) = (association(aead.clone()), association(aead));
     let segments = Segments::new(&header, &packet).expect("it is right");
     let mut buffers = vec![vec![0; OCTETS + esp::MAX_OVERHEAD]; segments.count()];
@@ -162,25 +158,97 @@ fn super_packet() -> (VirtioHeader, Vec<u8>) {
     (header, packet)
 }
 
+fn aead(algorithm: Aead, key: usize, icv_octets: usize) -> Transform {
+    Transform::Aead {
+        algorithm,
+        icv_octets,
+        key: Secret::new(&vec![7; key + algorithm.salt_octets()]),
+    }
+}
+
+fn encrypted(cipher: Encryption, key: usize, integrity: Integrity) -> Transform {
+    let key: Vec<u8> = (0..key).map(|index| index as u8 * 6).collect();
+    Transform::Encrypted {
+        cipher,
+        key: Secret::new(&key),
+        integrity,
+        integrity_key: Secret::new(&vec![7; integrity.key_octets()]),
+    }
+}
+
+/// The algorithms that IKE proposes, against the bare ciphers.
+fn modern() {
+    bare("AES-256-GCM", &AES_256_GCM);
+    ours("AES-256-GCM", aead(Aead::AesGcm, 32, 16));
+    bare("ChaCha20-Poly1305", &CHACHA20_POLY1305);
+    ours("ChaCha20-Poly1305", aead(Aead::ChaCha20Poly1305, 32, 16));
+    ours(
+        "AES-256-CBC, HMAC-SHA2-256-128",
+        encrypted(Encryption::AesCbc, 32, Integrity::HmacSha256_128),
+    );
+}
+
+/// All others; each cipher and each integrity once.
+fn others() {
+    ours("AES-256-GCM-12", aead(Aead::AesGcm, 32, 12));
+    ours("AES-256-CCM-16", aead(Aead::AesCcm, 32, 16));
+    ours("AES-256-GMAC", aead(Aead::AesGmac, 32, 16));
+    for (name, cipher, key, integrity) in [
+        (
+            "AES-256-CTR, HMAC-SHA1-96",
+            Encryption::AesCtr,
+            36,
+            Integrity::HmacSha1_96,
+        ),
+        (
+            "AES-128-CTR, AES-XCBC-96",
+            Encryption::AesCtr,
+            20,
+            Integrity::AesXcbc96,
+        ),
+        (
+            "AES-128-CTR, AES-CMAC-96",
+            Encryption::AesCtr,
+            20,
+            Integrity::AesCmac96,
+        ),
+        (
+            "AES-256-CTR, HMAC-SHA2-384-192",
+            Encryption::AesCtr,
+            36,
+            Integrity::HmacSha384_192,
+        ),
+        (
+            "AES-256-CBC, HMAC-SHA2-512-256",
+            Encryption::AesCbc,
+            32,
+            Integrity::HmacSha512_256,
+        ),
+        (
+            "Camellia-256-CBC, HMAC-SHA2-256-128",
+            Encryption::CamelliaCbc,
+            32,
+            Integrity::HmacSha256_128,
+        ),
+        (
+            "3DES-CBC, HMAC-MD5-96",
+            Encryption::TripleDesCbc,
+            24,
+            Integrity::HmacMd5_96,
+        ),
+        (
+            "NULL, HMAC-SHA2-256-96",
+            Encryption::Null,
+            0,
+            Integrity::HmacSha256_96,
+        ),
+    ] {
+        ours(name, encrypted(cipher, key, integrity));
+    }
+}
+
 fn main() {
     stream();
-    bare("AES-256-GCM", &AES_256_GCM);
-    let aead = |algorithm| Transform::Aead {
-        algorithm,
-        icv_octets: 16,
-        key: Secret::new(&[7; 36]),
-    };
-    ours("AES-256-GCM", aead(Aead::AesGcm));
-    bare("ChaCha20-Poly1305", &CHACHA20_POLY1305);
-    ours("ChaCha20-Poly1305", aead(Aead::ChaCha20Poly1305));
-    let (key, integrity_key) = (Secret::new(&[7; 32]), Secret::new(&[7; 32]));
-    ours(
-        "AES-256-CBC, HMAC-SHA2-256",
-        Transform::Encrypted {
-            cipher: Encryption::AesCbc,
-            key,
-            integrity: Integrity::HmacSha256_128,
-            integrity_key,
-        },
-    );
+    modern();
+    others();
 }

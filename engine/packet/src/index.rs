@@ -1,9 +1,9 @@
 //! The valid SAs of a snapshot, found by SPI when packets arrive, and by reqid or address when they leave.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::hash::QuickMap;
 use crate::sa::{Protocol, Sa};
 use crate::spd::Template;
 
@@ -11,11 +11,13 @@ use crate::spd::Template;
 #[derive(Debug, Default)]
 pub(crate) struct SaIndex {
     sas: Vec<Arc<Sa>>,
-    by_spi: HashMap<(u32, IpAddr, Protocol), u32>,
-    /// Places of outbound SAs, the newest first.
-    by_reqid: HashMap<u32, Vec<u32>>,
+    by_spi: QuickMap<(u32, IpAddr, Protocol), u32>,
+    /// Places of all SAs for packets that leave, the newest first.
+    outbound: Vec<u32>,
+    /// The same by reqid.
+    by_reqid: QuickMap<u32, Vec<u32>>,
     /// The same by destination.
-    by_destination: HashMap<IpAddr, Vec<u32>>,
+    by_destination: QuickMap<IpAddr, Vec<u32>>,
 }
 
 impl SaIndex {
@@ -29,6 +31,7 @@ impl SaIndex {
                 index.by_spi.insert(key, place);
             }
             if sa.serves_outbound() {
+                index.outbound.push(place);
                 let places = index.by_reqid.entry(params.reqid).or_default();
                 places.push(place);
                 let places = index.by_destination.entry(params.destination).or_default();
@@ -72,15 +75,15 @@ impl SaIndex {
         &self,
         template: &Template,
         destination: IpAddr,
-    ) -> Box<dyn Iterator<Item = &Arc<Sa>> + '_> {
+    ) -> impl Iterator<Item = &Arc<Sa>> {
         let places = if template.reqid != 0 {
             self.by_reqid.get(&template.reqid)
         } else if !destination.is_unspecified() {
             self.by_destination.get(&destination)
         } else {
-            return Box::new(self.sas.iter().filter(|sa| sa.serves_outbound()));
+            Some(&self.outbound)
         };
         let places = places.map_or(&[][..], Vec::as_slice);
-        Box::new(places.iter().map(|&place| &self.sas[place as usize]))
+        places.iter().map(|&place| &self.sas[place as usize])
     }
 }

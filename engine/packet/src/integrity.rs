@@ -54,6 +54,10 @@ impl IntegrityKey {
         if key.len() != algorithm.key_octets() {
             return Err(Unspecified);
         }
+        IntegrityKey::scheduled(algorithm, key)
+    }
+
+    fn scheduled(algorithm: Integrity, key: &[u8]) -> Result<IntegrityKey, Unspecified> {
         let kind = match algorithm {
             Integrity::HmacMd5_96 => {
                 KeyKind::Md5(Hmac::new_from_slice(key).map_err(|_| Unspecified)?)

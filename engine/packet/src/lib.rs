@@ -23,6 +23,7 @@ pub mod esp;
 pub mod flow;
 pub mod fragment;
 pub mod gif;
+mod hash;
 pub mod headers;
 pub mod icmp;
 mod index;
@@ -52,4 +53,6 @@ pub mod tcp;
 mod testing;
 mod transport;
 mod tunnel;
+#[cfg(test)]
+mod vectors;
 pub mod virtio;

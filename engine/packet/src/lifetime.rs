@@ -59,3 +59,127 @@ fn soft_reached(limits: &Lifetimes, usage: &Usage, added_s: u64, now_s: u64) -> 
 fn passed(limit_s: u64, since_s: u64, now_s: u64) -> bool {
     limit_s != 0 && now_s >= since_s.saturating_add(limit_s)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::esp;
+    use crate::ip::protocol;
+    use crate::sa::{FLAG_ESN, SaParams};
+    use crate::testing::{gcm_params, sa};
+
+    /// An SA that was added at 1,000 s and carried three packets of 10 octets, the first of them at 1,500 s.
+    fn used(lifetimes: Lifetimes) -> Arc<Sa> {
+        let sa = sa(SaParams {
+            lifetimes,
+            ..gcm_params()
+        });
+        for now_s in [1_500, 1_600, 1_700] {
+            esp::seal(&sa, &[0; 10], protocol::IPV4, &mut [0; 100], now_s).unwrap();
+        }
+        Arc::new(sa)
+    }
+
+    /// Each limit, by the value that it has for that SA at 2,000 s.
+    type Limit = (u64, fn(u64) -> Lifetimes, fn(u64) -> Lifetimes);
+    const LIMITS: [Limit; 4] = [
+        (
+            30,
+            |soft_octets| Lifetimes {
+                soft_octets,
+                ..Lifetimes::NONE
+            },
+            |hard_octets| Lifetimes {
+                hard_octets,
+                ..Lifetimes::NONE
+            },
+        ),
+        (
+            3,
+            |soft_packets| Lifetimes {
+                soft_packets,
+                ..Lifetimes::NONE
+            },
+            |hard_packets| Lifetimes {
+                hard_packets,
+                ..Lifetimes::NONE
+            },
+        ),
+        (
+            1_000,
+            |soft_add_s| Lifetimes {
+                soft_add_s,
+                ..Lifetimes::NONE
+            },
+            |hard_add_s| Lifetimes {
+                hard_add_s,
+                ..Lifetimes::NONE
+            },
+        ),
+        (
+            500,
+            |soft_use_s| Lifetimes {
+                soft_use_s,
+                ..Lifetimes::NONE
+            },
+            |hard_use_s| Lifetimes {
+                hard_use_s,
+                ..Lifetimes::NONE
+            },
+        ),
+    ];
+
+    #[test]
+    fn every_limit_is_reached_at_its_value_and_not_before() {
+        for (value, soft, hard) in LIMITS {
+            assert_eq!(due_of_valid(&used(soft(value)), 2_000), Some(false));
+            assert_eq!(due_of_valid(&used(hard(value)), 2_000), Some(true));
+            assert_eq!(due_of_valid(&used(soft(value + 1)), 2_000), None);
+            assert_eq!(due_of_valid(&used(hard(value + 1)), 2_000), None);
+        }
+    }
+
+    #[test]
+    fn each_is_told_once_and_the_hard_one_after_the_soft_one() {
+        let lifetimes = Lifetimes {
+            soft_use_s: 400,
+            hard_use_s: 500,
+            ..Lifetimes::NONE
+        };
+        let sa = used(lifetimes);
+        let told = [1_899, 1_900, 1_901, 2_000, 2_001].map(|now_s| due_of_valid(&sa, now_s));
+        assert_eq!(told, [None, Some(false), None, Some(true), None]);
+    }
+
+    #[test]
+    fn what_was_never_used_does_not_age_by_use() {
+        let lifetimes = Lifetimes {
+            hard_use_s: 1,
+            ..Lifetimes::NONE
+        };
+        let sa = Arc::new(sa(SaParams {
+            lifetimes,
+            ..gcm_params()
+        }));
+        assert_eq!(due_of_valid(&sa, 100_000), None);
+    }
+
+    /// RFC 4303 section 3.3.3: the last number is sent, and then the SA ends; with extended numbers it goes on.
+    #[test]
+    fn an_sa_ends_with_its_sequence_numbers() {
+        let last = u64::from(u32::MAX);
+        let plain = used(Lifetimes::NONE);
+        plain.set_sent_sequence(last - 1);
+        assert_eq!(due_of_valid(&plain, 2_000), Some(false));
+        assert!(esp::seal(&plain, b"x", protocol::IPV4, &mut [0; 100], 2_000).is_ok());
+        assert_eq!(due_of_valid(&plain, 2_000), Some(true));
+        assert_eq!(due_of_valid(&plain, 2_000), None);
+        let extended = Arc::new(sa(SaParams {
+            flags: FLAG_ESN,
+            ..gcm_params()
+        }));
+        extended.set_sent_sequence(last);
+        assert_eq!(due_of_valid(&extended, 2_000), None);
+        assert!(esp::seal(&extended, b"x", protocol::IPV4, &mut [0; 100], 2_000).is_ok());
+    }
+}

@@ -76,3 +76,6 @@ pub(crate) fn moved(templates: &[Template], migrations: &[Migration]) -> Option<
     let templates = templates.collect();
     concerned.then_some(templates)
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::hash::QuickMap;
 use crate::ip::Headers;
 use crate::selector::{Prefix, Selector};
 use crate::spd::Policy;
@@ -84,7 +85,7 @@ struct Group {
     shape: Shape,
     /// The place of the one that is asked first.
     first: u32,
-    places: HashMap<Bits, u32>,
+    places: QuickMap<Bits, u32>,
 }
 
 /// An immutable list of policies.
@@ -106,7 +107,7 @@ impl PolicyList {
                 groups.push(Group {
                     shape,
                     first: place,
-                    places: HashMap::new(),
+                    places: QuickMap::default(),
                 });
                 groups.len() - 1
             });

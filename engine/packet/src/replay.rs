@@ -1,5 +1,7 @@
 //! The anti-replay window (RFC 4303 section 3.4.3; the ring of RFC 6479, which never shifts bits).
 
+use std::ops::RangeInclusive;
+
 use crate::reason::Drop;
 
 const WORD_BITS: u64 = 64;
@@ -95,9 +97,8 @@ impl ReplayWindow {
     /// The bitmap as XFRM shows it: `window` bits in 32-bit words, the bit of a number at (number - 1) modulo the window.
     pub fn xfrm_bitmap(&self) -> Vec<u32> {
         let mut words = vec![0u32; self.window.div_ceil(32) as usize];
-        let oldest = (self.top + 1).saturating_sub(self.window).max(1);
-        for sequence in oldest..=self.top {
-            if self.window > 0 && self.seen(sequence) {
+        for sequence in self.known() {
+            if self.seen(sequence) {
                 let bit = (sequence - 1) % self.window;
                 words[(bit / 32) as usize] |= 1 << (bit % 32);
             }
@@ -118,9 +119,8 @@ impl ReplayWindow {
         if newest > self.top {
             self.enter(newest);
         }
-        let oldest = (newest + 1).saturating_sub(self.window).max(1);
-        let held = (self.top + 1).saturating_sub(self.window).max(1);
-        for sequence in oldest.max(held)..=newest {
+        let oldest = newest.saturating_sub(self.window - 1);
+        for sequence in oldest.max(*self.known().start())..=newest {
             let bit = (sequence - 1) % self.window;
             let word = bitmap.get((bit / 32) as usize);
             if word.is_none_or(|word| word >> (bit % 32) & 1 == 1) {
@@ -129,6 +129,13 @@ impl ReplayWindow {
             }
         }
         Some(())
+    }
+
+    /// The numbers that the window knows of; none without a window.
+    fn known(&self) -> RangeInclusive<u64> {
+        let oldest = self.top.saturating_sub(self.window.saturating_sub(1));
+        let newest = if self.window > 0 { self.top } else { 0 };
+        oldest.max(1)..=newest
     }
 
     /// Wipe the words between the old top and the new one.

@@ -410,3 +410,6 @@ impl Spd {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,10 @@ from culvert.cli.options import directories, json_flag
 
 if TYPE_CHECKING:
     from culvert.lab.demo.outcome import Outcome, Outside, Step
+    from culvert.lab.demo.story import Story
 
+SCENARIOS = ("offices", "chapter")
+STORIES = "`offices`: two gateways and IKE. `chapter`: the handbook's two steps by hand, gif and setkey."
 NEXT_STEP = "A gateway of your own: sudo make install, write both files as above into /etc/culvert, then `culvert up`."
 PICTURE = """\
    the office                    the Internet                    the warehouse
@@ -28,18 +31,19 @@ PICTURE = """\
 
 
 @click.command()
-@click.option("--scenario", type=click.Choice(["chapter"]), default="chapter", show_default=True, help="Which story.")
+@click.option("--scenario", type=click.Choice(SCENARIOS), default=SCENARIOS[0], show_default=True, help=STORIES)
 @click.option("--keep", is_flag=True, help="Leave hosts and gateways standing, to look around in.")
 @json_flag
 @directories
 @click.pass_context
-def demo(context: click.Context, scenario: str, keep: bool, as_json: bool) -> None:  # noqa: ARG001 - one story so far
+def demo(context: click.Context, scenario: str, keep: bool, as_json: bool) -> None:
     """Join two networks on this machine, use them, and look at what a listener outside sees.
 
     Needs root, or a kernel that allows user namespaces. Everything is taken down again. Exit 0 if all of it held.
     """
     from culvert.errors import HostError
-    from culvert.lab.demo.scenario import Demonstration
+    from culvert.lab.demo.chapter import ChapterByHand
+    from culvert.lab.demo.offices import Offices
     from culvert.lab.privilege import enter_user_namespace, missing
 
     if problems := missing():
@@ -47,7 +51,8 @@ def demo(context: click.Context, scenario: str, keep: bool, as_json: bool) -> No
     enter_user_namespace()
     signal.signal(signal.SIGTERM, _interrupt)
     audience = Quiet() if as_json else Stage(Console(highlight=False))
-    demonstration = Demonstration(audience, keep=keep)
+    stories: dict[str, type[Story]] = {story.name: story for story in (Offices, ChapterByHand)}
+    demonstration = stories[scenario](audience, keep=keep)
     outcome = demonstration.run()
     if as_json:
         click.echo(json.dumps(outcome.document(NEXT_STEP) | ({"kept": demonstration.kept} if keep else {})))

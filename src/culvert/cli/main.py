@@ -20,10 +20,16 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "disconnect": ("culvert.cli.disconnect:disconnect", "End a peer's tunnel until connect, reload or restart."),
     "rekey": ("culvert.cli.rekey:rekey", "Make new keys for a peer now."),
     "prove": ("culvert.cli.prove:prove", "Show that nothing between the networks can be read outside."),
+    "setkey": ("culvert.cli.setkey:setkey", "Edit the tables of associations and policies by hand, as setkey(8)."),
+    "ifconfig": ("culvert.cli.ifconfig:ifconfig", "Show, make and change gif links, as ifconfig(8) does."),
+    "route": ("culvert.cli.route:route", "Add and delete routes through gif links, as route(8) does."),
+    "routes": ("culvert.cli.routes:routes", "Show the routes, as netstat -rn does."),
     "demo": ("culvert.cli.demo:demo", "Join two networks on this machine and look at it from outside."),
     "version": ("culvert.cli.version:version", "Say which version this is, and which one runs."),
 }
 """By name: where the command is, and its line in the help."""
+SETKEY = "setkey"
+"""The second name of the program."""
 
 
 class Lazy(click.Group):
@@ -67,11 +73,17 @@ def culvert() -> None:
 
 
 def main() -> None:
-    """Run the command line and exit: 0 good, 1 not good, 2 wrong usage. No traceback is ever shown."""
+    """Run the command line and exit: 0 good, 1 not good, 2 wrong usage. No traceback is ever shown.
+
+    Called by the name `setkey`, it is that command.
+    """
     from culvert.cli.failures import exit_code_of
 
     try:
-        code = culvert.main(standalone_mode=False, prog_name="culvert")
+        if sys.argv[0].rpartition("/")[2] == SETKEY:
+            code = culvert.main([SETKEY, *sys.argv[1:]], standalone_mode=False, prog_name="culvert")
+        else:
+            code = culvert.main(standalone_mode=False, prog_name="culvert")
     except BaseException as error:
         code = exit_code_of(error)
     sys.exit(code if isinstance(code, int) else 0)

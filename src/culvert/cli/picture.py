@@ -34,8 +34,9 @@ def render(document: dict[str, Any]) -> RenderableType:
     if document["peers"]:
         parts.append(_table(document["peers"]))
         parts += [_trouble(name, peer) for name, peer in document["peers"].items() if _troubled(peer)]
-    else:
+    elif not document["gifs"]:
         parts.append(Text("No peers are configured."))
+    parts += [_link(link) for link in document["gifs"]]
     parts += _drops(document)
     return Group(*parts)
 
@@ -88,6 +89,17 @@ def _drops(document: dict[str, Any]) -> list[RenderableType]:
     drops = document["gateway"]["drops"]
     listed = ", ".join(f"{name} {count}" for name, count in sorted(drops.items()))
     return [Text(f"dropped packets: {listed}")] if listed else []
+
+
+def _link(link: dict[str, Any]) -> Text:
+    ends = " --> ".join(link["outer"]) if link["outer"] else "no outer ends yet"
+    text = Text(f"{link['name']}: {ends}, {link['packets_in']} packets in, {link['packets_out']} out, ")
+    if link["protected"]:
+        return text.append("protected", style="green")
+    advice = (
+        "\n    A policy for what it sends protects it: spdadd ... ipencap -P out ipsec esp/..., with culvert setkey."
+    )
+    return text.append("in clear: no policy protects what it sends", style="yellow").append(advice)
 
 
 def _octets(count: int) -> str:

@@ -7,11 +7,11 @@ import io
 import os
 import shlex
 import stat
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from culvert.config.dialects import psk, toml
-from culvert.config.dialects.toml_model import gateway_of, identity_of
+from culvert.config.dialects.toml_model import gateway_of, gifs_of, identity_of
 from culvert.config.dialects.toml_tables import PeerTable
 from culvert.config.findings import Findings, UnusableError
 from culvert.config.model import Gateway, Origin
@@ -49,6 +49,7 @@ def load(path: Path, name: str = "gateway") -> Loaded:
     if tables is not None:
         secrets = loading.secrets()
         gateway = gateway_of(tables.gateway, loading.peers, secrets, loading.origins, name)
+        gateway = replace(gateway, gifs=gifs_of(tables.gifs, loading.origins, loading.findings))
         verify(gateway, loading.origins, loading.findings)
         if not loading.findings.problems:
             return Loaded(gateway, loading.findings.warnings)

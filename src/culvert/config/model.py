@@ -104,6 +104,40 @@ class Peer:
 
 
 @dataclass(frozen=True, slots=True)
+class Ends:
+    """The two ends of a link, ours first. Both are of one family."""
+
+    local: IPAddress
+    remote: IPAddress
+
+
+DEFAULT_GIF_MTU = 1280
+"""gif(4): what every IPv6 path carries, with room for the outer header on any path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gif:
+    """A virtual link (gif(4)): what is sent on it travels inside of packets between the `outer` ends.
+
+    `inner` are the addresses of the link itself, one pair for each family at most. `routes` lie behind it. `ecn`:
+    congestion marks pass between inner and outer header (RFC 6040). It encrypts nothing by itself: a policy does.
+    """
+
+    name: str
+    outer: Ends | None = None
+    inner: tuple[Ends, ...] = ()
+    mtu: int = DEFAULT_GIF_MTU
+    routes: tuple[IPNetwork, ...] = ()
+    ecn: bool = False
+    origin: Origin = Origin()
+
+    @property
+    def protocols(self) -> tuple[int, ...]:
+        """The upper-layer protocols of its outer packets: IPv4 in IP (4) and IPv6 in IP (41)."""
+        return tuple(4 if ends.local.version == 4 else 41 for ends in self.inner) or (4, 41)
+
+
+@dataclass(frozen=True, slots=True)
 class Gateway:
     """The whole configuration. `addresses` are ours; empty: what the route to each peer uses.
 
@@ -119,6 +153,7 @@ class Gateway:
     firewall: bool = True
     origin: Origin = Origin()
     address_names: tuple[str, ...] = ()
+    gifs: tuple[Gif, ...] = ()
 
     def peer(self, name: str) -> Peer | None:
         return next((peer for peer in self.peers if peer.name == name), None)

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from culvert.config.findings import Findings
+from culvert.config.gifs import verify_gifs
 from culvert.config.model import Child, Gateway, Peer, Start
 from culvert.config.origins import Origins
 from culvert.config.values import literal
@@ -33,6 +34,7 @@ def verify(gateway: Gateway, origins: Origins, findings: Findings) -> None:
     check.same_identities()
     check.same_traffic()
     check.reqids()
+    verify_gifs(gateway, origins, findings)
 
 
 class _Verify:

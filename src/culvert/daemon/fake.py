@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
 from culvert.addresses import IPAddress, SocketAddress
-from culvert.config.model import Gateway
+from culvert.config.model import Gateway, Gif
 from culvert.daemon.seams import CountedAssociation, Finding
 from culvert.errors import HostError, Problem
 from culvert.ike.events import Event
@@ -14,6 +14,7 @@ from culvert.ipsec.associations import AssociationId, SecurityAssociation
 from culvert.ipsec.policies import Policy
 from culvert.network.facts import NoRouteError, Way
 from culvert.plan.desired import DesiredState, HostFacts
+from culvert.plan.entries import NOBODY, Others
 
 
 class Story:
@@ -68,6 +69,13 @@ class FakeNetwork:
         changed, self.steering = self.steering is None or self.steering.routes != wanted.routes, wanted
         return changed
 
+    async def standing_links(self) -> tuple[Gif, ...]:
+        return self.steering.gifs if self.steering else ()
+
+    def link_packets(self, name: str) -> tuple[int, int]:
+        del name
+        return 0, 0
+
     async def remove_steering(self) -> None:
         self.story.step("no steering")
         self.steering = None
@@ -102,19 +110,28 @@ class FakePlane:
         self.story = story
         self.running = False
         self.policies: tuple[Policy, ...] = ()
+        self.gifs: tuple[Gif, ...] = ()
         self.held: dict[AssociationId, CountedAssociation] = {}
         self.sent: list[tuple[SocketAddress, SocketAddress, bytes]] = []
         self.on_event: Callable[[Event], None] = lambda _event: None
         self._gone = asyncio.Event()
         self.started = 0
+        self.others = NOBODY
+        self.written = NOBODY
+        self.on_change: Callable[[], None] = lambda: None
+
+    def write(self, others: Others) -> None:
+        """Have somebody else write these policies."""
+        self.written = others
+        self.on_change()
 
     async def runs(self) -> bool:
         return self.running
 
     async def start(self, on_event: Callable[[Event], None], on_change: Callable[[], None]) -> bool:
-        del on_change
         self.story.step("engine")
-        ran, self.running, self.on_event = self.running, True, on_event
+        ran, self.running, self.on_event, self.on_change = self.running, True, on_event, on_change
+        self.written = self.written if ran else self.others
         self.started += 1
         self._gone = asyncio.Event()
         return ran
@@ -123,7 +140,20 @@ class FakePlane:
         self._must_run()
         self.story.step("policies")
         changed, self.policies = self.policies != policies, policies
+        self.others = self.written
         return changed
+
+    async def apply_links(self, gifs: tuple[Gif, ...]) -> bool:
+        self._must_run()
+        changed, self.gifs = self.gifs != gifs, gifs
+        if changed:
+            self.story.step("links")
+        return changed
+
+    async def look(self) -> Others:
+        self._must_run()
+        self.others = self.written
+        return self.others
 
     async def associations(self) -> tuple[CountedAssociation, ...]:
         self._must_run()
@@ -153,7 +183,7 @@ class FakePlane:
 
     def die(self) -> None:
         """Be killed: everything held is lost."""
-        self.running, self.policies = False, ()
+        self.running, self.policies, self.written, self.gifs = False, (), NOBODY, ()
         self.held.clear()
         self._gone.set()
 

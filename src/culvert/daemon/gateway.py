@@ -7,93 +7,37 @@ steering, and IKE last. So at no moment does anything stand that would let prote
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from culvert.clock import Clock
 from culvert.config import model
 from culvert.daemon import status
-from culvert.daemon.logging import Journal
-from culvert.daemon.loop import Core, Shell
-from culvert.daemon.notify import ServiceManager
-from culvert.daemon.paths import Resolver
+from culvert.daemon.loop import Shell
+from culvert.daemon.parts import Applied, Ending, Parts, Phase, take_down
 from culvert.daemon.proving import subject_of
-from culvert.daemon.seams import CountedAssociation, DataPlane, Finding, HostNetwork
+from culvert.daemon.runtime_links import RuntimeLinks
+from culvert.daemon.seams import CountedAssociation, Finding
+from culvert.daemon.status import LinkStatus
 from culvert.daemon.suites import Known, learned, still_true
 from culvert.daemon.takeover import Inherited
-from culvert.daemon.tasks import Tasks
 from culvert.errors import CulvertError, Problem
 from culvert.ike.events import Configured, Disconnect, EngineRestarted, Event
 from culvert.ike.status import PeerState, PeerStatus
 from culvert.ipsec.associations import SecurityAssociation
 from culvert.plan.desired import DesiredState, HostFacts
-from culvert.plan.mtu import Suites
-from culvert.proof.subject import Subject
+from culvert.plan.links import is_protected
 
 COUNT_S = 2.0
 """How long the engine may take to say what it counted; a status is not to hang with it."""
 RETIRE_S = 10.0
 """How long inherited associations stay beside their successors: far longer than a peer may hesitate to use those."""
+MANY_POLICIES = 2_000
+"""Policies of others from which on the plan is computed beside the event loop: a hundredth of a second."""
 FAREWELL_S = 1.0
 """How long peers may keep us when we end."""
-
-
-class Phase(StrEnum):
-    """Where the gateway is in its life."""
-
-    STARTING = "starting"
-    READY = "ready"
-    STOPPING = "stopping"
-    STOPPED = "stopped"
-
-
-class Ending(StrEnum):
-    """How a gateway ends: everything of ours goes; all but the fence; or the daemon only."""
-
-    OPEN = "open"
-    CLOSED = "closed"
-    DAEMON = "daemon"
-
-
-class Loaded(Protocol):
-    """A configuration that was read, with what is worth saying about it."""
-
-    @property
-    def gateway(self) -> model.Gateway: ...
-
-    @property
-    def warnings(self) -> Iterable[Problem]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What a gateway is made of; `wiring` alone builds the real ones."""
-
-    load: Callable[[Path], Loaded]
-    plan: Callable[[model.Gateway, HostFacts, Suites], DesiredState]
-    tunnel_mtu: Callable[[model.Gateway, HostFacts, Suites], dict[str, int]]
-    prove: Callable[[Subject], Awaitable[dict[str, Any]]]
-    network: HostNetwork
-    data_plane: DataPlane
-    core: Core
-    resolver: Resolver
-    clock: Clock
-    journal: Journal
-    tasks: Tasks
-    manager: ServiceManager
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """What stands on the host now, and what it was made from."""
-
-    gateway: model.Gateway
-    facts: HostFacts
-    desired: DesiredState
 
 
 class Gateway:
@@ -107,6 +51,8 @@ class Gateway:
         self._suites: Known = {}
         self._to_be_fitted = False
         self._taken_over = False
+        self._links = RuntimeLinks()
+        self._lost: tuple[Finding, ...] = ()
         self._shell_task: asyncio.Task[None] | None = None
         self._change = asyncio.Event()
         self.applying = asyncio.Lock()
@@ -134,8 +80,8 @@ class Gateway:
         """Build everything up and talk to the peers. Raise CulvertError; then nothing of this start is left."""
         gateway = self._load()
         async with self.applying:
-            applied = await self._planned(gateway)
-            await self._name_hindrances(applied)
+            self._links.adopt(gateway, await self._parts.network.standing_links())
+            applied = await self._prepared(gateway)
             stood = await self._parts.network.remains()
             try:
                 await self._build(applied)
@@ -153,12 +99,34 @@ class Gateway:
             self._journal.warning(problem.what, where=problem.where, what_to_do=problem.what_to_do)
         return loaded.gateway
 
+    async def _prepared(self, gateway: model.Gateway) -> Applied:
+        """Plan with what others wrote into an engine that runs already: its fence must not open for a moment."""
+        try:
+            if await self._parts.data_plane.runs():
+                self._taken_over = await self._start_data_plane()
+                await self._parts.data_plane.look()
+            applied = await self._planned(gateway)
+            await self._name_hindrances(applied)
+        except (CulvertError, asyncio.CancelledError):
+            if self._taken_over:
+                await self._parts.data_plane.detach()
+            raise
+        return applied
+
     async def _planned(self, gateway: model.Gateway) -> Applied:
+        gateway = self._links.over(gateway)
         self._parts.resolver.ours = gateway.addresses
         self._parts.resolver.our_names = gateway.address_names
         await self._measure(gateway)
         facts = await self._parts.network.facts(gateway, self._parts.resolver.path_mtu)
-        return Applied(gateway, facts, self._parts.plan(gateway, facts, self._suites))
+        return await self._plan(gateway, facts)
+
+    async def _plan(self, gateway: model.Gateway, facts: HostFacts) -> Applied:
+        """Compute the desired state, beside the event loop where others wrote very many policies."""
+        others, asked = self._parts.data_plane.others, (gateway, facts, self._suites)
+        if others.count < MANY_POLICIES:
+            return Applied(gateway, facts, self._parts.plan(*asked, others), others)
+        return Applied(gateway, facts, await asyncio.to_thread(self._parts.plan, *asked, others), others)
 
     async def _measure(self, gateway: model.Gateway) -> None:
         """Look up the ways to peers that are given as addresses; names are looked up when IKE wants them."""
@@ -177,16 +145,18 @@ class Gateway:
         network, desired = self._parts.network, applied.desired
         await network.apply_firewall(desired)
         await network.apply_sysctls(desired)
-        if await self.start_engine(desired):
+        if not self._taken_over:
+            self._taken_over = await self._start_data_plane()
+        await self._parts.data_plane.apply(desired.policies)
+        if self._taken_over:
             await self._inherit(desired)
+        await self._parts.data_plane.apply_links(desired.gifs)
         await network.apply_steering(desired)
         self.engine_up = True
 
-    async def start_engine(self, desired: DesiredState) -> bool:
-        """Start the data plane, or take it over, and give it the policies. Tell whether it ran already."""
-        self._taken_over = await self._parts.data_plane.start(self.shell.post, self.policies_changed.set)
-        await self._parts.data_plane.apply(desired.policies)
-        return self._taken_over
+    async def _start_data_plane(self) -> bool:
+        """Start the data plane, or take it over. Tell whether it ran already."""
+        return await self._parts.data_plane.start(self.shell.post, self.policies_changed.set)
 
     async def _inherit(self, desired: DesiredState) -> None:
         self._inherited = Inherited(await self._parts.data_plane.associations())
@@ -217,6 +187,7 @@ class Gateway:
         async with self.applying:
             before = self.applied
             gateway = self._load()
+            self._links.reread(gateway)
             self._suites = still_true(self._suites, before.gateway, gateway)
             after = await self._planned(gateway)
             await self._name_hindrances(after)
@@ -230,6 +201,25 @@ class Gateway:
             before, self._to_be_fitted = self.applied, False
             await self._change_to(before, await self._planned(before.gateway))
 
+    async def set_link(self, gif: model.Gif) -> None:
+        """Make a gif link, or change the one of its name. Raise CulvertError, changing nothing."""
+        async with self.applying:
+            await self._with_links(lambda gateway: self._links.put(gateway, gif))
+
+    async def delete_link(self, name: str) -> None:
+        """Take a gif link away. Raise CulvertError where there is none."""
+        async with self.applying:
+            await self._with_links(lambda gateway: self._links.remove(gateway, name))
+
+    async def _with_links(self, change: Callable[[model.Gateway], None]) -> None:
+        before, known = self.applied, self._links.snapshot()
+        change(before.gateway)
+        try:
+            await self._change_to(before, await self._planned(before.gateway))
+        except CulvertError:
+            self._links.restore(known)
+            raise
+
     async def reassert(self) -> bool:
         """Put back what others took away from the host or the engine. Tell whether anything was missing."""
         async with self.applying:
@@ -237,23 +227,57 @@ class Gateway:
                 return False
             desired = self.applied.desired
             changed = await self._parts.network.apply_firewall(desired)
+            if self.engine_up:
+                changed |= await self._parts.data_plane.apply_links(desired.gifs)
             changed |= await self._parts.network.apply_steering(desired)
             if self.engine_up:
                 changed |= await self._parts.data_plane.apply(desired.policies)
+                await self._follow()
             return changed
+
+    async def settle(self) -> None:
+        """Return when every policy that the data plane holds now is steered and fenced. Raise CulvertError."""
+        async with self.applying:
+            applied = self.applied
+            if self.phase is not Phase.READY or not self.engine_up:
+                raise CulvertError(Problem("the packet engine is not running", what_to_do="Try again in a moment."))
+            await self._parts.data_plane.apply(applied.desired.policies)
+            await self._follow()
+
+    async def _follow(self) -> None:
+        """Steer and fence what others wrote, where it is not what it was."""
+        before = self.applied
+        if self._parts.data_plane.others == before.others:
+            return
+        self._lost = ()
+        await self._change_to(before, await self._plan(before.gateway, before.facts))
+        self._journal.info("The policies that others wrote are steered and fenced.", policies=self.applied.others.count)
 
     async def restart_engine(self) -> bool:
         """Put an engine in the place of the one that was lost. Tell whether it is a fresh one. Raise CulvertError."""
         async with self.applying:
             if self.phase is not Phase.READY:
                 return False
-            ran = await self.start_engine(self.applied.desired)
+            ran = await self._start_data_plane()
+            await self._parts.data_plane.apply(self.applied.desired.policies)
+            await self._parts.data_plane.apply_links(self.applied.desired.gifs)
             await self._parts.network.apply_steering(self.applied.desired)
             if not ran:
+                self._say_what_is_lost()
                 await self.shell.perform(EngineRestarted())
             self.engine_up = True
             self._peer_changed("")
             return not ran
+
+    def _say_what_is_lost(self) -> None:
+        """Associations of others had keys that we do not know. Their policies stand, so nothing passes in clear."""
+        if count := self._parts.data_plane.others.count:
+            what = (
+                f"the engine was started anew and lost the associations of others; their {count} policies stand again"
+            )
+            finding = Finding(what, "the packet engine", "Load them again: culvert setkey -f FILE.")
+            self._journal.warning(f"{what[0].upper()}{what[1:]}.", what_to_do=finding.what_to_do)
+            self._lost = (finding,)
 
     async def _change_to(self, before: Applied, after: Applied) -> None:
         """Fence what was and what will be, then policies, then steering; only then let go of the old fence."""
@@ -264,8 +288,10 @@ class Gateway:
         both = replace(new, fenced=tuple(dict.fromkeys((*old.fenced, *new.fenced))))
         await network.apply_firewall(replace(after.desired, firewall=both))
         await network.apply_sysctls(after.desired)
-        if self.engine_up:
+        if self.engine_up and before.desired.policies != after.desired.policies:
             await self._parts.data_plane.apply(after.desired.policies)
+        if self.engine_up and before.desired.gifs != after.desired.gifs:
+            await self._parts.data_plane.apply_links(after.desired.gifs)
         await network.apply_steering(after.desired)
         await network.apply_firewall(after.desired)
         self._applied = after
@@ -365,13 +391,23 @@ class Gateway:
                 peers=self.shell.status(),
                 associations=associations,
                 drops=drops,
-                warnings=self.findings,
+                warnings=(*self.findings, *self._lost),
                 addresses=self._addresses(applied.gateway),
                 mtu=self._parts.tunnel_mtu(applied.gateway, applied.facts, self._suites),
                 now=self._parts.clock.now(),
                 engine_trouble=trouble,
+                links=tuple(self._link_status(gif, applied) for gif in applied.gateway.gifs),
+                policies=self.policies(),
             )
         )
+
+    def _link_status(self, gif: model.Gif, applied: Applied) -> LinkStatus:
+        packets = self._parts.network.link_packets(gif.name)
+        return LinkStatus(gif, is_protected(gif, applied.desired.firewall), *packets)
+
+    def policies(self) -> dict[str, int]:
+        """Count the policies that are steered and fenced, by who wrote them."""
+        return {"configuration": len(self.applied.desired.policies), "others": self.applied.others.count}
 
     async def prove(self, peer: model.Peer) -> dict[str, Any]:
         """Show that nothing between the networks of a peer can be read outside, and give the verdict."""
@@ -427,24 +463,6 @@ class Gateway:
                 await take_down(self._parts, ending)
         self.phase = Phase.STOPPED
         self._journal.info("The gateway has ended.", ending=ending.value)
-
-
-async def take_down(parts: Parts, ending: Ending) -> None:
-    """The reverse of a start. With the steering gone and the fence up, nothing passes while the engine ends."""
-    network = parts.network
-    steps: list[tuple[str, Callable[[], Awaitable[None]]]] = [
-        ("steering", network.remove_steering),
-        ("engine", parts.data_plane.shut_down),
-        ("tunnel device", network.remove_link),
-        ("settings of the kernel", network.restore_sysctls),
-    ]
-    if ending is Ending.OPEN:
-        steps.append(("firewall table", network.remove_firewall))
-    for what, act in steps:
-        try:
-            await act()
-        except (CulvertError, OSError) as error:
-            parts.journal.error("Something of ours could not be taken away.", what=what, error=error)
 
 
 def _is_address(text: str) -> bool:

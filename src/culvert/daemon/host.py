@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from culvert.addresses import IPAddress
-from culvert.config.model import Gateway
+from culvert.config.model import Gateway, Gif
 from culvert.daemon.seams import Finding
 from culvert.errors import HostError
-from culvert.network import links, probe, routes, rules, sysctls
+from culvert.network import gifs, links, probe, routes, rules, sysctls
 from culvert.network.facts import NoRouteError, observe_facts, way_to
 from culvert.network.firewall import Firewall
 from culvert.network.foreign.findings import find_conflicts
@@ -64,8 +64,17 @@ class LinuxNetwork:
         async with open_netlink() as netlink:
             changed = await links.apply(netlink, _mtu(wanted))
             changed |= sysctls.apply(_settings(wanted), self._memory)
+            changed |= await gifs.apply(netlink, wanted.gifs)
             changed |= await routes.apply(netlink, wanted.routes)
             return changed | await rules.apply(netlink, wanted.rules)
+
+    async def standing_links(self) -> tuple[Gif, ...]:
+        async with open_netlink() as netlink:
+            standing = await gifs.observe(netlink)
+        return tuple(one.gif() for one in standing)
+
+    def link_packets(self, name: str) -> tuple[int, int]:
+        return gifs.packets(name)
 
     async def remove_steering(self) -> None:
         async with open_netlink() as netlink:
@@ -74,6 +83,7 @@ class LinuxNetwork:
 
     async def remove_link(self) -> None:
         async with open_netlink() as netlink:
+            await gifs.sweep(netlink)
             await links.sweep(netlink)
 
     async def remove_firewall(self) -> None:
@@ -92,7 +102,12 @@ class LinuxNetwork:
         if await self._firewall.observe() is not None:
             return True
         async with open_netlink() as netlink:
-            found = await links.observe(netlink), await routes.observe(netlink), await rules.observe(netlink)
+            found = (
+                await links.observe(netlink),
+                await gifs.observe(netlink),
+                await routes.observe(netlink),
+                await rules.observe(netlink),
+            )
             return any(found)
 
     async def changes(self) -> AsyncIterator[bool]:

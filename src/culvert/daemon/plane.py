@@ -3,26 +3,43 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from culvert.addresses import SocketAddress
+from culvert.config.model import Gif
 from culvert.daemon.logging import Journal
 from culvert.daemon.seams import CountedAssociation
 from culvert.daemon.tasks import Tasks
 from culvert.errors import CulvertError
 from culvert.ike import events as ike
 from culvert.ipsec.associations import AssociationId, SecurityAssociation
-from culvert.ipsec.policies import Policy
+from culvert.ipsec.policies import Policy, is_own
 from culvert.plan.desired import MARK, TUN
+from culvert.plan.entries import NOBODY, Others
+from culvert.wire.netlink.framing import ParseError
+from culvert.xfrm import dumped
 from culvert.xfrm.client import XfrmClient
+from culvert.xfrm.dumped import Dumped
 from culvert.xfrm.engine import EngineProcess
-from culvert.xfrm.errors import lost
-from culvert.xfrm.events import AcquireEvent, ExpireEvent, IkeDatagram, Overrun, PoliciesChanged
+from culvert.xfrm.errors import XfrmError, lost
+from culvert.xfrm.events import (
+    AcquireEvent,
+    AssociationsChanged,
+    ExpireEvent,
+    IkeDatagram,
+    Overrun,
+    PoliciesChanged,
+)
 from culvert.xfrm.events import Event as XfrmEvent
+from culvert.xfrm.links import GifLink
 
 STOP_S = 5.0
 """How long an engine may take to end by itself."""
+MANY = 2_000
+"""Policies of others from which on they are read beside the event loop."""
 
 
 class EnginePlane:
@@ -37,6 +54,9 @@ class EnginePlane:
         self._client: XfrmClient | None = None
         self._on_event: Callable[[ike.Event], None] = lambda _event: None
         self._on_change: Callable[[], None] = lambda: None
+        self._dumped = Dumped((), ())
+        self._unused: list[bytes] = []
+        self.others = NOBODY
 
     async def runs(self) -> bool:
         process = await EngineProcess.attach(self._socket)
@@ -51,6 +71,10 @@ class EnginePlane:
         self._process = running or await EngineProcess.start(self._socket, TUN, MARK)
         self._client = await XfrmClient.connect(self._socket)
         await self._client.subscribe(changes=True)
+        if running is None:
+            # A fresh engine: what others wrote is lost with the old one. Their policies are put back, so that what they
+            # protect meets them, and waits for associations in vain, instead of passing in clear.
+            await self._client.load_policy_bodies(self._dumped.others)
         self._tasks.spawn("read the engine", self._read(self._client))
         return running is not None
 
@@ -62,12 +86,47 @@ class EnginePlane:
 
     async def apply(self, policies: tuple[Policy, ...]) -> bool:
         client = self._connected()
-        before = await client.policies()
-        changed = set(before) != set(policies)
+        found = await self._look()
+        present = _read(lambda: found.present(policies))
+        changed = any(is_own(policy) is False for policy in present) or set(present) != set(policies)
         if changed:
-            await client.replace_policies(policies)
+            self._tell_of_taken(await client.replace_policies(policies, present))
+            await self._look()
         await client.barrier()
         return changed
+
+    async def apply_links(self, gifs: tuple[Gif, ...]) -> bool:
+        client = self._connected()
+        wanted = {gif.name: link for gif in gifs if (link := _link(gif)) is not None}
+        standing = {link.name: link for link in await client.gifs()}
+        for name in standing.keys() - wanted.keys():
+            await client.delete_gif(name)
+        missing = [link for name, link in wanted.items() if standing.get(name) != link]
+        for link in missing:
+            await client.set_gif(link)
+        return bool(missing) or bool(standing.keys() - wanted.keys())
+
+    async def look(self) -> Others:
+        await self._look()
+        return self.others
+
+    async def _look(self) -> Dumped:
+        """Dump the SPD, and read the policies of others where they are others than before."""
+        bodies = await self._connected().policy_bodies()
+        found = _read(lambda: dumped.part(bodies))
+        if found.unused != self._unused:
+            self.others = await _others(found)
+            self._unused = found.unused
+        self._dumped = found
+        return found
+
+    def _tell_of_taken(self, policies: list[Policy]) -> None:
+        for policy in policies:
+            self._journal.warning(
+                "A policy that others wrote had the place of one of the configuration, which now has it.",
+                direction=policy.direction.value,
+                selector=str(policy.selector),
+            )
 
     async def associations(self) -> tuple[CountedAssociation, ...]:
         return tuple(
@@ -142,10 +201,38 @@ class EnginePlane:
                 self._on_event(ike.Acquired(event.reqid, event.source, event.destination, event.protocol))
             case ExpireEvent():
                 self._on_event(ike.AssociationExpired(event.id, event.hard))
+            case AssociationsChanged(flushed=True):
+                self._on_event(ike.EngineRestarted())
+            case AssociationsChanged(gone=AssociationId() as gone):
+                # Of those that IKE let go itself, the core knows nothing any more.
+                self._on_event(ike.AssociationExpired(gone, hard=True))
             case PoliciesChanged():
                 self._on_change()
             case Overrun():
-                self._journal.warning("The engine's messages came faster than they were read; some are lost.")
+                # Many policies written at once come to this. What is kept of the tables is looked up anew.
+                self._journal.info("The engine's messages came faster than they were read; some are lost.")
                 self._on_change()
             case _:
                 pass
+
+
+def _link(gif: Gif) -> GifLink | None:
+    outer = gif.outer
+    return GifLink(gif.name, outer.local, outer.remote, ecn_friendly=gif.ecn) if outer else None
+
+
+async def _others(found: Dumped) -> Others:
+    if len(found.others) < MANY:
+        return _read(lambda: dumped.read_others(found.others))
+    return await asyncio.to_thread(_read, lambda: dumped.read_others(found.others))
+
+
+_T = TypeVar("_T")
+
+
+def _read(reading: Callable[[], _T]) -> _T:
+    """Read what the engine said. Raise XfrmError where it cannot be read: engine and daemon then differ in version."""
+    try:
+        return reading()
+    except ParseError as error:
+        raise XfrmError(errno.EPROTO, f"the engine's policies cannot be read: {error}") from error

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from culvert.daemon.gateway import Ending, Gateway, Parts, take_down
+from culvert.daemon.gateway import Gateway
 from culvert.daemon.locking import RunLock, prepare_run_dir
 from culvert.daemon.logging import Journal
+from culvert.daemon.parts import Ending, Parts, take_down
 from culvert.daemon.server import Server
 from culvert.daemon.service import Service
 from culvert.daemon.supervision import Supervisor

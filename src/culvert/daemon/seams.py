@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from culvert.addresses import IPAddress
-from culvert.config.model import Gateway
+from culvert.config.model import Gateway, Gif
 from culvert.daemon.loop import PacketMover
 from culvert.ike.events import Event
 from culvert.ipsec.associations import AssociationId
 from culvert.ipsec.policies import Policy
 from culvert.plan.desired import DesiredState, HostFacts
+from culvert.plan.entries import Others
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,8 @@ class DataPlane(PacketMover, Protocol):
     """Who moves the packets. Every method raises CulvertError where it refuses or is gone, HostError at `start`."""
 
     name: str
+    others: Others
+    """The policies that others wrote, as they were at the last look. The same object while they are the same."""
 
     async def runs(self) -> bool:
         """Tell whether one runs here, ours or a former daemon's."""
@@ -48,12 +51,24 @@ class DataPlane(PacketMover, Protocol):
     async def start(self, on_event: Callable[[Event], None], on_change: Callable[[], None]) -> bool:
         """Start it, or take over the one that runs. Tell whether one ran.
 
+        One that is started anew gets the policies of others back that were last seen; associations it does not get.
         Its events go to `on_event`; `on_change` is called when somebody changed its policies.
         """
         ...
 
     async def apply(self, policies: tuple[Policy, ...]) -> bool:
-        """Make the SPD exactly this, without a gap; return when every packet meets it. Tell whether it was another."""
+        """Make the configuration's policies exactly this, without a gap, and leave those of others as they are.
+
+        Return when every packet meets it. Tell whether it was another. Those of others are looked at as well.
+        """
+        ...
+
+    async def look(self) -> Others:
+        """Look at the policies of others."""
+        ...
+
+    async def apply_links(self, gifs: tuple[Gif, ...]) -> bool:
+        """Make the gif links exactly these, each with a device of its name. Tell whether they were others."""
         ...
 
     async def associations(self) -> tuple[CountedAssociation, ...]: ...
@@ -92,7 +107,15 @@ class HostNetwork(Protocol):
     async def apply_firewall(self, wanted: DesiredState) -> bool: ...
 
     async def apply_steering(self, wanted: DesiredState) -> bool:
-        """Bring the TUN up; then make routes and rules exactly these."""
+        """Bring the TUN and the gif links up; then make routes and rules exactly these."""
+        ...
+
+    async def standing_links(self) -> tuple[Gif, ...]:
+        """Give the gif links of ours on the host, whoever asked for them."""
+        ...
+
+    def link_packets(self, name: str) -> tuple[int, int]:
+        """Give the packets that came in by a gif link and went out by it; zeros where it is not there."""
         ...
 
     async def remove_steering(self) -> None: ...

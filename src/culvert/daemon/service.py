@@ -7,9 +7,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from culvert import __version__
+from culvert.config.findings import UnusableError
 from culvert.config.model import Peer
+from culvert.control.links import from_document, to_document
 from culvert.control.protocol import Code
-from culvert.daemon.gateway import Ending, Gateway, Phase
+from culvert.daemon.gateway import Gateway
+from culvert.daemon.parts import Ending, Phase
 from culvert.daemon.server import MethodError
 from culvert.errors import CulvertError, Problem
 from culvert.ike.events import Connect, Disconnect, RekeyRequested
@@ -37,7 +40,11 @@ class Service:
 
     def __init__(self, gateway: Gateway, end: Callable[[Ending], Awaitable[None]]) -> None:
         self._gateway, self._end = gateway, end
-        self._open: dict[str, Callable[[Params], Awaitable[Any]]] = {"status": self._status, "version": self._version}
+        self._open: dict[str, Callable[[Params], Awaitable[Any]]] = {
+            "status": self._status,
+            "version": self._version,
+            "links": self._links,
+        }
         self._privileged: dict[str, Callable[[Params], Awaitable[Any]]] = {
             "down": self._down,
             "reload": self._reload,
@@ -45,6 +52,9 @@ class Service:
             "disconnect": self._disconnect,
             "rekey": self._rekey,
             "prove": self._prove,
+            "gif_set": self._gif_set,
+            "gif_delete": self._gif_delete,
+            "settle": self._settle,
         }
 
     async def handle(self, method: str, params: Params, privileged: bool) -> Any:
@@ -65,6 +75,27 @@ class Service:
             name = self._peer(params)
             document["peers"] = {name: document["peers"][name]}
         return document
+
+    async def _links(self, _params: Params) -> dict[str, Any]:
+        return {"gifs": [to_document(gif) for gif in self._gateway.applied.gateway.gifs]}
+
+    async def _gif_set(self, params: Params) -> dict[str, Any]:
+        document = params.get("gif")
+        if not isinstance(document, dict):
+            raise MethodError(Code.INVALID_PARAMS, "`gif` describes a link")
+        try:
+            gif = from_document(document)
+        except UnusableError as failure:
+            raise CulvertError(Problem(failure.what, what_to_do=failure.what_to_do)) from failure
+        await self._gateway.set_link(gif)
+        return {"gif": to_document(gif)}
+
+    async def _gif_delete(self, params: Params) -> dict[str, Any]:
+        name = params.get("name")
+        if not isinstance(name, str):
+            raise MethodError(Code.INVALID_PARAMS, "`name` is the name of a gif link")
+        await self._gateway.delete_link(name)
+        return {"name": name}
 
     async def _down(self, params: Params) -> dict[str, Any]:
         ending = _word(params, "ending", [ending.value for ending in Ending], Ending.OPEN.value)
@@ -114,6 +145,10 @@ class Service:
 
     async def _prove(self, params: Params) -> dict[str, Any]:
         return await self._gateway.prove(self._configured(self._peer(params)))
+
+    async def _settle(self, _params: Params) -> dict[str, Any]:
+        await self._gateway.settle()
+        return {"policies": self._gateway.policies()}
 
     def _peer(self, params: Params) -> str:
         name = params.get("peer")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from culvert import __version__
 from culvert.clock import SECOND
-from culvert.config.model import Gateway, Peer
+from culvert.config.model import Gateway, Gif, Peer
+from culvert.control.links import to_document
 from culvert.daemon.seams import CountedAssociation, Finding
 from culvert.ike.status import ChildStatus, IkeStatus, PeerState, PeerStatus
 from culvert.ipsec.associations import AssociationId
@@ -16,10 +17,21 @@ from culvert.reasons import Refusal
 
 
 @dataclass(frozen=True, slots=True)
+class LinkStatus:
+    """A gif link, what went through it, and whether policies protect what it sends."""
+
+    gif: Gif
+    protected: bool
+    packets_in: int = 0
+    packets_out: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Picture:
     """All that a status is made of, at the instant `now` in nanoseconds.
 
-    `engine_trouble` says what is wrong with the engine; then no peer is up, whatever the core believes.
+    `engine_trouble` says what is wrong with the engine; then no peer is up, whatever the core believes. `policies`
+    counts them by who wrote them.
     """
 
     gateway: Gateway
@@ -33,6 +45,8 @@ class Picture:
     mtu: Mapping[str, int]
     now: int
     engine_trouble: str = ""
+    links: tuple[LinkStatus, ...] = ()
+    policies: Mapping[str, int] = field(default_factory=lambda: {"configuration": 0, "others": 0})
 
 
 def document(picture: Picture) -> dict[str, Any]:
@@ -40,7 +54,9 @@ def document(picture: Picture) -> dict[str, Any]:
     known = {peer.name: peer for peer in picture.peers}
     return {
         "gateway": _gateway(picture),
+        "policies": dict(picture.policies),
         "peers": {peer.name: _peer(picture, peer, known.get(peer.name)) for peer in picture.gateway.peers},
+        "gifs": [_link(link) for link in picture.links],
     }
 
 
@@ -88,6 +104,11 @@ def _peer(picture: Picture, peer: Peer, status: PeerStatus | None) -> dict[str, 
         "ike": _ike(ike, picture.now) if ike else None,
         "children": [_child(child, counted, picture.now) for child in status.children],
     }
+
+
+def _link(link: LinkStatus) -> dict[str, Any]:
+    counted = {"packets_in": link.packets_in, "packets_out": link.packets_out}
+    return to_document(link.gif) | {"protected": link.protected} | counted
 
 
 def _ike(ike: IkeStatus, now: int) -> dict[str, Any]:

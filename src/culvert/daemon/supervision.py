@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-from culvert.daemon.gateway import Gateway, Parts, Phase
+from culvert.daemon.gateway import Gateway
+from culvert.daemon.parts import Parts, Phase
 from culvert.errors import CulvertError
 
 FIRST_RETRY_S = 0.1

@@ -8,10 +8,10 @@ from typing import Any
 from culvert.clock import RealClock
 from culvert.config.load import load
 from culvert.config.model import Gateway
-from culvert.daemon.gateway import Parts
 from culvert.daemon.host import LinuxNetwork
 from culvert.daemon.logging import Journal
 from culvert.daemon.notify import ServiceManager
+from culvert.daemon.parts import Parts
 from culvert.daemon.paths import RealHost, Resolver
 from culvert.daemon.plane import EnginePlane
 from culvert.daemon.program import Options
@@ -22,6 +22,7 @@ from culvert.ike.endpoint import Endpoint
 from culvert.plan.conflicts import conflicts
 from culvert.plan.desired import DesiredState, HostFacts
 from culvert.plan.desired_state import desired
+from culvert.plan.entries import Others
 from culvert.plan.mtu import Sizes, Suites
 from culvert.plan.pairs import protected
 from culvert.proof.prove import as_json, prove
@@ -50,11 +51,11 @@ def build(options: Options, journal: Journal) -> Parts:
     )
 
 
-def plan(gateway: Gateway, facts: HostFacts, suites: Suites) -> DesiredState:
+def plan(gateway: Gateway, facts: HostFacts, suites: Suites, others: Others) -> DesiredState:
     """Give what is to stand on this host. Raise ConfigurationError where it contradicts the configuration."""
     if problems := conflicts(gateway, facts):
         raise ConfigurationError(problems)
-    return desired(gateway, facts, suites)
+    return desired(gateway, facts, suites, others)
 
 
 def _host_name() -> str:

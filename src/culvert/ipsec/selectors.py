@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import ip_address, ip_network, summarize_address_range
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network, summarize_address_range
 from itertools import product
 from typing import cast
 
@@ -151,6 +151,13 @@ class Selector:
 
     def __str__(self) -> str:
         return f"{self.source} -> {self.destination}" + (f" protocol {self.protocol}" if self.protocol else "")
+
+
+EVERYTHING: dict[int, Selector] = {
+    4: Selector(IPv4Network("0.0.0.0/0"), IPv4Network("0.0.0.0/0")),
+    6: Selector(IPv6Network("::/0"), IPv6Network("::/0")),
+}
+"""The selector that covers all of a family, by IP version."""
 
 
 def decompose(source: Iterable[TrafficSelector], destination: Iterable[TrafficSelector]) -> list[Selector]:

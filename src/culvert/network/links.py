@@ -10,7 +10,7 @@ from pathlib import Path
 from culvert.network.netlink import Netlink, attributes, dump, refusals
 from culvert.plan.desired import TUN
 
-_IFF_UP = 0x1
+IFF_UP = 0x1
 _ADDR_GEN_NONE = 1
 
 
@@ -32,7 +32,7 @@ async def observe(netlink: Netlink, name: str = TUN) -> Link | None:
             return Link(
                 index=message["index"],
                 mtu=values["IFLA_MTU"],
-                up=bool(message["flags"] & _IFF_UP),
+                up=bool(message["flags"] & IFF_UP),
                 carrier=bool(values.get("IFLA_CARRIER")),
             )
     return None
@@ -52,9 +52,7 @@ async def apply(netlink: Netlink, mtu: int, name: str = TUN) -> bool:
     link = await observe(netlink, name)
     if link is None or (link.up and link.mtu == mtu):
         return False
-    # An address that the kernel makes up for itself would send router solicitations into the tunnel.
-    _write(f"/proc/sys/net/ipv6/conf/{name}/addr_gen_mode", _ADDR_GEN_NONE)
-    _write(f"/proc/sys/net/ipv6/conf/{name}/accept_ra", 0)
+    quiet(name)
     async with refusals(f"interface {name}"):
         await netlink.link("set", index=link.index, mtu=mtu, state="up")
     return True
@@ -74,6 +72,12 @@ async def sweep(netlink: Netlink, name: str = TUN) -> None:
     if link is not None:
         async with refusals(f"interface {name}", but=errno.ENODEV):
             await netlink.link("del", index=link.index)
+
+
+def quiet(name: str) -> None:
+    """Have no IPv6 address that the kernel makes up for itself: it would send router solicitations into the tunnel."""
+    _write(f"/proc/sys/net/ipv6/conf/{name}/addr_gen_mode", _ADDR_GEN_NONE)
+    _write(f"/proc/sys/net/ipv6/conf/{name}/accept_ra", 0)
 
 
 def _write(path: str, value: int) -> None:

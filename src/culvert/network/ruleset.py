@@ -27,6 +27,7 @@ from ipaddress import collapse_addresses, ip_network
 from typing import Any
 
 from culvert.addresses import IKE_PORT, NAT_PORT, IPNetwork
+from culvert.config.model import Gif
 from culvert.network.boxes import disjoint_boxes
 from culvert.network.expressions import (
     ADDRESS_TYPE,
@@ -74,6 +75,11 @@ UDP = 17
 ESP = 50
 AH = 51
 VERSIONS = (4, 6)
+IN_IP = (4, 41)
+"""IPv4 and IPv6 inside of IP: what gif links send."""
+HEADERS = {4: 40, 6: 60}
+"""IP and TCP headers without options, by IP version."""
+NFPROTO = {4: "ipv4", 6: "ipv6"}
 
 RAW = -300
 MANGLE = -150
@@ -145,7 +151,7 @@ def _commands(firewall: Firewall, counts: Mapping[str, tuple[int, int]]) -> Iter
     yield from _fence_out(firewall)
     if firewall.out:
         yield from _steer()
-    yield from _clamps(firewall.clamps)
+    yield from _clamps(firewall.clamps, firewall.gifs)
     if firewall.accept:
         yield from _accepts(firewall)
 
@@ -227,6 +233,8 @@ def _fence_in(firewall: Firewall) -> Iterator[Json]:
         yield _rule("fence_in", FOR_THIS_HOST, *expressions, SET_MARK, ACCEPT)
     yield _rule("fence_in", {"jump": {"target": "from_elsewhere"}})
     yield from _false_friends(["fenced", "guarded"] if firewall.guarded else ["fenced"])
+    for gif in firewall.gifs:
+        yield from _of_link(gif)
     yield _base("fence_input", "input", RAW)
     yield _rule("fence_input", match(meta("mark"), MARK), ACCEPT)
     yield _rule("fence_input", {"jump": {"target": "from_elsewhere"}})
@@ -235,6 +243,18 @@ def _fence_in(firewall: Firewall) -> Iterator[Json]:
     if firewall.forward:
         yield _rule("fence_forward", match(meta("iifname"), ONLY_HERE), ACCEPT)
         yield from _unless_paired("fence_forward", "fence_walk_forward", "daddr", "saddr")
+
+
+def _of_link(gif: Gif) -> Iterator[Json]:
+    """Mark what comes bare from a gif link's other end: policies have judged it, and its way is outside the tunnel."""
+    if gif.outer is None:
+        return
+    family = IP[gif.outer.local.version]
+    ends = (
+        match(field(family, "saddr"), str(gif.outer.remote)),
+        match(field(family, "daddr"), str(gif.outer.local)),
+    )
+    yield _rule("fence_in", *ends, match(meta("l4proto"), any_of(IN_IP)), SET_MARK, ACCEPT)
 
 
 def _false_friends(pairs: Iterable[str]) -> Iterator[Json]:
@@ -306,6 +326,9 @@ def _accepts(firewall: Firewall) -> Iterator[Json]:
     for expressions in tuple(_ours())[:2]:
         yield from _accept_from_peers(expressions, firewall.peers)
     yield _base("forward", "forward", FILTER)
+    for gif in firewall.gifs:
+        yield _rule("forward", match(meta("iifname"), gif.name), ACCEPT)
+        yield _rule("forward", match(meta("oifname"), gif.name), ACCEPT)
     for version in VERSIONS:
         inbound = match(addresses(version, "daddr", "saddr"), f"@fenced{version}")
         outbound = match(addresses(version, "saddr", "daddr"), f"@fenced{version}")
@@ -326,22 +349,29 @@ def _accept_from_peers(expressions: tuple[Json, ...], peers: tuple[IPNetwork, ..
     yield _rule("input", *expressions, counter("strangers"), DROP)
 
 
-def _clamps(clamps: tuple[Clamp, ...]) -> Iterator[Json]:
+def _clamps(clamps: tuple[Clamp, ...], gifs: tuple[Gif, ...]) -> Iterator[Json]:
     """Lower the segment size of SYNs, in a chain for each direction. The kernel never raises it."""
     yield _base("clamp_in", "prerouting", MANGLE)
     yield _base("clamp_out", "postrouting", MANGLE)
+    for gif in gifs:
+        for version in VERSIONS:
+            mss = gif.mtu - HEADERS[version]
+            yield _clamp("clamp_in", "iifname", gif.name, match(meta("nfproto"), NFPROTO[version]), mss)
+            yield _clamp("clamp_out", "oifname", gif.name, match(meta("nfproto"), NFPROTO[version]), mss)
     for mss in sorted({clamp.mss for clamp in clamps}):
         name = f"clamp{mss}_"
         yield from _pair_sets(name, (clamp.pair for clamp in clamps if clamp.mss == mss))
         for version in VERSIONS:
-            yield _clamp("clamp_in", "iifname", addresses(version, "daddr", "saddr"), f"@{name}{version}", mss)
-            yield _clamp("clamp_out", "oifname", addresses(version, "saddr", "daddr"), f"@{name}{version}", mss)
+            inward = match(addresses(version, "daddr", "saddr"), f"@{name}{version}")
+            outward = match(addresses(version, "saddr", "daddr"), f"@{name}{version}")
+            yield _clamp("clamp_in", "iifname", TUN, inward, mss)
+            yield _clamp("clamp_out", "oifname", TUN, outward, mss)
 
 
-def _clamp(chain: str, interface: str, pair: Json, name: str, mss: int) -> Json:
+def _clamp(chain: str, side: str, interface: str, traffic: Json, mss: int) -> Json:
     syn = match({"&": [field("tcp", "flags"), {"|": ["syn", "rst"]}]}, "syn")
     size = {"mangle": {"key": {"tcp option": {"name": "maxseg", "field": "size"}}, "value": mss}}
-    return _rule(chain, match(meta(interface), TUN), match(pair, name), syn, size)
+    return _rule(chain, match(meta(side), interface), traffic, syn, size)
 
 
 def _pair_sets(name: str, pairs: Iterable[Pair]) -> Iterator[Json]:

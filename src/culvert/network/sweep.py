@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from culvert.network import links, routes, rules, sysctls
+from culvert.network import gifs, links, routes, rules, sysctls
 from culvert.network.firewall import Firewall
 from culvert.network.netlink import open_netlink
 
@@ -25,8 +25,9 @@ async def sweep_host(state_directory: Path, *, keep_fence: bool = False) -> None
 
 
 async def sweep_steering() -> None:
-    """Take away rules, routes and TUN; the fence stands."""
+    """Take away rules, routes, gif links and TUN; the fence stands."""
     async with open_netlink() as netlink:
         await rules.sweep(netlink)
         await routes.sweep(netlink)
+        await gifs.sweep(netlink)
         await links.sweep(netlink)

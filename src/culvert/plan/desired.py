@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from culvert.addresses import IPAddress, IPNetwork
+from culvert.config.model import Gif
 from culvert.ipsec.policies import Policy
 from culvert.plan.runs import Run
 
@@ -127,6 +128,7 @@ class Firewall:
     out: tuple[Run, ...] = ()
     inward: tuple[Run, ...] = ()
     forward: tuple[Run, ...] = ()
+    gifs: tuple[Gif, ...] = ()
 
     @property
     def elements(self) -> int:
@@ -152,6 +154,7 @@ class DesiredState:
     firewall: Firewall
     sysctls: tuple[Sysctl, ...]
     tun_sysctls: tuple[Sysctl, ...] = ()
+    gifs: tuple[Gif, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from culvert.plan.desired import DesiredState, HostFacts
 from culvert.plan.division import divide
 from culvert.plan.entries import NOBODY, Others
 from culvert.plan.fence import firewall
+from culvert.plan.links import made
 from culvert.plan.mtu import Sizes, Suites
 from culvert.plan.policies import policies
 from culvert.plan.steering import routes, rules
@@ -28,4 +29,5 @@ def desired(gateway: Gateway, facts: HostFacts, suites: Suites | None = None, ot
         firewall=firewall(sizes, division, others),
         sysctls=host_sysctls(gateway, facts),
         tun_sysctls=tun_sysctls(gateway, facts, division),
+        gifs=made(gateway),
     )

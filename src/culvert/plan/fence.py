@@ -11,6 +11,7 @@ from culvert.config.values import literal
 from culvert.plan.desired import Clamp, Firewall, Pair
 from culvert.plan.division import Division, divide
 from culvert.plan.entries import NOBODY, Others
+from culvert.plan.links import made
 from culvert.plan.mtu import Sizes
 from culvert.plan.pairs import Protected, attached_inside, network_key
 
@@ -28,6 +29,7 @@ def firewall(sizes: Sizes, division: Division | None = None, others: Others = NO
         out=division.out,
         inward=division.inward,
         forward=division.forward,
+        gifs=made(sizes.gateway),
     )
 
 

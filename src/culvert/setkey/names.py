@@ -64,21 +64,30 @@ class Names:
 
     def __init__(self, resolver: Resolver) -> None:
         self._resolver = resolver
-        self._hosts: dict[tuple[str, int | None], list[IPAddress]] = {}
+        self._hosts: dict[tuple[str, int | None], list[IPAddress] | str] = {}
         self._protocols = dict(_OUR_PROTOCOLS)
 
     def addresses(self, name: str, version: int | None) -> list[IPAddress]:
         """Give at least one and at most MAX_ADDRESSES addresses. Raise UnknownNameError with what is wrong."""
-        if (name, version) not in self._hosts:
-            if not _HOST.fullmatch(name):
-                raise UnknownNameError("it is neither an address nor a name of a host")
+        key = name, version
+        if key not in self._hosts:
             if len(self._hosts) >= MAX_NAMES:
                 raise UnknownNameError(f"{MAX_NAMES} names were looked up before it, and that is the most")
+            self._hosts[key] = self._ask(name, version)
+        found = self._hosts[key]
+        if isinstance(found, str):
+            raise UnknownNameError(found)
+        return found
+
+    def _ask(self, name: str, version: int | None) -> list[IPAddress] | str:
+        """Give the addresses, or why there are none."""
+        if not _HOST.fullmatch(name):
+            return "it is neither an address nor a name of a host"
+        try:
             found = list(dict.fromkeys(self._resolver.addresses(name, version)))
-            if not found:
-                raise UnknownNameError("it has no address" + (f" of IPv{version}" if version else ""))
-            self._hosts[name, version] = found[:MAX_ADDRESSES]
-        return self._hosts[name, version]
+        except UnknownNameError as error:
+            return str(error)
+        return found[:MAX_ADDRESSES] or "it has no address" + (f" of IPv{version}" if version else "")
 
     def service(self, name: str, transport: str) -> int | None:
         return self._resolver.service(name, transport)

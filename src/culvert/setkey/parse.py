@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 
 from culvert.errors import Problem
 from culvert.setkey import associations, policies
@@ -17,8 +18,9 @@ from culvert.setkey.bounds import (
 from culvert.setkey.context import Context
 from culvert.setkey.endpoints import Endpoints
 from culvert.setkey.names import Names, Resolver
+from culvert.setkey.rehearse import Tables, rehearse
 from culvert.setkey.source import Source
-from culvert.setkey.statements import Exit, Statement
+from culvert.setkey.statements import AddAssociation, AddPolicy, Exit, Statement
 from culvert.setkey.words import COMMANDS, Words, Wrong, beginnings, cut, places, statements
 
 Reader = Callable[[Words, Context], Iterator[Statement]]
@@ -48,7 +50,9 @@ def parse(text: str, file: str, resolver: Resolver, *, legacy: bool = False) -> 
         return Parsed(source, (), (problem,), ())
     reading = _Reading(source, Context(Endpoints(Names(resolver)), legacy))
     reading.run()
-    return Parsed(source, tuple(reading.found), tuple(reading.problems), tuple(reading.warnings))
+    reading.take_back_repeated()
+    problems = tuple(problem for _, problem in sorted(reading.problems, key=itemgetter(0)))
+    return Parsed(source, tuple(reading.found), problems, tuple(reading.warnings))
 
 
 def _oversized(source: Source) -> Problem | None:
@@ -71,7 +75,7 @@ class _Reading:
     def __init__(self, source: Source, context: Context) -> None:
         self._source, self._context = source, context
         self.found: list[Statement] = []
-        self.problems: list[Problem] = []
+        self.problems: list[tuple[int, Problem]] = []
         self.warnings: list[Problem] = []
 
     def run(self) -> None:
@@ -82,6 +86,19 @@ class _Reading:
                     return
         except _FullError:
             return
+
+    def take_back_repeated(self) -> None:
+        """Tell of what the text itself has twice, and have it once."""
+        objections = rehearse(self.found, Tables.unknown())
+        if not objections:
+            return
+        refused = {id(objection.statement) for objection in objections}
+        self.found = [statement for statement in self.found if id(statement) not in refused]
+        first = {_name(statement): statement.at for statement in reversed(self.found)}
+        for objection in objections[: max(0, MAX_PROBLEMS - len(self.problems))]:
+            at, there = objection.statement.at, first.get(_name(objection.statement))
+            what = objection.what if there is None else f"{objection.what}: line {self._source.line(there)}"
+            self.problems.append((at, self._source.blame(at, what, objection.what_to_do)))
 
     def _one(self, start: int, end: int) -> bool:
         """Read one statement. Give True where it is the last one."""
@@ -165,12 +182,20 @@ class _Reading:
         return Wrong(len(words), "the `;` that ends the statement is missing", "Write `;` here.")
 
     def _problem(self, start: int, end: int, what: str, what_to_do: str = "") -> None:
-        self.problems.append(self._source.problem(start, end, what, what_to_do))
+        self.problems.append((start, self._source.problem(start, end, what, what_to_do)))
         if len(self.problems) >= MAX_PROBLEMS:
-            self.problems.append(
-                Problem(f"{MAX_PROBLEMS} problems were found, and more is not read", self._source.file)
-            )
+            what = f"{MAX_PROBLEMS} problems were found; what follows is not read"
+            self.problems.append((len(self._source.text), Problem(what, self._source.file)))
             raise _FullError
+
+
+def _name(statement: Statement) -> object:
+    """Give what tells the thing apart that a statement adds."""
+    if isinstance(statement, AddAssociation):
+        return statement.association.id
+    if isinstance(statement, AddPolicy):
+        return statement.policy.selector, statement.policy.direction
+    return None
 
 
 def _exit(words: Words, context: Context) -> Iterator[Statement]:

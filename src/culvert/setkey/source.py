@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from culvert.errors import Problem
 from culvert.setkey.bounds import MAX_SHOWN_CHARACTERS
 
-_SECRETS = re.compile(r"""0[xX][0-9a-fA-F]{9,}+|"[^"\n]*+"?|(?<![0-9a-fA-F])[0-9a-fA-F]{16,}+""")
-"""What may be a key: longer than any SPI, or a string."""
+_SECRETS = re.compile(r"""0[xX][0-9a-fA-F]{12,}+|"[^"\n]*+"?|(?<![0-9a-fA-F])[0-9a-fA-F]{16,}+""")
+"""What may be a key: much longer than an SPI, or a string."""
+_COMMAND = re.compile(r"[a-z]++")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,11 @@ class Source:
         number = self.text.count("\n", 0, first) + 1
         shown = _shown(line, start - first, max(1, min(end, first + len(line)) - start))
         return Problem(f"{what}\n{shown}", f"{self.file}:{number}:{start - first + 1}", what_to_do)
+
+    def blame(self, at: int, what: str, what_to_do: str = "") -> Problem:
+        """Tell what is wrong with the statement that begins at a place; the mark is under its command."""
+        word = _COMMAND.match(self.text, max(at, 0))
+        return self.problem(max(at, 0), word.end() if word else at + 1, what, what_to_do)
 
     def line(self, at: int) -> int:
         """Give the number of the line that a place lies in."""

@@ -15,7 +15,7 @@ from culvert.ipsec.associations import (
     SecurityAssociation,
 )
 from culvert.ipsec.lifetimes import Lifetimes
-from culvert.ipsec.selectors import Selector
+from culvert.ipsec.selectors import EVERYTHING, Selector
 from culvert.reasons import Drop
 from culvert.wire.netlink.algorithms import Algorithm
 from culvert.wire.netlink.framing import ParseError
@@ -205,7 +205,6 @@ def _encapsulation_from_wire(value: EncapsulationWire | None) -> Encapsulation |
 
 def from_wire(sa: SaWire, *, keys: bool = False) -> AssociationState:
     """Read one association of a dump. Raise NotOursError where we have no words for it."""
-    selectors = sa.selectors or ((sa.selector,) if sa.selector else ())
     cipher, mac = sa.aead or sa.crypt, sa.auth_truncated or sa.auth
     replay = sa.replay or sa.plain_replay or ReplayWire(sa.replay_window)
     return AssociationState(
@@ -219,7 +218,7 @@ def from_wire(sa: SaWire, *, keys: bool = False) -> AssociationState:
         integrity=_integrity_of(sa.auth_truncated, sa.auth),
         encapsulation=_encapsulation_from_wire(sa.encapsulation),
         replay_window_packets=replay.window_packets,
-        selectors=tuple(selector_from_wire(selector) for selector in selectors),
+        selectors=_selectors(sa),
         lifetimes=lifetimes_from_wire(sa.lifetime),
         octets=sa.current.octets,
         packets=sa.current.packets,
@@ -253,6 +252,14 @@ def replay_from_wire(value: ReplayWire) -> ReplayState:
 
 def _stats(value: StatsWire) -> tuple[int, int, int]:
     return value.replay_window, value.replay, value.integrity_failed
+
+
+def _selectors(sa: SaWire) -> tuple[Selector, ...]:
+    """With the kernel, one of transport mode that has none says "everything of my family": nothing else fits anyway."""
+    wires = sa.selectors or ((sa.selector,) if sa.selector else ())
+    selectors = tuple(selector_from_wire(one) for one in wires)
+    anything = len(selectors) == 1 and selectors[0] == EVERYTHING[selectors[0].version]
+    return () if anything and mode_from_wire(sa.mode) is Mode.TRANSPORT else selectors
 
 
 _BY_KERNEL_NAME = {(one.xfrm_name, one.key_octets + one.salt_octets, one.icv_octets * 8): one for one in ENCRYPTION}

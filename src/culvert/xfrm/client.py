@@ -31,7 +31,6 @@ from culvert.xfrm.exchanges import ANSWER_TIMEOUT_S, Exchanges
 from culvert.xfrm.links import GifLink
 from culvert.xfrm.migrations import Move
 from culvert.xfrm.policies import PolicyState
-from culvert.xfrm.spd import Replaced
 from culvert.xfrm.transport import Transport, engine_transport, kernel_transport
 
 FIRST_SPI = 256
@@ -225,16 +224,27 @@ class XfrmClient:
         requests += [spd.add(policy) for policy in adds]
         await self._together(requests)
 
-    async def replace_policies(self, wanted: Sequence[Policy]) -> Replaced:
+    async def policy_bodies(self) -> list[bytes]:
+        """Give all of them as they travel: who has very many of them reads only what it needs."""
+        return [message.body for message in await self._dumped_policies()]
+
+    async def load_policy_bodies(self, bodies: Iterable[bytes]) -> None:
+        """Install policies that a data plane held before, as `policy_bodies` gave them. All or nothing."""
+        await self._together([(int(Xfrm.NEWPOLICY), body) for body in bodies])
+
+    async def replace_policies(self, wanted: Sequence[Policy], present: Iterable[Policy] | None = None) -> list[Policy]:
         """Make our own policies be `wanted`, and touch nothing that is so already, nor what others wrote.
 
+        `present` are our own and those in the place of one that is wanted; None: looked up.
+
         Ours are those with an index from OWN_INDEX on, and get one here. Where a policy of others has the selector and
-        direction of one of ours, ours takes its place, and that is told. All at once where the engine does it.
+        direction of one of ours, ours takes its place; give those, as they were. All at once where the engine does it.
         Nothing is taken away before all that is wanted is in. EEXIST where two have one selector and direction.
         """
-        changes = spd.changes(await self.policies(), wanted, at_once=self._exchanges.own_family)
+        there = await self.policies() if present is None else present
+        changes = spd.changes(there, wanted, at_once=self._exchanges.own_family)
         await self._together(changes.requests)
-        return Replaced(len(changes.requests), tuple(changes.taken_over))
+        return changes.taken_over
 
     async def flush_policies(self) -> None:
         """Take all policies away."""

@@ -16,6 +16,7 @@ from culvert.wire.netlink.framing import Message
 from culvert.wire.netlink.links import PathMtuWire, parse_path_mtu
 from culvert.wire.netlink.migrate import parse_migrate
 from culvert.wire.netlink.numbers import Own, Xfrm
+from culvert.wire.netlink.sa import parse_sa_id
 from culvert.xfrm import policies
 from culvert.xfrm.associations import id_from_wire
 from culvert.xfrm.errors import NotOursError
@@ -95,7 +96,10 @@ class PathMtuEvent:
 
 @dataclass(frozen=True, slots=True)
 class AssociationsChanged:
-    """Somebody changed the SAD."""
+    """Somebody changed the SAD. `gone` is one that was taken away; `flushed`: all of them, at least those of ESP."""
+
+    gone: AssociationId | None = None
+    flushed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +167,8 @@ def _path_mtu(value: PathMtuWire) -> PathMtuEvent:
     return PathMtuEvent(value.remote, value.mtu)
 
 
+_FLUSHES_OF_ESP = (b"\x00", b"\x32", b"\xff")
+"""Protocols that a flush may name: any, ESP, and IPSEC_PROTO_ANY."""
 _READERS: dict[int, Callable[[bytes], Event]] = {
     Xfrm.ACQUIRE: lambda body: _acquire(wire.parse_acquire(body)),
     Xfrm.EXPIRE: lambda body: _expire(wire.parse_expire(body)),
@@ -172,7 +178,9 @@ _READERS: dict[int, Callable[[bytes], Event]] = {
     Own.PATH_MTU: lambda body: _path_mtu(parse_path_mtu(body)),
     Own.IKE_RECEIVED: lambda body: _ike(parse_datagram(body)),
     Own.OVERRUN: lambda _: Overrun(),
-    **dict.fromkeys((Xfrm.NEWSA, Xfrm.UPDSA, Xfrm.DELSA, Xfrm.FLUSHSA), lambda _: AssociationsChanged()),
+    Xfrm.DELSA: lambda body: AssociationsChanged(gone=id_from_wire(parse_sa_id(body))),
+    Xfrm.FLUSHSA: lambda body: AssociationsChanged(flushed=body[:1] in _FLUSHES_OF_ESP),
+    **dict.fromkeys((Xfrm.NEWSA, Xfrm.UPDSA), lambda _: AssociationsChanged()),
     **dict.fromkeys((Xfrm.NEWPOLICY, Xfrm.UPDPOLICY, Xfrm.DELPOLICY, Xfrm.FLUSHPOLICY), lambda _: PoliciesChanged()),
 }
 

@@ -150,8 +150,10 @@ class Policies:
         self._by_index[index] = key
 
     def _index(self, policy: PolicyWire) -> int:
-        """The one that is asked for where it is free, else the next."""
-        if policy.index and policy.index not in self._by_index:
+        """The one that is asked for, else the next that is free."""
+        if policy.index in self._by_index:
+            raise XfrmError(errno.EEXIST, f"there is a policy with the index {policy.index}")
+        if policy.index:
             return policy.index
         while (index := self._next_index * 8 + policy.direction) in self._by_index:
             self._next_index += 1

@@ -26,14 +26,6 @@ class Changes:
     taken_over: list[Policy]
 
 
-@dataclass(frozen=True, slots=True)
-class Replaced:
-    """What replacing did: how many policies changed, and those of others whose place ours took, as they were."""
-
-    changed: int
-    taken_over: tuple[Policy, ...] = ()
-
-
 def changes(present: Iterable[Policy], wanted: Iterable[Policy], *, at_once: bool) -> Changes:
     """Plan the way from `present` to `wanted`. EEXIST where two of `wanted` have one selector and direction.
 

@@ -15,7 +15,7 @@ def shown(document):
 
 def document(**peers):
     gateway = {"name": "office", "addresses": [], "backend": "engine", "state": "ready", "drops": {}, "warnings": []}
-    return {"gateway": gateway, "peers": peers}
+    return {"gateway": gateway, "peers": peers, "gifs": []}
 
 
 def peer(state, reason=None, message="", children=()):
@@ -66,3 +66,11 @@ def test_without_peers_and_with_drops_and_warnings():
     assert "No peers" in text
     assert "UNKNOWN_SPI 2" in text
     assert "warning: it drops ESP (table x)\n    Let it through." in text
+
+
+def test_a_link_says_whether_it_is_protected():
+    link = {"name": "gif0", "outer": ["203.0.113.1", "198.51.100.1"], "packets_in": 7, "packets_out": 9}
+    clear = shown(document() | {"gifs": [link | {"protected": False}]})
+    assert "gif0: 203.0.113.1 --> 198.51.100.1, 7 packets in, 9 out, in clear: no policy protects" in clear
+    assert "spdadd" in clear
+    assert "9 out, protected" in shown(document() | {"gifs": [link | {"protected": True}]})

@@ -11,9 +11,9 @@ from culvert.clock import FakeClock
 from culvert.config.model import Child, Gateway, Peer
 from culvert.daemon.fake import FakeHost, FakeNetwork, FakePlane, Story
 from culvert.daemon.gateway import Gateway as RunningGateway
-from culvert.daemon.gateway import Parts
 from culvert.daemon.logging import Journal
 from culvert.daemon.notify import ServiceManager
+from culvert.daemon.parts import Parts
 from culvert.daemon.paths import Resolver
 from culvert.daemon.tasks import Tasks
 from culvert.errors import ConfigurationError, Problem
@@ -23,6 +23,8 @@ from culvert.ipsec.policies import Action, Policy, Template
 from culvert.ipsec.selectors import Selector, TrafficSelector
 from culvert.network.facts import Way
 from culvert.plan.desired import DesiredState, Firewall, Pair, Route, RouteKind
+from culvert.plan.entries import NOBODY
+from culvert.plan.runs import compile_runs
 
 ANY = ip_address(0)
 OURS = ip_network("192.168.1.0/24")
@@ -128,7 +130,7 @@ def tunnel_mtu(_gateway, facts, suites):
     return {name: mtu - (73 if udp.get(name, True) else 65) for name, mtu in facts.path_mtu}
 
 
-def plan(gateway, facts, suites):
+def plan(gateway, facts, suites, others=NOBODY):
     """A plan good enough to see what is applied: one policy, one route and one fenced pair for each child."""
     remotes = [
         (one.reqid, network)
@@ -144,7 +146,7 @@ def plan(gateway, facts, suites):
         ),
         routes=tuple(Route(network, RouteKind.TUN, 100, mtu=mtu) for _, network in remotes),
         rules=(),
-        firewall=Firewall(tuple(Pair(OURS, network) for _, network in remotes)),
+        firewall=Firewall(tuple(Pair(OURS, network) for _, network in remotes), out=compile_runs(others.out)),
         sysctls=(),
     )
 

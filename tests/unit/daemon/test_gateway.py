@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from culvert.crypto.transforms import ENCRYPTION
-from culvert.daemon.gateway import Ending, Phase
 from culvert.daemon.gateway import Gateway as RunningGateway
+from culvert.daemon.parts import Ending, Phase
 from culvert.daemon.seams import CountedAssociation, Finding
 from culvert.daemon.supervision import Supervisor
 from culvert.errors import ConfigurationError, HostError, Problem

@@ -1,7 +1,7 @@
 from ipaddress import ip_address, ip_network
 
 from culvert.addresses import SocketAddress
-from culvert.daemon.gateway import Ending
+from culvert.daemon.parts import Ending
 from culvert.daemon.proving import subject_of
 from culvert.daemon.service import Service
 from culvert.ike.status import ChildStatus, IkeStatus, PeerState, PeerStatus

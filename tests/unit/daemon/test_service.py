@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from culvert.control.protocol import Code
-from culvert.daemon.gateway import Ending
+from culvert.daemon.parts import Ending
 from culvert.daemon.server import MethodError
 from culvert.daemon.service import Service
 from culvert.errors import CulvertError

@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from culvert.daemon.gateway import Ending
+from culvert.daemon.parts import Ending
 from culvert.daemon.suites import learned, still_true
 from culvert.ike.actions import PeerChanged
 from culvert.ike.events import Connect

@@ -21,7 +21,6 @@ from culvert.xfrm.errors import XfrmError
 from culvert.xfrm.events import MigrateEvent
 from culvert.xfrm.links import GifLink
 from culvert.xfrm.migrations import Move
-from culvert.xfrm.spd import Replaced
 from tests.unit.xfrm.samples import (
     CIPHERS,
     EVERY_ALGORITHM,
@@ -151,6 +150,9 @@ async def test_policies_have_the_index_that_was_asked_for(client: XfrmClient) ->
     with pytest.raises(XfrmError) as refused:
         await client.add_policy(replace(BUNDLE, direction=Direction.IN, index=9))
     assert refused.value.errno == errno.EINVAL
+    with pytest.raises(XfrmError) as refused:
+        await client.add_policy(replace(protect(1), index=asked.index))
+    assert refused.value.errno == errno.EEXIST
     await client.update_policy(replace(BUNDLE, priority=1, index=17))
     assert [(one.index, one.priority) for one in await client.policies()] == [(asked.index, 1)]
     assert await client.delete_policy_index(asked.index)
@@ -167,21 +169,19 @@ async def test_what_others_wrote_is_left_alone_unless_it_is_in_the_way(client: X
     theirs, in_the_way = protect(1), replace(protect(2), action=Action.DISCARD, templates=())
     await client.load_policies([theirs, in_the_way])
     wanted = [protect(2), protect(3), protect(3, Direction.IN)]
-    done = await client.replace_policies(wanted)
-    assert done.taken_over == (in_the_way,)
-    assert done.changed
-    assert await client.replace_policies(wanted) == Replaced(0)
+    assert await client.replace_policies(wanted) == [in_the_way]
+    assert await client.replace_policies(wanted) == []
     own = [one for one in await client.policies() if is_own(one)]
     assert {(one.selector, one.direction) for one in own} == {(one.selector, one.direction) for one in wanted}
     assert {one.index % 8 for one in own if one.direction is Direction.IN} == {0}
     assert {one.index % 8 for one in own if one.direction is Direction.OUT} == {1}
-    assert await client.replace_policies([]) == Replaced(3)
+    assert await client.replace_policies([]) == []
     assert await client.policies() == [theirs]
 
 
 async def test_an_equal_policy_of_others_becomes_ours(client: XfrmClient) -> None:
     await client.add_policy(protect(1))
-    assert (await client.replace_policies([protect(1)])).taken_over == (protect(1),)
+    assert await client.replace_policies([protect(1)]) == [protect(1)]
     assert [is_own(one) for one in await client.policies()] == [True]
 
 

@@ -88,6 +88,13 @@ def test_what_the_kernel_leaves_unsaid() -> None:
     assert (state.replay_window_packets, state.replay) == (32, associations.ReplayState(5, 6, (7,)))
 
 
+def test_everything_of_a_family_is_no_selector_in_transport_mode() -> None:
+    everything = SelectorWire(ip_network("0.0.0.0/0"), ip_network("0.0.0.0/0"))
+    assert kernel_says(selector=everything).selectors == ()
+    assert kernel_says(selector=replace(everything, protocol=6)).selectors != ()
+    assert kernel_says(selector=everything, mode=1).selectors != ()
+
+
 def test_algorithms_that_we_do_not_know_keep_their_names() -> None:
     state = kernel_says(
         crypt=Algorithm("cbc(blowfish)", bytes(16)), auth_truncated=Algorithm("hmac(sm3)", bytes(32), 96)
@@ -134,7 +141,7 @@ async def test_what_the_plane_learns_is_told(fake: FakeEngine) -> None:
     body = emit_policy_expire(
         PolicyExpireWire(PolicyWire(SelectorWire(SELECTOR.source, SELECTOR.destination), 1), True)
     )
-    fake.notify(Groups.POLICIES, Xfrm.POLEXPIRE, body)
+    fake.notify(Groups.EXPIRE, Xfrm.POLEXPIRE, body)
     assert await anext(events) == PolicyExpireEvent(Policy(SELECTOR, Direction.OUT, Action.BYPASS), True)
     client.close()
 

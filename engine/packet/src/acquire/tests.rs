@@ -77,3 +77,38 @@ fn what_waits_too_long_is_counted_and_forgotten() {
         (0, None, 0)
     );
 }
+
+#[test]
+fn every_pair_of_ends_is_asked_for_within_bounds() {
+    let mut queue = AcquireQueue::new();
+    let between = |last: u32| Wanted {
+        destination: IpAddr::from(last.to_be_bytes()),
+        ..wanted(9)
+    };
+    assert!(queue.hold(between(1), b"x", 0).acquire);
+    assert!(queue.hold(between(2), b"x", 0).acquire);
+    assert!(!queue.hold(between(1), b"x", 0).acquire);
+    for last in 3..=MAX_ASKED as u32 {
+        assert!(queue.ask(between(last), 0));
+    }
+    let over = between(MAX_ASKED as u32 + 1);
+    assert!(!queue.ask(over, 0));
+    let verdict = queue.hold(over, b"x", 0);
+    assert_eq!(
+        (verdict.acquire, verdict.dropped),
+        (false, Some(Drop::AcquireQueueFull))
+    );
+    // Nobody waits for most of them: they are forgotten.
+    queue.expire(SECOND);
+    assert!(queue.ask(over, SECOND));
+}
+
+#[test]
+fn what_goes_on_without_its_sa_is_asked_for_once_in_a_while() {
+    let mut queue = AcquireQueue::new();
+    let told: Vec<bool> = [0, 1, SECOND, SECOND + 1]
+        .map(|now| queue.ask(wanted(9), now))
+        .to_vec();
+    assert_eq!(told, [true, false, true, false]);
+    assert!(queue.is_empty() && queue.waiting().is_empty());
+}

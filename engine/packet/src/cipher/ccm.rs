@@ -6,7 +6,7 @@ use aws_lc_rs::error::Unspecified;
 use ccm::aead::AeadInOut;
 use ccm::aead::array::ArraySize;
 use ccm::consts::{U8, U11, U12, U16};
-use ccm::{Tag, TagSize};
+use ccm::{Nonce, NonceSize, Tag, TagSize};
 
 /// Octets of salt and IV.
 const NONCE: usize = 11;
@@ -17,7 +17,7 @@ pub(super) struct Ccm(Box<dyn Sealer>);
 trait Sealer: Send + Sync {
     fn seal(
         &self,
-        nonce: [u8; NONCE],
+        nonce: &[u8],
         associated: &[u8],
         body: &mut [u8],
         icv: &mut [u8],
@@ -25,55 +25,61 @@ trait Sealer: Send + Sync {
 
     fn open(
         &self,
-        nonce: [u8; NONCE],
+        nonce: &[u8],
         associated: &[u8],
         body: &mut [u8],
         icv: &[u8],
     ) -> Result<(), Unspecified>;
 }
 
-impl<C, M> Sealer for ccm::Ccm<C, M, U11>
+impl<C, M, N> Sealer for ccm::Ccm<C, M, N>
 where
     C: BlockSizeUser<BlockSize = U16> + BlockCipherEncrypt + Send + Sync,
     M: ArraySize + TagSize + Send + Sync,
+    N: ArraySize + NonceSize + Send + Sync,
 {
     fn seal(
         &self,
-        nonce: [u8; NONCE],
+        nonce: &[u8],
         associated: &[u8],
         body: &mut [u8],
         icv: &mut [u8],
     ) -> Result<(), Unspecified> {
+        let nonce: &Nonce<N> = nonce.try_into().map_err(|_| Unspecified)?;
         let tag = self
-            .encrypt_inout_detached(&nonce.into(), associated, body.into())
+            .encrypt_inout_detached(nonce, associated, body.into())
             .map_err(|_| Unspecified)?;
-        icv.copy_from_slice(&tag);
+        icv.get_mut(..tag.len())
+            .ok_or(Unspecified)?
+            .copy_from_slice(&tag);
         Ok(())
     }
 
     /// The body is decrypted before it is judged: the ICV is over the plain text.
     fn open(
         &self,
-        nonce: [u8; NONCE],
+        nonce: &[u8],
         associated: &[u8],
         body: &mut [u8],
         icv: &[u8],
     ) -> Result<(), Unspecified> {
+        let nonce: &Nonce<N> = nonce.try_into().map_err(|_| Unspecified)?;
         let tag: &Tag<M> = icv.try_into().map_err(|_| Unspecified)?;
-        self.decrypt_inout_detached(&nonce.into(), associated, body.into(), tag)
+        self.decrypt_inout_detached(nonce, associated, body.into(), tag)
             .map_err(|_| Unspecified)
     }
 }
 
-fn scheduled<C>(key: &[u8], icv_octets: usize) -> Result<Box<dyn Sealer>, Unspecified>
+fn scheduled<C, N>(key: &[u8], icv_octets: usize) -> Result<Box<dyn Sealer>, Unspecified>
 where
     C: BlockSizeUser<BlockSize = U16> + BlockCipherEncrypt + KeyInit + Send + Sync + 'static,
+    N: ArraySize + NonceSize + Send + Sync,
 {
     let cipher = C::new_from_slice(key).map_err(|_| Unspecified)?;
     match icv_octets {
-        8 => Ok(Box::new(ccm::Ccm::<C, U8, U11>::from(cipher))),
-        12 => Ok(Box::new(ccm::Ccm::<C, U12, U11>::from(cipher))),
-        16 => Ok(Box::new(ccm::Ccm::<C, U16, U11>::from(cipher))),
+        8 => Ok(Box::new(ccm::Ccm::<C, U8, N>::from(cipher))),
+        12 => Ok(Box::new(ccm::Ccm::<C, U12, N>::from(cipher))),
+        16 => Ok(Box::new(ccm::Ccm::<C, U16, N>::from(cipher))),
         _ => Err(Unspecified),
     }
 }
@@ -81,9 +87,9 @@ where
 impl Ccm {
     pub(super) fn new(key: &[u8], icv_octets: usize) -> Result<Ccm, Unspecified> {
         match key.len() {
-            16 => scheduled::<Aes128>(key, icv_octets),
-            24 => scheduled::<Aes192>(key, icv_octets),
-            32 => scheduled::<Aes256>(key, icv_octets),
+            16 => scheduled::<Aes128, U11>(key, icv_octets),
+            24 => scheduled::<Aes192, U11>(key, icv_octets),
+            32 => scheduled::<Aes256, U11>(key, icv_octets),
             _ => Err(Unspecified),
         }
         .map(Ccm)
@@ -97,7 +103,7 @@ impl Ccm {
         body: &mut [u8],
         icv: &mut [u8],
     ) -> Result<(), Unspecified> {
-        self.0.seal(short(nonce), associated, body, icv)
+        self.0.seal(&nonce[..NONCE], associated, body, icv)
     }
 
     /// The last octet of `nonce` is not used.
@@ -108,10 +114,9 @@ impl Ccm {
         body: &mut [u8],
         icv: &[u8],
     ) -> Result<(), Unspecified> {
-        self.0.open(short(nonce), associated, body, icv)
+        self.0.open(&nonce[..NONCE], associated, body, icv)
     }
 }
 
-fn short(nonce: [u8; 12]) -> [u8; NONCE] {
-    std::array::from_fn(|index| nonce[index])
-}
+#[cfg(test)]
+mod tests;

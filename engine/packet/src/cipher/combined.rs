@@ -173,3 +173,6 @@ impl Combined {
             .open(self.nonce(iv), associated.as_ref(), body, icv)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -195,3 +195,6 @@ impl Encrypted {
         mac
     }
 }
+
+#[cfg(test)]
+mod tests;

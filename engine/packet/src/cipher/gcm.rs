@@ -110,3 +110,6 @@ impl ShortGcm {
         self.parts.apply(nonce, COUNTER_OF_TEXT, body)
     }
 }
+
+#[cfg(test)]
+mod tests;

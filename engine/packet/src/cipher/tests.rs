@@ -1,210 +1,101 @@
 use super::*;
-use crate::algorithm::{Aead, Encryption, Integrity};
-use crate::secret::Secret;
-use crate::testing::{transforms, unhex};
+use crate::algorithm::Integrity;
+use crate::testing::transforms;
+use crate::vectors::{Case, cases, encryption};
 
-/// One line of tests/vectors/esp.txt.
-struct Vector {
-    transform: Transform,
-    sequence: Sequence,
-    inner: Vec<u8>,
-    trailer: Vec<u8>,
-    packet: Vec<u8>,
-}
+/// Packets that another implementation made; packets that documents print.
+const MADE: &str = include_str!("../../tests/vectors/esp.txt");
+const PRINTED: &str = include_str!("../../tests/vectors/documents.txt");
 
-fn transform(name: &str, key: &[u8], integrity_key: &[u8]) -> Transform {
-    let (key, integrity_key) = (Secret::new(key), Secret::new(integrity_key));
-    let integrity = match name {
-        "gcm" => {
-            return Transform::Aead {
-                algorithm: Aead::AesGcm,
-                icv_octets: 16,
-                key,
-            };
-        }
-        "chacha" => {
-            return Transform::Aead {
-                algorithm: Aead::ChaCha20Poly1305,
-                icv_octets: 16,
-                key,
-            };
-        }
-        "sha256" => Integrity::HmacSha256_128,
-        "sha384" => Integrity::HmacSha384_192,
-        "sha512" => Integrity::HmacSha512_256,
-        _ => panic!("{name}"),
-    };
-    Transform::Encrypted {
-        cipher: Encryption::AesCbc,
-        key,
-        integrity,
-        integrity_key,
+fn sequence(case: Case) -> Sequence {
+    Sequence {
+        full: case.number("seq"),
+        extended: case.text("esn") == "1",
     }
 }
 
-fn vector(line: &str) -> Vector {
-    let field = |name: &str| {
-        let found = line
-            .split(' ')
-            .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
-        found.unwrap_or_else(|| panic!("{name} in {line}"))
+/// The payload, and the trailer that a sender writes.
+fn plain(case: Case, cipher: &Cipher) -> (Vec<u8>, Vec<u8>) {
+    let Some(inner) = case.get("inner") else {
+        return (case.octets("plain"), Vec::new());
     };
-    let transform = transform(field("name"), &unhex(field("key")), &unhex(field("mac")));
-    let inner = unhex(field("inner"));
-    let alignment = Cipher::new(&transform).unwrap().alignment();
+    let inner = crate::testing::unhex(inner);
+    let alignment = cipher.alignment();
     let padding = (inner.len() + 2).next_multiple_of(alignment) - inner.len() - 2;
     let mut trailer: Vec<u8> = (1..=padding as u8).collect();
-    trailer.extend([padding as u8, field("next").parse().unwrap()]);
-    let sequence = Sequence {
-        full: field("seq").parse().unwrap(),
-        extended: field("esn") == "1",
-    };
-    Vector {
-        transform,
-        sequence,
-        inner,
-        trailer,
-        packet: unhex(field("packet")),
-    }
+    trailer.extend([padding as u8, case.number("next") as u8]);
+    (inner, trailer)
 }
 
-fn vectors() -> Vec<Vector> {
-    let text = include_str!("../../tests/vectors/esp.txt");
-    text.lines()
-        .filter(|line| !line.starts_with('#'))
-        .map(vector)
-        .collect()
-}
-
-#[test]
-fn packets_of_another_implementation_open() {
-    assert_eq!(vectors().len(), 36);
-    for vector in vectors() {
-        let (cipher, mut packet) = (Cipher::new(&vector.transform).unwrap(), vector.packet);
-        cipher.open(vector.sequence, &mut packet).unwrap();
-        let start = ESP_HEADER + cipher.iv_octets();
-        assert_eq!(packet[start..][..vector.inner.len()], vector.inner);
-        assert_eq!(
-            packet[start + vector.inner.len()..][..vector.trailer.len()],
-            vector.trailer
-        );
-    }
-}
-
-#[test]
-fn sealing_gives_what_another_implementation_gives() {
-    for vector in vectors() {
-        let cipher = Cipher::new(&vector.transform).unwrap();
-        let mut packet = vec![0; vector.packet.len()];
-        packet[..8].copy_from_slice(&vector.packet[..8]);
-        let iv = ESP_HEADER..ESP_HEADER + cipher.iv_octets();
-        packet[iv.clone()].copy_from_slice(&vector.packet[iv]);
-        cipher
-            .seal_behind_iv(
-                vector.sequence,
-                &mut packet,
-                Some(&vector.inner),
-                &vector.trailer,
-            )
-            .unwrap();
-        assert_eq!(packet, vector.packet);
-    }
-}
-
-/// Associated data, nonce, ciphertext and ICV as the documents print them; then what comes out.
-fn opens(
-    transform: &Transform,
-    sequence: Sequence,
-    header: &str,
-    iv: &str,
-    sealed: &str,
-    plain: &str,
-) {
-    let mut packet = [unhex(header), unhex(iv), unhex(sealed)].concat();
-    Cipher::new(transform)
-        .unwrap()
-        .open(sequence, &mut packet)
+/// Seal with the IV of a packet that is known.
+fn sealed(case: Case, cipher: &Cipher, packet: &[u8], inner: &[u8], trailer: &[u8]) -> Vec<u8> {
+    let behind_iv = ESP_HEADER + cipher.iv_octets();
+    let mut sealed = vec![0xee; packet.len()];
+    sealed[..behind_iv].copy_from_slice(&packet[..behind_iv]);
+    cipher
+        .seal_behind_iv(sequence(case), &mut sealed, Some(inner), trailer)
         .unwrap();
-    let plain = unhex(plain);
-    assert_eq!(packet[16..][..plain.len()], plain);
+    sealed
 }
 
-/// draft-mcgrew-gcm-test-01 section 4: 128 bits with extended numbers, 192 and 256 bits without.
+/// It seals to the packet, from elsewhere and in place, and opens it again.
+fn check(case: Case) {
+    let cipher = Cipher::new(&case.transform()).unwrap();
+    let (packet, (inner, trailer)) = (case.octets("packet"), plain(case, &cipher));
+    assert_eq!(
+        sealed(case, &cipher, &packet, &inner, &trailer),
+        packet,
+        "{}",
+        case.0
+    );
+    let behind_iv = ESP_HEADER + cipher.iv_octets();
+    let mut in_place = packet.clone();
+    in_place[behind_iv..][..inner.len()].copy_from_slice(&inner);
+    cipher
+        .seal_behind_iv(sequence(case), &mut in_place, None, &trailer)
+        .unwrap();
+    assert_eq!(in_place, packet);
+    let mut opened = packet;
+    cipher.open(sequence(case), &mut opened).unwrap();
+    let body = [inner, trailer].concat();
+    assert_eq!(opened[behind_iv..][..body.len()], body);
+}
+
 #[test]
-fn gcm_in_esp_test_cases() {
-    opens(
-        &transform(
-            "gcm",
-            &unhex("4c80cdefbb5d10da906ac73c3613a6342e443b68"),
-            &[],
-        ),
-        Sequence {
-            full: 0x8765_4321_0000_0000,
-            extended: true,
-        },
-        "0000432100000000",
-        "4956ed7e3b244cfe",
-        "fecf537e729d5b07dc30df528dd22b768d1b98736696a6fd348509fa13ceac34cfa2436f14a3f3cf65925bf1f4a13c5d15b21e1884f5\
-         ff6247aeabb786b93bce61bc17d768fd9732459018148f6cbe722fd04796562dfdb4",
-        "45000048699a000080114db7c0a80102c0a801010a9bf15638d301000001000000000000045f736970045f7564700373697009637962\
-         65726369747902646b000021000101020201",
-    );
-    opens(
-        &transform(
-            "gcm",
-            &unhex("feffe9928665731c6d6a8f9467308308feffe9928665731ccafebabe"),
-            &[],
-        ),
-        Sequence {
-            full: 10,
-            extended: false,
-        },
-        "0000a5f80000000a",
-        "facedbaddecaf888",
-        "a5b1f8066029aea40e598b8122de02420938b3ab33f828e687b8858b5bfbdbd0315b27452144cc7795457b9652037f5318027b5b4cd7a636",
-        "45000028a4ad4000400678800a01038f0a010612802306b8cb712602dd6bb03e501016d075680001",
-    );
-    opens(
-        &transform(
-            "gcm",
-            &unhex("abbccddef00112233445566778899aababbccddef00112233445566778899aab11223344"),
-            &[],
-        ),
-        Sequence {
-            full: 2,
-            extended: false,
-        },
-        "4a2cbfe300000002",
-        "0102030405060708",
-        "ff425c9b724599df7a3bcd510194e00d6a78107f1b0b1cbf06efae9d65a5d763748a637985771d347f0545659f14e99def842d8eb335\
-         f4eecfdbf831824b4c4915956c96",
-        "4500003069a6400080062690c0a801029389155e0a9e008b2dc57ee0000000007002400020bf0000020405b40101040201020201",
-    );
+fn packets_are_those_of_another_implementation() {
+    assert_eq!(cases(MADE).count(), 105);
+    cases(MADE).for_each(check);
 }
 
-/// RFC 7634 appendix A.
 #[test]
-fn chacha20_poly1305_in_esp_example() {
-    opens(
-        &transform(
-            "chacha",
-            &unhex("808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9fa0a1a2a3"),
-            &[],
-        ),
-        Sequence {
-            full: 5,
-            extended: false,
-        },
-        "0102030400000005",
-        "1011121314151617",
-        "24039428b97f417e3c13753a4f05087b67c352e6a7fab1b982d466ef407ae5c614ee8099d52844eb61aa95dfab4c02f72aa71e7c4c4f\
-         64c9befe2facc638e8f3cbec163fac469b502773f6fb94e664da9165b82829f641e076aaa8266b7fb0f7b11b369907e1ad43",
-        "45000054a6f200004001e778c6336405c000020508005b7a3a080000553bec100007362708090a0b0c0d0e0f10111213141516171819\
-         1a1b1c1d1e1f202122232425262728292a2b2c2d2e2f303132333435363701020204",
-    );
+fn packets_are_those_of_the_documents() {
+    let with_icv = |case: &Case| case.text("name") != "cbc";
+    assert_eq!(cases(PRINTED).filter(with_icv).count(), 16);
+    cases(PRINTED).filter(with_icv).for_each(check);
 }
 
-/// Every IV of one transform, by the sequence number.
+/// RFC 3602 section 4 has no integrity, which we always have: up to the ICV the packets are the same.
+#[test]
+fn packets_of_rfc_3602_are_the_same_up_to_the_icv() {
+    let without_icv = cases(PRINTED).filter(|case| case.text("name") == "cbc");
+    let same = without_icv.map(|case| {
+        let integrity = Integrity::HmacSha256_128;
+        let mac = IntegrityKey::new(integrity, &[5; 32]).unwrap();
+        let keys = Encrypted::new(encryption("cbc"), &case.octets("key"), mac).unwrap();
+        let (mut packet, body) = (case.octets("packet"), case.octets("plain"));
+        let printed = packet.clone();
+        packet[ESP_HEADER + MAX_IV..].fill(0);
+        packet.extend([0; 16]);
+        keys.seal(sequence(case), &mut packet, Some(&body), &[])
+            .unwrap();
+        assert_eq!(packet[..printed.len()], printed);
+        keys.open(sequence(case), &mut packet).unwrap();
+        assert_eq!(packet[ESP_HEADER + MAX_IV..][..body.len()], body);
+    });
+    assert_eq!(same.count(), 4);
+}
+
+/// The IV of a packet with this sequence number.
 fn iv(cipher: &Cipher, full: u64) -> Vec<u8> {
     let sequence = Sequence {
         full,
@@ -227,6 +118,43 @@ fn random_ivs_differ_by_packet_and_by_association_and_counters_are_the_number() 
         } else if first.iv_octets() > 0 {
             assert_ne!(iv(&first, 1), iv(&first, 2));
             assert_ne!(iv(&first, 1), iv(&second, 1));
+        }
+    }
+}
+
+#[test]
+fn a_key_of_ah_seals_and_opens_nothing() {
+    let cipher = Cipher::new(&Transform::Authenticated {
+        integrity: Integrity::HmacSha1_96,
+        key: crate::secret::Secret::new(&[1; 20]),
+    });
+    let (cipher, mut packet) = (cipher.unwrap(), [0; 64]);
+    let sequence = Sequence {
+        full: 1,
+        extended: false,
+    };
+    assert!(cipher.integrity().is_some());
+    assert!(cipher.seal(sequence, &mut packet, None, &[]).is_err());
+    assert!(cipher.open(sequence, &mut packet).is_err());
+}
+
+/// What `esp` never asks is refused, not a panic.
+#[test]
+fn lengths_that_do_not_add_up_are_refused() {
+    let sequence = Sequence {
+        full: 1,
+        extended: false,
+    };
+    for transform in transforms() {
+        let cipher = Cipher::new(&transform).unwrap();
+        let mut packet = [0; 128];
+        for (inner, trailer) in [(200, 2), (0, 200), (3, 2)] {
+            let (inner, trailer) = (vec![0; inner], vec![0; trailer]);
+            assert!(
+                cipher
+                    .seal(sequence, &mut packet, Some(&inner), &trailer)
+                    .is_err()
+            );
         }
     }
 }

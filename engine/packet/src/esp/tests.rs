@@ -12,31 +12,35 @@ fn sealed(sa: &Sa, inner: &[u8]) -> Vec<u8> {
     out
 }
 
+/// Every transform, with extended sequence numbers and without.
+fn with_and_without_esn() -> Vec<(Transform, u8)> {
+    let both = |transform: Transform| [(transform.clone(), 0), (transform, FLAG_ESN)];
+    transforms().into_iter().flat_map(both).collect()
+}
+
 #[test]
 fn what_is_sealed_opens_again_with_every_transform() {
-    for transform in transforms() {
-        for flags in [0, FLAG_ESN] {
-            let (out, inward) = pair(SaParams {
-                flags,
-                ..params(transform.clone())
-            });
-            for length in [0, 1, 2, 3, 13, 14, 15, 16, 17, 84, 1400, 65_000] {
-                let inner: Vec<u8> = (0..length).map(|index| index as u8).collect();
-                let mut packet = sealed(&out, &inner);
-                assert_eq!(packet.len(), sealed_length(&out, length));
-                assert_eq!(spi(&packet), Some(0x1001));
-                let opened = open(&inward, &mut packet, 9).unwrap();
-                assert_eq!(
-                    (&packet[opened.payload], opened.next_header),
-                    (&inner[..], protocol::IPV4)
-                );
-            }
-            assert_eq!(inward.usage().packets, 12);
+    for (transform, flags) in with_and_without_esn() {
+        let (out, inward) = pair(SaParams {
+            flags,
+            ..params(transform)
+        });
+        for length in [0, 1, 2, 3, 13, 14, 15, 16, 17, 84, 1400, 65_000] {
+            let inner: Vec<u8> = (0..length).map(|index| index as u8).collect();
+            let mut packet = sealed(&out, &inner);
+            assert_eq!(packet.len(), sealed_length(&out, length));
+            assert_eq!(spi(&packet), Some(0x1001));
+            let opened = open(&inward, &mut packet, 9).unwrap();
             assert_eq!(
-                (inward.usage().first_use_s, out.usage().first_use_s),
-                (9, 5)
+                (&packet[opened.payload], opened.next_header),
+                (&inner[..], protocol::IPV4)
             );
         }
+        assert_eq!(inward.usage().packets, 12);
+        assert_eq!(
+            (inward.usage().first_use_s, out.usage().first_use_s),
+            (9, 5)
+        );
     }
 }
 
@@ -73,8 +77,11 @@ fn in_place_and_from_elsewhere_give_the_same_octets() {
 
 #[test]
 fn a_change_of_any_octet_is_refused_and_moves_nothing() {
-    for transform in transforms() {
-        let (out, inward) = pair(params(transform));
+    for (transform, flags) in with_and_without_esn() {
+        let (out, inward) = pair(SaParams {
+            flags,
+            ..params(transform)
+        });
         sealed(
             &out,
             b"the first number is not used: its neighbour 0 is refused for another reason",
@@ -97,6 +104,26 @@ fn a_change_of_any_octet_is_refused_and_moves_nothing() {
             inward.drops().get(Drop::NotAuthentic),
             2 * original.len() as u64
         );
+    }
+}
+
+/// The high half is not sent, and yet a packet of another is refused.
+#[test]
+fn the_high_half_is_authenticated_with_every_transform() {
+    for transform in transforms() {
+        let (out, inward) = pair(SaParams {
+            flags: FLAG_ESN,
+            ..params(transform)
+        });
+        out.set_sent_sequence(0x7_0000_0004);
+        let packet = sealed(&out, b"x");
+        assert_eq!(
+            open(&inward, &mut packet.clone(), 1),
+            Err(Drop::NotAuthentic)
+        );
+        inward.replay().advance(0x7_0000_0001).unwrap();
+        let opened = open(&inward, &mut packet.clone(), 1).unwrap();
+        assert_eq!(opened.sequence, 0x7_0000_0005);
     }
 }
 
@@ -197,6 +224,73 @@ fn a_dummy_is_dropped_and_its_number_is_used_up() {
     assert_eq!(open(&inward, &mut packet[..length], 1), Err(Drop::Replayed));
 }
 
+fn padded(pad_to: usize) -> Content {
+    Content {
+        next_header: protocol::IPV4,
+        pad_to,
+    }
+}
+
+#[test]
+fn a_flow_is_padded_with_zeros_that_open_behind_the_payload() {
+    for transform in transforms() {
+        let (out, inward) = pair(params(transform));
+        for (length, pad_to) in [(20, 100), (0, 1), (99, 100), (100, 100), (101, 100)] {
+            let inner = vec![7; length];
+            let octets = padded(pad_to).payload_octets(&out, length);
+            assert_eq!(octets, length.max(pad_to));
+            let mut packet = vec![0xee; sealed_length(&out, octets)];
+            let total = seal(&out, &inner, padded(pad_to), &mut packet, 1);
+            assert_eq!(total, Ok(packet.len()));
+            let opened = open(&inward, &mut packet, 1).unwrap();
+            let payload = &packet[opened.payload];
+            assert_eq!(payload[..length], inner);
+            assert_eq!(payload[length..], vec![0; octets - length]);
+        }
+        assert_eq!(out.usage().octets, 20 + 99 + 100 + 101);
+    }
+}
+
+#[test]
+fn padding_a_flow_in_place_gives_the_same_octets() {
+    let (first, second) = (sa(gcm_params()), sa(gcm_params()));
+    let mut packet = [0xee; 300];
+    packet[payload_offset(&first)..][..20].fill(7);
+    let total = seal_in_place(&first, &mut packet, 20, padded(200), 1).unwrap();
+    let mut other = [0; 300];
+    seal(&second, &[7; 20], padded(200), &mut other, 1).unwrap();
+    assert_eq!(packet[..total], other[..total]);
+}
+
+#[test]
+fn only_whole_packets_in_tunnel_mode_are_padded() {
+    let transport = sa(SaParams {
+        mode: Mode::Transport,
+        ..gcm_params()
+    });
+    assert_eq!(padded(200).payload_octets(&transport, 20), 20);
+    let udp = Content {
+        next_header: protocol::UDP,
+        pad_to: 200,
+    };
+    assert_eq!(udp.payload_octets(&sa(gcm_params()), 20), 20);
+}
+
+#[test]
+fn padding_a_flow_beyond_the_room_is_refused() {
+    let out = sa(gcm_params());
+    let mut room = [0; 200];
+    assert_eq!(
+        seal(&out, b"x", padded(200), &mut room, 1),
+        Err(Drop::TooBig)
+    );
+    assert_eq!(
+        seal(&out, b"x", padded(usize::MAX), &mut room, 1),
+        Err(Drop::TooBig)
+    );
+    assert_eq!(out.sent_sequence(), 0);
+}
+
 /// Seal a body with a trailer of one's own.
 fn sealed_body(sa: &Sa, body: &[u8]) -> Vec<u8> {
     let mut packet =
@@ -263,15 +357,41 @@ fn a_trailer_that_no_sender_writes_is_refused() {
     );
 }
 
+/// Every length from none to one that holds a whole packet of any transform, of octets that say all or nothing.
 #[test]
-fn zeros_of_every_short_length_are_dropped_by_name() {
-    for transform in transforms() {
-        let inward = sa(params(transform));
-        for length in 0..=64 {
-            let reason = open(&inward, &mut vec![0; length], 1).unwrap_err();
-            let named = [Drop::Truncated, Drop::BadPadding, Drop::OutsideWindow];
-            assert!(named.contains(&reason), "{length}: {reason:?}");
+fn every_short_length_is_dropped_by_name() {
+    let named = [
+        Drop::Truncated,
+        Drop::BadPadding,
+        Drop::OutsideWindow,
+        Drop::NotAuthentic,
+    ];
+    for (transform, flags) in with_and_without_esn() {
+        let inward = sa(SaParams {
+            flags,
+            ..params(transform)
+        });
+        for length in 0..=96 {
+            for octet in [0x00, 0x01, 0xff] {
+                let reason = open(&inward, &mut vec![octet; length], 1).unwrap_err();
+                assert!(named.contains(&reason), "{length}: {reason:?}");
+            }
         }
+        assert_eq!(inward.replay_state().top(), 0);
+    }
+}
+
+/// What is shorter than a packet with an empty payload is judged by its length alone.
+#[test]
+fn the_shortest_packet_is_that_of_an_empty_payload() {
+    for transform in transforms() {
+        let (out, inward) = pair(params(transform));
+        let shortest = sealed(&out, b"");
+        for length in 0..shortest.len() {
+            let reason = open(&inward, &mut shortest[..length].to_vec(), 1);
+            assert_eq!(reason, Err(Drop::Truncated));
+        }
+        assert!(open(&inward, &mut shortest.clone(), 1).is_ok());
     }
 }
 
@@ -309,10 +429,24 @@ proptest! {
     }
 
     #[test]
-    fn any_payload_comes_back(inner in octets(0..2000), which in any::<proptest::sample::Index>()) {
-        let (out, inward) = pair(params(any_transform(which)));
+    fn any_payload_comes_back(inner in octets(0..2000), which in any::<proptest::sample::Index>(), esn in any::<bool>(), pad_to in 0usize..2000) {
+        let flags = if esn { FLAG_ESN } else { 0 };
+        let (out, inward) = pair(SaParams { flags, ..params(any_transform(which)) });
+        let mut packet = vec![0; 2000 + MAX_OVERHEAD];
+        let total = seal(&out, &inner, padded(pad_to), &mut packet, 1).unwrap();
+        let opened = open(&inward, &mut packet[..total], 1).unwrap();
+        prop_assert_eq!(opened.payload.len(), inner.len().max(pad_to));
+        prop_assert_eq!(&packet[opened.payload][..inner.len()], &inner[..]);
+    }
+
+    #[test]
+    fn any_flipped_bit_is_refused(inner in octets(0..300), which in any::<proptest::sample::Index>(), esn in any::<bool>(), at in any::<proptest::sample::Index>(), bit in 0u8..8) {
+        let flags = if esn { FLAG_ESN } else { 0 };
+        let (out, inward) = pair(SaParams { flags, ..params(any_transform(which)) });
         let mut packet = sealed(&out, &inner);
-        let opened = open(&inward, &mut packet, 1).unwrap();
-        prop_assert_eq!(&packet[opened.payload], &inner[..]);
+        let at = at.index(packet.len());
+        packet[at] ^= 1 << bit;
+        prop_assert!(open(&inward, &mut packet, 1).is_err());
+        prop_assert_eq!(inward.replay_state().top(), 0);
     }
 }

@@ -30,9 +30,14 @@ fn steps() -> impl Strategy<Value = Vec<i64>> {
     proptest::collection::vec(step, 1..300)
 }
 
+/// The narrowest, the widest, and any in between.
+fn windows() -> impl Strategy<Value = u32> {
+    prop_oneof![4 => 32u32..600, 1 => 600u32..65_536, 1 => Just(32), 1 => Just(65_536)]
+}
+
 proptest! {
     #[test]
-    fn it_does_what_a_set_does(window in 32u32..600, steps in steps()) {
+    fn it_does_what_a_set_does(window in windows(), steps in steps()) {
         let mut ring = ReplayWindow::new(window);
         let mut model = Model { window: window.into(), top: 0, seen: BTreeSet::new() };
         let mut at = 0i64;
@@ -43,6 +48,12 @@ proptest! {
             prop_assert_eq!(got, model.advance(at as u64));
             prop_assert_eq!(ring.top(), model.top);
         }
+        let mut again = ReplayWindow::new(window);
+        prop_assert_eq!(again.resume(ring.top(), &ring.xfrm_bitmap()), Some(()));
+        for back in 0..u64::from(window) + 2 {
+            let sequence = (ring.top() + 1).saturating_sub(back);
+            prop_assert_eq!(again.check(sequence), ring.check(sequence));
+        }
         let bits: u32 = ring.xfrm_bitmap().iter().map(|word| word.count_ones()).sum();
         let bottom = (model.top + 1).saturating_sub(window.into());
         prop_assert_eq!(bits as usize, model.seen.range(bottom..).count());
@@ -50,7 +61,7 @@ proptest! {
 
     /// Whatever number within reach of the window is sent, its low half is enough to know it (RFC 4303 appendix A2.1).
     #[test]
-    fn the_low_half_tells_the_number(window in 32u32..65_536, top in 1u64..1 << 40, ahead in -65_536i64..1 << 31) {
+    fn the_low_half_tells_the_number(window in windows(), top in 1u64..1 << 40, ahead in -65_536i64..1 << 31) {
         let mut ring = ReplayWindow::new(window);
         ring.advance(top).unwrap();
         let sent = (top as i64 + ahead.max(1 - i64::from(window))).max(1);
@@ -92,6 +103,21 @@ fn without_a_window_everything_passes() {
 fn before_the_first_packet_there_is_no_earlier_half() {
     assert_eq!(ReplayWindow::new(64).full_sequence(u32::MAX), None);
     assert_eq!(ReplayWindow::new(64).full_sequence(1), Some(1));
+}
+
+#[test]
+fn a_state_of_any_shape_is_taken() {
+    for window in [0, 32, 65_536] {
+        for top in [0, 1, u64::from(u32::MAX), u64::MAX - 1, u64::MAX] {
+            for bitmap in [&[][..], &[u32::MAX], &[u32::MAX; 4_096]] {
+                let mut ring = ReplayWindow::new(window);
+                let fits = bitmap.is_empty() || bitmap.len() as u32 == window.div_ceil(32);
+                assert_eq!(ring.resume(top, bitmap).is_some(), fits);
+                assert_eq!(ring.top(), if fits { top } else { 0 });
+                let _ = (ring.check(top), ring.full_sequence(0), ring.xfrm_bitmap());
+            }
+        }
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::ip::protocol;
 use crate::sa::{Direction, SaParams};
 use crate::selector::{MaskedPort, Selector};
 use crate::spd::PolicyParams;
-use crate::testing::{address, gcm_params, policy, prefix, selector, udp_between};
+use crate::testing::{address, gcm_params, ipv4, policy, prefix, selector, udp_between};
 
 const LEFT: &str = "192.168.1.0/24";
 const RIGHT: &str = "192.168.2.0/24";
@@ -381,4 +381,102 @@ proptest! {
             }
         }
     }
+}
+
+/// What came in clear: only where no policy wants it protected.
+#[test]
+fn what_came_in_clear_is_judged_too() {
+    let outcome = |policies: Vec<PolicyParams>| {
+        let mut database = with_policies(policies);
+        database.snapshot().accept(&[], &back(), false)
+    };
+    let inward = || policy(PolicyDirection::In, selector(RIGHT, LEFT), 1);
+    assert_eq!(outcome(vec![]), Ok(()));
+    assert_eq!(outcome(vec![inward()]), Err(Drop::InboundPolicyMismatch));
+    let bypass = PolicyParams {
+        templates: vec![],
+        ..inward()
+    };
+    assert_eq!(outcome(vec![bypass]), Ok(()));
+    let mut optional = inward();
+    optional.templates[0].optional = true;
+    assert_eq!(outcome(vec![optional]), Ok(()));
+}
+
+#[test]
+fn a_policy_is_used_when_a_packet_meets_it() {
+    let mut database = one_tunnel();
+    let inward = database.add_sa(inbound_sa(0x2001), 0).unwrap();
+    let (snapshot, mut cache) = (database.snapshot(), FlowCache::new());
+    let used = |database: &Database| {
+        let policies = database.spd().iter();
+        let mut all: Vec<_> = policies
+            .map(|policy| (policy.params.direction, policy.used_s()))
+            .collect();
+        all.sort_unstable();
+        all
+    };
+    let (inbound, out) = (PolicyDirection::In, PolicyDirection::Out);
+    assert_eq!(used(&database), [(inbound, 0), (out, 0)]);
+    cache.outbound(&snapshot, &across(), 5);
+    cache
+        .accept(&snapshot, &through(&inward), &back(), true, 6)
+        .unwrap();
+    assert_eq!(used(&database), [(inbound, 6), (out, 5)]);
+    cache.outbound(&snapshot, &across(), 8);
+    cache
+        .accept(&snapshot, &through(&inward), &back(), true, 9)
+        .unwrap();
+    assert_eq!(used(&database), [(inbound, 9), (out, 8)]);
+}
+
+/// The cache tells apart what a packet came out of, in which mode and whether it goes on; and long ways are not remembered.
+#[test]
+fn the_cache_tells_ways_apart() {
+    let mut policies = vec![policy(PolicyDirection::In, selector(RIGHT, LEFT), 1)];
+    policies[0].templates = vec![policies[0].templates[0]; 3];
+    policies.push(PolicyParams {
+        action: Action::Block,
+        templates: vec![],
+        ..policy(PolicyDirection::Fwd, selector(RIGHT, LEFT), 1)
+    });
+    let mut database = with_policies(policies);
+    let sa = database.add_sa(inbound_sa(0x2001), 0).unwrap();
+    let (snapshot, mut cache) = (database.snapshot(), FlowCache::new());
+    let [step] = through(&sa);
+    let transport = Step::opened(&sa, protocol::UDP);
+    assert_eq!(transport.mode, step.mode);
+    let ways = [1, 2, 3, 4].map(|count| vec![step.clone(); count]);
+    for _ in 0..2 {
+        let met: Vec<_> = ways
+            .iter()
+            .map(|way| cache.accept(&snapshot, way, &back(), false, 1).is_ok())
+            .collect();
+        assert_eq!(met, [false, false, true, false]);
+        let forwarded = cache.accept(&snapshot, &ways[2], &back(), true, 1);
+        assert_eq!(forwarded, Err(Drop::PolicyDiscard));
+    }
+}
+
+#[test]
+fn icmp_is_told_apart_by_type_and_code() {
+    let mut echo = selector(LEFT, RIGHT);
+    (echo.protocol, echo.source_port) = (protocol::ICMP, MaskedPort::exactly(8));
+    let bypass = PolicyParams {
+        templates: vec![],
+        ..policy(PolicyDirection::Out, echo, 1)
+    };
+    let mut database = with_policies([bypass]);
+    let ping = |kind: u8| {
+        let packet = ipv4(
+            "192.168.1.20",
+            "192.168.2.34",
+            protocol::ICMP,
+            &[kind, 0, 0, 0],
+        );
+        Headers::parse(&packet).unwrap()
+    };
+    let snapshot = database.snapshot();
+    assert!(matches!(snapshot.outbound(&ping(8)), Outbound::Bypass(_)));
+    assert!(matches!(snapshot.outbound(&ping(0)), Outbound::NoPolicy));
 }

@@ -15,11 +15,13 @@ from culvert.config.dialects.toml_lines import lines_of
 from culvert.config.dialects.toml_tables import (
     Document,
     GatewayTable,
+    GifTable,
     IncludedDocument,
     PeerTable,
 )
 from culvert.config.dialects.toml_unknown import unknown_key
 from culvert.config.findings import Findings, UnusableError
+from culvert.config.gifs import gif_name
 from culvert.config.model import Origin
 from culvert.config.origins import Origins, Path
 from culvert.config.values import name
@@ -39,6 +41,7 @@ class Tables:
     gateway: GatewayTable = field(default_factory=GatewayTable)
     includes: list[str] = field(default_factory=list)
     peers: dict[str, PeerTable] = field(default_factory=dict)
+    gifs: dict[str, GifTable] = field(default_factory=dict)
 
 
 def read(text: str, file: str, findings: Findings) -> Tables | None:
@@ -56,6 +59,9 @@ def read(text: str, file: str, findings: Findings) -> Tables | None:
     tables.gateway = document.gateway or GatewayTable()
     tables.includes = tables.gateway.include or []
     tables.peers = _named(document.peers, tables.origins, findings)
+    tables.gifs = document.gif or {}
+    for gif in tables.gifs:
+        _checked(gif_name, gif, tables.origins.at("gif", gif), findings)
     return tables
 
 

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from culvert.addresses import IPNetwork
-from culvert.config.dialects.toml_tables import ChildTable, GatewayTable, PeerTable
-from culvert.config.model import Backend, Child, EncapsulationChoice, Gateway, Peer, Rekey, Start
+from culvert.config.dialects.toml_tables import ChildTable, GatewayTable, GifTable, PeerTable
+from culvert.config.findings import Findings, UnusableError
+from culvert.config.gifs import pairs
+from culvert.config.model import Backend, Child, EncapsulationChoice, Ends, Gateway, Gif, Peer, Rekey, Start
 from culvert.config.origins import Origins
 from culvert.config.values import literal
 from culvert.identities import Identity
@@ -17,6 +19,7 @@ from culvert.ipsec.selectors import TrafficSelector
 
 T = TypeVar("T")
 
+_GIF = Gif("")
 _CHILD = Child("", "", (), ())
 _PEER = Peer("", (), None, None, ())
 
@@ -51,6 +54,30 @@ def identity_of(table: PeerTable) -> Identity | None:
         return table.identity
     address = literal(table.address[0])
     return Identity.of_address(address) if address else None
+
+
+def gifs_of(tables: Mapping[str, GifTable], origins: Origins, findings: Findings) -> tuple[Gif, ...]:
+    """Build the gif links; ends that do not come in pairs are added to `findings`, and left out."""
+    return tuple(_gif(name, table, origins, findings) for name, table in tables.items())
+
+
+def _gif(name: str, table: GifTable, origins: Origins, findings: Findings) -> Gif:
+    ends: dict[str, tuple[Ends, ...]] = {}
+    for key, addresses, most in (("outer", table.outer, 1), ("inner", table.inner, 2)):
+        try:
+            ends[key] = pairs(key, addresses or [], most)
+        except UnusableError as failure:
+            origins.spoil(("gif", name, key))
+            findings.problem(origins.at("gif", name, key), failure.what, failure.what_to_do)
+    return Gif(
+        name=name,
+        outer=next(iter(ends.get("outer", ())), None),
+        inner=ends.get("inner", ()),
+        mtu=_or(table.mtu, _GIF.mtu),
+        routes=tuple(table.routes or ()),
+        ecn=_or(table.ecn, _GIF.ecn),
+        origin=origins.at("gif", name),
+    )
 
 
 def _or(written: T | None, default: T) -> T:

@@ -11,7 +11,7 @@ from typing import Annotated, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainValidator
 from pydantic_core import PydanticCustomError
 
-from culvert.addresses import IPNetwork
+from culvert.addresses import IPAddress, IPNetwork
 from culvert.config import values
 from culvert.config.findings import UnusableError
 from culvert.config.model import Backend, EncapsulationChoice, Start
@@ -25,6 +25,8 @@ MIN_REPLAY_WINDOW_PACKETS, MAX_REPLAY_WINDOW_PACKETS = 32, 65_536
 """RFC 4303 section 3.4.3, and what the engine's bitmap holds."""
 MIN_MTU, MAX_MTU = 576, 65_535
 """Every IPv4 host takes 576 octets (RFC 791 section 3.1)."""
+MAX_GIF_MTU = 8192
+"""gif(4): its largest."""
 MIN_MSS, MAX_MSS = 216, 65_495
 MAX_METRIC = 3_999_999
 """Below the metric of the unreachable routes that stand behind ours."""
@@ -126,6 +128,7 @@ Network = Annotated[IPNetwork, _from_text(values.network)]
 Selector = Annotated[TrafficSelector, _from_text(values.selector)]
 Networks = Annotated[list[Network], BeforeValidator(_listed)]
 Selectors = Annotated[list[Selector], BeforeValidator(_listed)]
+Addresses = Annotated[list[Annotated[IPAddress, _from_text(values.address)]], BeforeValidator(_listed)]
 Hosts = Annotated[list[Annotated[str, _from_text(values.host)]], BeforeValidator(_listed)]
 Files = Annotated[list[Annotated[str, _from_text(values.file)]], BeforeValidator(_listed)]
 IkeProposals = Annotated[list[Annotated[Proposal, _from_text(values.ike)]], BeforeValidator(_listed)]
@@ -229,11 +232,22 @@ class PeerTable(_Table):
     legacy: LegacyLater = None
 
 
+class GifTable(_Table):
+    """`[gif.NAME]`."""
+
+    outer: Addresses | None = None
+    inner: Addresses | None = None
+    mtu: Annotated[int, _whole(MIN_MTU, MAX_GIF_MTU)] | None = None
+    routes: Networks | None = None
+    ecn: Truth | None = None
+
+
 class Document(_Table):
     """A whole gateway.toml."""
 
     gateway: Annotated[GatewayTable, BeforeValidator(_table)] | None = None
     peers: Annotated[dict[str, PeerTable], BeforeValidator(_table)] | None = None
+    gif: Annotated[dict[str, GifTable], BeforeValidator(_table)] | None = None
 
 
 class IncludedDocument(_Table):

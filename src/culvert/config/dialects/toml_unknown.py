@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import difflib
 
-from culvert.config.dialects.toml_tables import ChildTable, Document, GatewayTable, IncludedTable, PeerTable
+from culvert.config.dialects.toml_tables import (
+    ChildTable,
+    Document,
+    GatewayTable,
+    GifTable,
+    IncludedTable,
+    PeerTable,
+)
 from culvert.config.origins import Path
 from culvert.config.values import shown
 
@@ -57,6 +64,8 @@ def _keys(path: Path) -> list[str]:
         return list(Document.model_fields)
     if path[0] == "gateway":
         return list(GatewayTable.model_fields)
+    if path[0] == "gif":
+        return list(GifTable.model_fields)
     return list(ChildTable.model_fields if "children" in path[2:-1] else PeerTable.model_fields)
 
 

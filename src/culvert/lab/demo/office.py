@@ -42,6 +42,15 @@ networks = ["{self.other.network[0]}"]
             file.write(f"{self.other.outside[0]}    {secret}\n")
         return text
 
+    def configure_alone(self) -> None:
+        """Write the least gateway.toml: a stack without peers, for setkey."""
+        self.directory.mkdir(mode=0o700)
+        self.file.write_text(f'[gateway]\naddress = "{self.site.outside[0]}"\n')
+
+    def run(self, *arguments: str) -> str:
+        """Run a command of culvert and give what it prints. Raise CulvertError with what it said where it fails."""
+        return str(self.host.run(self.command(*arguments)).stdout)
+
     def command(self, *arguments: str) -> list[str]:
         """Give the command line of culvert with this gateway's directories."""
         directories = ["--run-dir", str(self.run_dir), "--state-dir", str(self.directory / "state")]

@@ -1,0 +1,97 @@
+use super::*;
+use crate::database::Database;
+use crate::esp;
+use crate::ip::protocol;
+use crate::sa::SaParams;
+use crate::spd::{PolicyDirection, PolicyKey, PolicyParams};
+use crate::testing::{address, gcm_params, policy, selector};
+
+/// The sequence number of the next packet that an SA seals.
+fn next_sequence(sa: &Sa) -> u32 {
+    let mut sealed = [0; 200];
+    esp::seal(sa, &[0x45; 40], protocol::IPV4, &mut sealed, 1).unwrap();
+    u32::from_be_bytes([sealed[4], sealed[5], sealed[6], sealed[7]])
+}
+
+fn tunnel_policy(direction: PolicyDirection) -> PolicyParams {
+    let mut params = policy(direction, selector("10.0.0.0/8", "10.0.0.0/8"), 1);
+    let template = &mut params.templates[0];
+    (template.source, template.destination) = (address("192.0.2.1"), address("192.0.2.2"));
+    params
+}
+
+fn to(new: &str) -> Migration {
+    Migration {
+        protocol: Protocol::Esp,
+        mode: Mode::Tunnel,
+        reqid: 7,
+        old: (address("192.0.2.1"), address("192.0.2.2")),
+        new: (address("192.0.2.1"), address(new)),
+    }
+}
+
+fn key() -> PolicyKey {
+    let selector = tunnel_policy(PolicyDirection::Out).selector;
+    PolicyKey::Selector(PolicyDirection::Out, selector)
+}
+
+#[test]
+fn what_migrates_keeps_keys_numbers_and_age() {
+    let mut database = Database::new();
+    let written = database
+        .add_policy(tunnel_policy(PolicyDirection::Out), 3)
+        .unwrap();
+    let old = database.add_sa(gcm_params(), 4).unwrap();
+    assert_eq!(next_sequence(&old), 1);
+    let moved = database
+        .migrate(key(), &[to("198.51.100.9")], None)
+        .unwrap();
+    let [(name, sa)] = moved.sas.as_slice() else {
+        panic!()
+    };
+    assert_eq!(
+        (*name, sa.serial(), sa.added_s()),
+        (old.id(), old.serial(), 4)
+    );
+    assert_eq!((next_sequence(sa), next_sequence(&old)), (2, 3));
+    let template = moved.policy.params.templates[0];
+    assert_eq!(template.destination, address("198.51.100.9"));
+    assert_eq!(
+        (moved.policy.params.index, moved.policy.serial),
+        (written.params.index, written.serial)
+    );
+    assert!(database.sad().get(old.id()).is_none());
+    assert!(database.sad().get(sa.id()).is_some());
+}
+
+#[test]
+fn a_migration_that_cannot_be_changes_nothing() {
+    let mut database = Database::new();
+    database
+        .add_policy(tunnel_policy(PolicyDirection::Out), 0)
+        .unwrap();
+    database.add_sa(gcm_params(), 0).unwrap();
+    let taken = SaParams {
+        destination: address("198.51.100.9"),
+        ..gcm_params()
+    };
+    database.add_sa(taken, 0).unwrap();
+    let before = (database.sad_generation(), database.spd_generation());
+    let mut refused = |migrations: &[Migration]| {
+        let outcome = database.migrate(key(), migrations, None);
+        outcome.unwrap_err().errno()
+    };
+    assert_eq!(refused(&[to("198.51.100.9")]), 17);
+    assert_eq!(refused(&[to("::1")]), 22);
+    assert_eq!(refused(&[]), 22);
+    assert_eq!(refused(&[to("198.51.100.8"); 7]), 22);
+    let other = Migration {
+        reqid: 8,
+        ..to("198.51.100.8")
+    };
+    assert_eq!(refused(&[other]), 3);
+    assert_eq!(
+        (database.sad_generation(), database.spd_generation()),
+        before
+    );
+}

@@ -1,0 +1,63 @@
+use super::*;
+use crate::database::Database;
+use crate::testing::{address, gcm_params, transform_of};
+
+#[test]
+fn each_protocol_has_its_transforms_and_its_limits() {
+    let refused = |change: fn(&mut SaParams)| {
+        let mut params = gcm_params();
+        change(&mut params);
+        let outcome = Database::new().add_sa(params, 0);
+        outcome.map_err(DatabaseError::errno).err()
+    };
+    let ah = |params: &mut SaParams| {
+        params.protocol = Protocol::Ah;
+        params.transform = transform_of(Protocol::Ah);
+    };
+    assert_eq!(refused(ah), None);
+    assert_eq!(refused(|params| params.protocol = Protocol::Ah), Some(22));
+    assert_eq!(
+        refused(|params| params.transform = transform_of(Protocol::Ah)),
+        Some(22)
+    );
+    assert_eq!(refused(|params| params.tfc_padding = 1_000), None);
+    assert_eq!(refused(|params| params.tfc_padding = 65_536), Some(22));
+    assert_eq!(
+        refused(|params| (params.tfc_padding, params.mode) = (1_000, Mode::Transport)),
+        Some(22)
+    );
+    assert_eq!(refused(|params| params.extra_flags = 2), Some(95));
+    assert_eq!(
+        refused(|params| params.destination = address("0.0.0.0")),
+        Some(22)
+    );
+    let in_udp = |params: &mut SaParams| {
+        params.protocol = Protocol::Ah;
+        params.transform = transform_of(Protocol::Ah);
+        params.encap = Some(Encap {
+            source_port: 4_500,
+            destination_port: 4_500,
+        });
+    };
+    assert_eq!(refused(in_udp), Some(22));
+}
+
+#[test]
+fn an_sa_of_esp_and_one_of_ah_may_have_one_spi() {
+    let mut database = Database::new();
+    let ah = SaParams {
+        protocol: Protocol::Ah,
+        transform: transform_of(Protocol::Ah),
+        ..gcm_params()
+    };
+    database.add_sa(gcm_params(), 0).unwrap();
+    database.add_sa(ah, 0).unwrap();
+    let (destination, spi) = (gcm_params().destination, gcm_params().spi);
+    for protocol in [Protocol::Esp, Protocol::Ah] {
+        let snapshot = database.snapshot();
+        let found = snapshot.inbound(destination, spi, protocol).unwrap();
+        assert_eq!(found.params().protocol, protocol);
+    }
+    assert_eq!(database.flush_sas(Some(Protocol::Esp)), 1);
+    assert_eq!(database.flush_sas(None), 1);
+}
