@@ -241,6 +241,8 @@ pub struct Spd {
     by_selector: HashMap<(PolicyDirection, Selector), u32>,
     /// Those that have a lifetime, and whether their soft limit was told.
     mortal: BTreeMap<u32, bool>,
+    /// How many there are of each direction.
+    counts: [usize; 3],
     serial: u64,
     last_number: u32,
     /// Counts changes; a draft is refused when it was drawn from an older generation.
@@ -295,6 +297,7 @@ impl Spd {
         let policy = self.get(key).ok_or(DatabaseError::NoSuchPolicy)?;
         self.policies.remove(&policy.params.index);
         self.mortal.remove(&policy.params.index);
+        self.counts[policy.params.direction as usize] -= 1;
         self.by_selector
             .remove(&(policy.params.direction, policy.params.selector));
         self.generation += 1;
@@ -307,6 +310,7 @@ impl Spd {
         self.policies.clear();
         self.by_selector.clear();
         self.mortal.clear();
+        self.counts = [0; 3];
         self.generation += 1;
         count
     }
@@ -329,9 +333,7 @@ impl Spd {
 
     /// How many there are of a direction.
     pub fn count(&self, direction: PolicyDirection) -> usize {
-        self.iter()
-            .filter(|policy| policy.params.direction == direction)
-            .count()
+        self.counts[direction as usize]
     }
 
     /// The policy of a direction and selector with its templates moved.
@@ -399,7 +401,10 @@ impl Spd {
             self.mortal.remove(&index);
         }
         let policy = Arc::new(policy);
-        self.policies.insert(index, Arc::clone(&policy));
+        let direction = policy.params.direction as usize;
+        if self.policies.insert(index, Arc::clone(&policy)).is_none() {
+            self.counts[direction] += 1;
+        }
         self.by_selector.insert(key, index);
         self.generation += 1;
         policy
