@@ -128,7 +128,24 @@ impl PolicyParams {
         if self.templates.len() > MAX_TEMPLATES {
             return Err(DatabaseError::Full("a policy has six templates at most"));
         }
-        self.templates.iter().try_for_each(Template::check)
+        self.templates.iter().try_for_each(Template::check)?;
+        self.check_families()
+    }
+
+    /// Only a tunnel changes the family of the packets that the next template is for.
+    fn check_families(&self) -> Result<(), DatabaseError> {
+        let mut ipv4 = self.selector.is_ipv4();
+        for template in &self.templates {
+            let end = template.destination;
+            if template.mode == Mode::Tunnel {
+                ipv4 = end.is_ipv4();
+            } else if !end.is_unspecified() && end.is_ipv4() != ipv4 {
+                return Err(DatabaseError::Invalid(
+                    "a template in transport mode is of another family than its packets",
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn is_mortal(&self) -> bool {

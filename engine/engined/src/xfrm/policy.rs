@@ -49,19 +49,23 @@ pub fn parse_policy(payload: &[u8]) -> Result<PolicyParams, Refusal> {
     })
 }
 
-/// Reads the payload of DELPOLICY or GETPOLICY: an index, or where that is 0 direction and selector.
+/// Reads the payload of DELPOLICY or GETPOLICY: an index of the direction, or where that is 0 direction and selector.
 ///
 /// # Errors
-/// What is wrong, by name.
+/// What is wrong, by name; `ENOENT` for an index of another direction, which no policy of this one has.
 pub fn parse_policy_key(payload: &[u8]) -> Result<PolicyKey, Refusal> {
     let mut cursor = Cursor::new(payload);
     let selector = parse_selector(&mut cursor)?;
     let (index, direction) = (cursor.u32()?, cursor.u8()?);
+    let direction = parse_direction(direction)?;
     if index != 0 {
-        return Ok(PolicyKey::Index(index));
+        return match index % 8 == direction as u32 {
+            true => Ok(PolicyKey::Index(index)),
+            false => Err(packet::error::DatabaseError::NoSuchPolicy.into()),
+        };
     }
     Ok(PolicyKey::Selector(
-        parse_direction(direction)?,
+        direction,
         selector.ok_or(EMPTY_SELECTOR)?,
     ))
 }
