@@ -173,6 +173,13 @@ class FakePlane:
         self.story.step("remove")
         self.held.pop(association, None)
 
+    async def move(self, before: SecurityAssociation, association: SecurityAssociation) -> None:
+        self._must_run()
+        self.story.step(f"move {association.direction} to {association.destination}")
+        held = self.held.pop(before.id, None)
+        if held is not None:
+            self.held[association.id] = replace(held, id=association.id)
+
     async def transmit(self, local: SocketAddress, remote: SocketAddress, data: bytes) -> None:
         self._must_run()
         self.story.step("transmit")

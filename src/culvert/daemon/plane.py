@@ -30,11 +30,13 @@ from culvert.xfrm.events import (
     AssociationsChanged,
     ExpireEvent,
     IkeDatagram,
+    MappingEvent,
     Overrun,
     PoliciesChanged,
 )
 from culvert.xfrm.events import Event as XfrmEvent
 from culvert.xfrm.links import GifLink
+from culvert.xfrm.migrations import Move
 
 STOP_S = 5.0
 """How long an engine may take to end by itself."""
@@ -56,6 +58,7 @@ class EnginePlane:
         self._on_change: Callable[[], None] = lambda: None
         self._dumped = Dumped((), ())
         self._unused: list[bytes] = []
+        self._applied: tuple[Policy, ...] = ()
         self.others = NOBODY
 
     async def runs(self) -> bool:
@@ -70,7 +73,7 @@ class EnginePlane:
         running = await EngineProcess.attach(self._socket)
         self._process = running or await EngineProcess.start(self._socket, TUN, MARK)
         self._client = await XfrmClient.connect(self._socket)
-        await self._client.subscribe(changes=True)
+        await self._client.subscribe(changes=True, mapping=True)
         if running is None:
             # A fresh engine: what others wrote is lost with the old one. Their policies are put back, so that what they
             # protect meets them, and waits for associations in vain, instead of passing in clear.
@@ -86,6 +89,7 @@ class EnginePlane:
 
     async def apply(self, policies: tuple[Policy, ...]) -> bool:
         client = self._connected()
+        self._applied = policies
         found = await self._look()
         present = _read(lambda: found.present(policies))
         changed = any(is_own(policy) is False for policy in present) or set(present) != set(policies)
@@ -146,6 +150,16 @@ class EnginePlane:
     async def install(self, association: SecurityAssociation) -> None:
         await self._connected().add_association(association)
 
+    async def move(self, before: SecurityAssociation, association: SecurityAssociation) -> None:
+        ends, new = (before.source, before.destination), (association.source, association.destination)
+        if ends == new:
+            await self._connected().update_association(association)
+            return
+        policy = next((one for one in self._applied if _names(one, association)), None)
+        if policy is not None:
+            move = Move(*ends, *new, association.reqid, association.protocol, association.mode)
+            await self._connected().migrate(policy, [move], association.encapsulation)
+
     async def remove(self, association: AssociationId) -> None:
         await self._connected().delete_association(association)
 
@@ -201,6 +215,8 @@ class EnginePlane:
                 self._on_event(ike.Acquired(event.reqid, event.source, event.destination, event.protocol))
             case ExpireEvent():
                 self._on_event(ike.AssociationExpired(event.id, event.hard))
+            case MappingEvent():
+                self._on_event(ike.MappingChanged(event.id, event.new))
             case AssociationsChanged(flushed=True):
                 self._on_event(ike.EngineRestarted())
             case AssociationsChanged(gone=AssociationId() as gone):
@@ -219,6 +235,12 @@ class EnginePlane:
 def _link(gif: Gif) -> GifLink | None:
     outer = gif.outer
     return GifLink(gif.name, outer.local, outer.remote, ecn_friendly=gif.ecn) if outer else None
+
+
+def _names(policy: Policy, association: SecurityAssociation) -> bool:
+    """Tell whether a policy finds this association by its reqid."""
+    reqids = [template.reqid for template in policy.templates]
+    return policy.direction is association.direction and association.reqid in reqids
 
 
 async def _others(found: Dumped) -> Others:
