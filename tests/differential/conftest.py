@@ -4,27 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
 
-from culvert.lab.host import Host
 from culvert.lab.lab import Lab
+from tests.differential.neighbours import BRIDGE, DEVICE, MODULES, TAP, Neighbour
 from tests.uml.guest import Guest, guest, missing
-
-TAP, BRIDGE = "tap0", "br0"
-DEVICE = f"vec0:transport=tap,ifname={TAP},depth=128,gro=0"
-
-MODULES = ("ipv6", "esp4", "esp6", "ah4", "ah6", "ipip", "sit", "ip6_tunnel")
-"""Some are loaded when they are needed, others have to be there before."""
-
-
-@dataclass(frozen=True, slots=True)
-class Neighbour:
-    """A guest with `vec0`, whose frames come out of the bridge of `switch`."""
-
-    guest: Guest
-    switch: Host
 
 
 @pytest.fixture(scope="session")

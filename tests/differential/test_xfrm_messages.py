@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 
 from culvert.lab.lab import Lab
-from culvert.xfrm.transport import engine_transport
 from tests.differential.comparison import differences
-from tests.differential.conversation import Reply, Request, converse, replies_from_json, requests_to_json
-from tests.differential.engines import engine_in
+from tests.differential.conversation import Reply, Request
+from tests.differential.engines import ask_engine, engine_in
 from tests.differential.known import KNOWN, Known
-from tests.differential.messages import for_engine
+from tests.differential.neighbours import ask_kernel
 from tests.differential.policy_cases import POLICY_CASES
 from tests.differential.sa_cases import SA_CASES
 from tests.differential.stories import CLEAN, STORIES, TABLES
@@ -28,17 +27,6 @@ CASES: list[Case] = [
 ]
 
 
-async def ask_engine(requests: list[Request], folder: Path) -> list[Reply]:
-    with Lab() as lab:
-        async with engine_in(lab.host("gateway"), folder / "engine.sock") as path:
-            return await converse(await engine_transport(path), [for_engine(request) for request in requests])
-
-
-def ask_kernel(requests: list[Request], kernel: Guest) -> list[Reply]:
-    texts = kernel.call("tests.uml.jobs:converse", requests=requests_to_json(requests))
-    return replies_from_json(texts)
-
-
 def compared(case: Case, ours: list[Reply], theirs: list[Reply]) -> list[tuple[str, tuple[Any, Any]]]:
     """Give the fields that differ. What follows upon another outcome is no difference of its own."""
     found: dict[str, tuple[Any, Any]] = {}
@@ -49,9 +37,11 @@ def compared(case: Case, ours: list[Reply], theirs: list[Reply]) -> list[tuple[s
     return list(found.items())
 
 
-async def test_both_answer_alike_save_where_it_is_meant(kernel: Guest, tmp_path: Path) -> None:
+def test_both_answer_alike_save_where_it_is_meant(kernel: Guest, tmp_path: Path) -> None:
     requests = [request for _, wanted in CASES for request in (*wanted, *CLEAN)]
-    ours, theirs = await ask_engine(requests, tmp_path), ask_kernel(requests, kernel)
+    with Lab() as lab, engine_in(lab.host("gateway"), tmp_path / "engine.sock") as path:
+        ours = ask_engine(path, requests)
+    theirs = ask_kernel(kernel, requests)
     needed: set[Known] = set()
     unknown = []
     for case in CASES:

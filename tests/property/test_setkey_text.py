@@ -97,6 +97,10 @@ def associations(draw):
     encryption = draw(st.sampled_from(ENCRYPTION)) if protocol is Protocol.ESP else None
     integrity = None if encryption and encryption.aead else draw(st.sampled_from(INTEGRITY))
     octets = encryption.key_octets + encryption.salt_octets if encryption else 0
+    if encryption and encryption.name == "3des":
+        draw_key = st.permutations(range(0, 48, 2)).map(bytes)
+    else:
+        draw_key = st.binary(min_size=octets, max_size=octets)
     udp = st.none() | st.builds(Encapsulation, st.integers(1, 65_535), st.integers(1, 65_535))
     association = SecurityAssociation(
         source,
@@ -105,7 +109,7 @@ def associations(draw):
         None,
         draw(st.just(0) | NUMBERS),
         encryption,
-        draw(st.binary(min_size=octets, max_size=octets)),
+        draw(draw_key),
         integrity,
         draw(st.binary(min_size=integrity.key_octets, max_size=integrity.key_octets)) if integrity else b"",
         protocol,

@@ -1,4 +1,4 @@
-"""Inside the guest: reads names of files from a serial line, each with a call, and answers with a JSON text on that line.
+"""Inside the guest: reads names of files from a serial line, each with a call, and answers with a JSON text there.
 
 A call is `{"call": "module:function", "with": {...}, "within_s": seconds}`; its answer `{"gave": ...}` or
 `{"failed": "the traceback"}`. A function may be a coroutine function. At the end of the line the guest ends.

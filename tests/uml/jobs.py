@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import selectors
+import socket
 import subprocess
+import threading
 from typing import Any
 
 from culvert.xfrm.transport import kernel_transport
@@ -21,3 +25,38 @@ async def converse(requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Send XFRM messages to the guest's kernel, in order, and give its replies."""
     replies = await conversation.converse(kernel_transport(), conversation.requests_from_json(requests))
     return conversation.replies_to_json(replies)
+
+
+def echo_datagrams(addresses: list[str], port: int) -> None:
+    """From now on send back what comes to these addresses, from the address that it came to."""
+    sockets = selectors.DefaultSelector()
+    for address in addresses:
+        sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+        sock.bind((address, port))
+        sockets.register(sock, selectors.EVENT_READ)
+    threading.Thread(target=_echo_datagrams, args=(sockets,), daemon=True).start()
+
+
+def _echo_datagrams(sockets: selectors.DefaultSelector) -> None:
+    while True:
+        for key, _ in sockets.select():
+            sock = key.fileobj
+            assert isinstance(sock, socket.socket)
+            octets, sender = sock.recvfrom(65536)
+            # An answer that cannot go is one that does not come.
+            with contextlib.suppress(OSError):
+                sock.sendto(octets, sender)
+
+
+def echo_stream(address: str, port: int) -> None:
+    """Take one connection, read it to its end, then send all of it back."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    listener = socket.create_server((address, port), family=family)
+    threading.Thread(target=_echo_stream, args=(listener,), daemon=True).start()
+
+
+def _echo_stream(listener: socket.socket) -> None:
+    with listener:
+        connection, _ = listener.accept()
+    with connection, connection.makefile("rb") as reader:
+        connection.sendall(reader.read())

@@ -150,12 +150,12 @@ impl GifTable {
     /// Removes a link and its interface.
     ///
     /// # Errors
-    /// `ENODEV`, or what the host says.
+    /// `ENOENT`, or what the host says.
     pub fn delete(&self, name: &str) -> Result<(), Refusal> {
         let removed = lock(&self.links).remove(name);
         self.generation.fetch_add(1, SeqCst);
         if removed.is_none() {
-            return Err(Refusal::new(libc::ENODEV, "there is no such link"));
+            return Err(Refusal::new(libc::ENOENT, "there is no such link"));
         }
         self.host.remove(name).map_err(|error| {
             let errno = error.raw_os_error().unwrap_or(libc::EIO);
@@ -238,7 +238,7 @@ mod tests {
         assert!(Arc::ptr_eq(&made.device, &changed.device));
         assert_eq!(table.generation(), 2);
         table.delete("gif0").unwrap();
-        assert_eq!(table.delete("gif0").unwrap_err().errno, libc::ENODEV);
+        assert_eq!(table.delete("gif0").unwrap_err().errno, libc::ENOENT);
         assert!(table.links().is_empty() && lock(&host.0).is_empty());
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use netio::TunDevice;
 use netio::memory::{MemoryHost, MemoryRoutes};
 
-use packet::algorithm::{Aead, Transform};
+use packet::algorithm::{Aead, Encryption, Integrity, Transform};
 use packet::sa::{Encap, Lifetimes, Mode, Protocol, SaParams};
 use packet::secret::Secret;
 use packet::selector::{Prefix, Selector};
@@ -63,6 +63,19 @@ pub fn protected(encap: Option<Encap>) -> SaParams {
         legacy: false,
         lifetimes: Lifetimes::NONE,
         selectors: vec![],
+    }
+}
+
+/// The same with AES-CBC, whose sequence numbers are no nonces.
+pub fn protected_by_cbc() -> SaParams {
+    SaParams {
+        transform: Transform::Encrypted {
+            cipher: Encryption::AesCbc,
+            key: Secret::new(&[5; 24]),
+            integrity: Integrity::HmacSha256_128,
+            integrity_key: Secret::new(&[6; 32]),
+        },
+        ..protected(None)
     }
 }
 

@@ -81,7 +81,7 @@ fn known_flows_ns(snapshot: &Snapshot, policies: u32) -> f64 {
         assert!(matches!(outbound, Outbound::Protect(_)));
     };
     (0..FLOWS).for_each(&mut look_up);
-    each_ns(|number| look_up(number))
+    each_ns(look_up)
 }
 
 fn new_flows_ns(snapshot: &Snapshot, policies: u32) -> f64 {

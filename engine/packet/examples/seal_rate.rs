@@ -35,7 +35,7 @@ fn association(transform: Transform) -> Sa {
         flags: 0,
         extra_flags: 0,
         tfc_padding: 0,
-        legacy: false,
+        legacy: true,
         lifetimes: Lifetimes::NONE,
         selectors: Vec::new(),
     };

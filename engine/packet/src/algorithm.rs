@@ -178,7 +178,7 @@ impl Transform {
     }
 
     /// Whether keys and ICV have lengths that the algorithms take.
-    pub fn key_lengths_are_right(&self) -> bool {
+    fn key_lengths_are_right(&self) -> bool {
         match self {
             Transform::Aead {
                 algorithm,

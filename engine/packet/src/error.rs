@@ -26,13 +26,12 @@ pub enum DatabaseError {
 }
 
 impl DatabaseError {
-    /// The positive errno of Linux: EEXIST, ESRCH, ENOENT, ENODATA, ENOBUFS, EINVAL, EOPNOTSUPP, ENOENT, EAGAIN.
+    /// The positive errno of Linux: EEXIST, ESRCH, ENOENT, ESRCH, ENOBUFS, EINVAL, EOPNOTSUPP, ENOENT, EAGAIN.
     pub const fn errno(self) -> i32 {
         match self {
             DatabaseError::Exists => 17,
-            DatabaseError::NoSuchSa => 3,
+            DatabaseError::NoSuchSa | DatabaseError::NoSuchTemplate => 3,
             DatabaseError::NoSuchPolicy | DatabaseError::NoSpi => 2,
-            DatabaseError::NoSuchTemplate => 61,
             DatabaseError::Full(_) => 105,
             DatabaseError::Invalid(_) => 22,
             DatabaseError::Unsupported(_) => 95,

@@ -181,8 +181,18 @@ impl Sa {
     /// Go on from where an SA stands that was at work elsewhere. Nothing goes back: neither the number of the next packet
     /// nor what was accepted.
     ///
-    /// Errors: `Invalid` for a bitmap that does not fit the window.
+    /// Errors: `Unsupported` where the numbers are nonces, of which nobody knows better which were used than we do; `Invalid`
+    /// for a number that was sent, or a bitmap that does not fit the window.
     pub fn advance(&self, progress: &Progress) -> Result<(), DatabaseError> {
+        let sent = self.sent_sequence();
+        if progress.sent > sent && self.params.transform.counter_key().is_some() {
+            return Err(DatabaseError::Unsupported(
+                "the sequence numbers of this cipher are its nonces, and stay as they are",
+            ));
+        }
+        if progress.sent != 0 && progress.sent < sent {
+            return Err(DatabaseError::Invalid("sequence numbers do not go back"));
+        }
         self.replay()
             .resume(progress.newest, &progress.bitmap)
             .ok_or(DatabaseError::Invalid(

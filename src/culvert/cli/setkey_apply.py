@@ -156,11 +156,15 @@ class Session:
 
     async def _done(self, statements: list[Statement]) -> bool:
         good = True
-        for step in _steps(statements):
-            good &= await self._step(step)
+        steps = list(_steps(statements))
+        for step in steps:
+            done = await self._step(step)
+            good &= done
             if not (good or self.manner.best_effort):
                 await self._take_back()
                 return False
+            if done and step is not steps[-1]:
+                rehearse(step, self._tables)
         if self.client.backend == "engine" and any(isinstance(one, OfPolicies) for one in statements):
             self.gateway.settle()
         return good
@@ -182,7 +186,6 @@ class Session:
             problem = error.problems[0]
             self.tell(self._source.blame(step[0].at, problem.what, problem.what_to_do))
             return False
-        rehearse(step, self._tables)
         return True
 
     def _line(self, statement: Statement) -> int:

@@ -80,10 +80,9 @@ class Gateway:
         """Build everything up and talk to the peers. Raise CulvertError; then nothing of this start is left."""
         gateway = self._load()
         async with self.applying:
-            stood = await self._parts.network.remains()
-            if stood:
-                self._links.adopt(gateway, await self._parts.network.standing_links())
+            self._links.adopt(gateway, await self._parts.network.standing_links())
             applied = await self._prepared(gateway)
+            stood = await self._parts.network.remains()
             try:
                 await self._build(applied)
             except (CulvertError, asyncio.CancelledError):

@@ -14,7 +14,7 @@ _FORWARDING = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
 
 def host_sysctls(gateway: Gateway, facts: HostFacts) -> tuple[Sysctl, ...]:
     """Give the host's settings, in the order in which they are made."""
-    return tuple(_host(protected(gateway), facts))
+    return tuple(_host(_forwarded(protected(gateway), facts) | _through_links(gateway), facts))
 
 
 def tun_sysctls(gateway: Gateway, facts: HostFacts, division: Division | None = None) -> tuple[Sysctl, ...]:
@@ -23,8 +23,7 @@ def tun_sysctls(gateway: Gateway, facts: HostFacts, division: Division | None = 
     return tuple(_tun(facts, {*division.steered, *(pair.remote.version for pair in division.pairs)}))
 
 
-def _host(pairs: list[Protected], facts: HostFacts) -> Iterator[Sysctl]:
-    forwarded = _forwarded(pairs, facts)
+def _host(forwarded: set[int], facts: HostFacts) -> Iterator[Sysctl]:
     if 6 in forwarded:
         # A host that forwards no longer listens to router advertisements, unless it is told to (2): the route by which
         # it reaches the Internet would go. So this comes first.
@@ -42,6 +41,11 @@ def _forwarded(pairs: list[Protected], facts: HostFacts) -> set[int]:
     """The families in which packets of other hosts go through: not where only the gateway itself is protected."""
     own = set(own_addresses(facts))
     return {pair.local.version for pair in pairs if pair.local.num_addresses > 1 or pair.local[0] not in own}
+
+
+def _through_links(gateway: Gateway) -> set[int]:
+    """The families of networks behind gif links: hosts here are to reach them."""
+    return {network.version for gif in gateway.gifs for network in gif.routes}
 
 
 def _tun(facts: HostFacts, versions: set[int]) -> Iterator[Sysctl]:

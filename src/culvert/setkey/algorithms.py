@@ -18,6 +18,7 @@ from culvert.ipsec.associations import Protocol
 from culvert.setkey.words import Words, Wrong
 
 _HEX = re.compile(r"0[xX][0-9a-fA-F]++")
+_TRIPLE = "3des-cbc"
 _LEGACY = "RFC 8221 advises against it. Use {instead}, or give --legacy where an old peer has nothing else."
 
 
@@ -115,9 +116,18 @@ def _cipher_and_key(words: Words, name: str, choices: tuple[Encryption, ...]) ->
     octets = key(words)
     for choice in choices:
         if choice.key_octets + choice.salt_octets == len(octets):
+            if choice.setkey_name == _TRIPLE and _repeats(octets):
+                what = "the key of 3des-cbc has two of its three parts the same: that is DES, three times"
+                raise words.wrong(what, "Write 24 octets of chance.")
             return choice, octets
     salt = choices[0].salt_octets
     raise _length(words, len(octets), name, [one.key_octets + salt for one in choices], _salt(salt))
+
+
+def _repeats(octets: bytes) -> bool:
+    """Whether neighbouring keys of 3DES are the same but for parity (RFC 2451 section 2.3)."""
+    one, two, three = (bytes(octet & 0xFE for octet in octets[at : at + 8]) for at in (0, 8, 16))
+    return two in (one, three)
 
 
 def _salt(octets: int) -> str:

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from culvert.ipsec.policies import Template
+from culvert.ipsec.associations import Direction
+from culvert.ipsec.policies import Action, Template
 from culvert.setkey.endpoints import Endpoints
 
-Requests = tuple[tuple[Template, ...], tuple[int, ...]]
-"""Templates, and the numbers of those that want a reqid of their own."""
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """All that stands behind `-P`. `action` is None where only a direction was written.
+
+    `unique` are the numbers of those templates that want a reqid of their own.
+    """
+
+    direction: Direction
+    priority: int
+    action: Action | None
+    templates: tuple[Template, ...] = ()
+    unique: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
@@ -24,7 +36,7 @@ class Warned:
 class Context:
     """`legacy`: algorithms that RFC 8221 advises against are allowed. `at`: where the statement begins.
 
-    `requests` remembers lists of templates: 100,000 policies often share a few.
+    `requests` remembers what was read behind `-P`.
     """
 
     endpoints: Endpoints
@@ -32,7 +44,7 @@ class Context:
     at: int = 0
     warned_of_counters: bool = False
     warnings: list[Warned] = field(default_factory=list)
-    requests: dict[tuple[int, tuple[str, ...]], Requests] = field(default_factory=dict)
+    requests: dict[tuple[int, tuple[str, ...]], Request] = field(default_factory=dict)
 
     def warn(self, index: int, what: str, what_to_do: str = "") -> None:
         """Note a warning."""

@@ -124,6 +124,8 @@ class Endpoints:
 
 def lookup(words: Words) -> Lookup:
     """Read the flags `-4`, `-6`, `-n`, or several at once. Raise Wrong."""
+    if words.peek()[:1] != "-":
+        return _BOTH
     version, numeric, given = None, False, False
     while (word := words.peek())[:1] == "-" and len(word) > 1 and not set(word[1:]) - set("46n"):
         words.at += 1

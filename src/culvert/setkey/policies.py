@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from culvert.ipsec.policies import Action, Policy
+from culvert.ipsec.policies import Policy
 from culvert.ipsec.selectors import ANY_PROTOCOL, ICMP, ICMPV6, Selector
 from culvert.setkey.associations import refuse_context
 from culvert.setkey.context import Context
@@ -30,10 +30,9 @@ def spdadd(words: Words, context: Context, *, replacing: bool = False) -> Iterat
     asked = request(words, context, selectors[0].version)
     if asked.action is None:
         raise Wrong(words.at, "what is to be done is missing", "Write discard, none or ipsec behind the direction.")
-    templates, unique = asked.requests
     for selector in selectors:
-        policy = Policy(selector, asked.direction, asked.action, asked.priority, templates)
-        yield AddPolicy(policy, unique, replacing, context.at)
+        policy = Policy(selector, asked.direction, asked.action, asked.priority, asked.templates)
+        yield AddPolicy(policy, asked.unique, replacing, context.at)
 
 
 def spdupdate(words: Words, context: Context) -> Iterator[Statement]:
@@ -133,8 +132,3 @@ def _port(context: Context, side: Range, protocol: int) -> _Masked:
 
 def _masked(value: int) -> _Masked:
     return (value, 0xFFFF) if value else _WILD
-
-
-def acts(policy: Policy) -> bool:
-    """Whether a policy says what setkey's language can say: PROTECT has templates, and nothing else has."""
-    return (policy.action is Action.PROTECT) == bool(policy.templates)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
 from culvert.addresses import IPAddress
 from culvert.ipsec.associations import Direction, Mode, Protocol
 from culvert.ipsec.policies import MAX_TEMPLATES, Action, Level, Template
 from culvert.setkey.associations import number
-from culvert.setkey.context import Context, Requests
+from culvert.setkey.context import Context, Request
 from culvert.setkey.endpoints import literal
 from culvert.setkey.words import Words, Wrong
 
@@ -28,16 +27,6 @@ _LEVELS = {"default": Level.REQUIRE, "use": Level.USE, "require": Level.REQUIRE,
 _SHAPE = "Write protocol/mode/source-destination/level, as in esp/tunnel/192.0.2.1-198.51.100.1/require."
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """All that stands behind `-P`. `action` is None where only a direction was written."""
-
-    direction: Direction
-    priority: int
-    action: Action | None
-    requests: Requests = ((), ())
-
-
 def direction(words: Words) -> Direction:
     """Read `-P` and the direction. Raise Wrong."""
     if not words.take("-P"):
@@ -50,7 +39,19 @@ def direction(words: Words) -> Direction:
 
 
 def request(words: Words, context: Context, version: int) -> Request:
-    """Read it all. `version` is that of the packets. Raise Wrong."""
+    """Read it all, to the statement's end. `version` is that of the packets. Raise Wrong.
+
+    What was read is remembered: 100,000 policies often share a few.
+    """
+    known = version, tuple(words.all[words.at :])
+    found = context.requests.get(known)
+    if found is None:
+        found = context.requests[known] = _request(words, version)
+    words.at = len(words.all)
+    return found
+
+
+def _request(words: Words, version: int) -> Request:
     way = direction(words)
     priority = _priority(words) if words.peek() in ("prio", "priority") else DEFAULT_PRIORITY
     if not words.peek():
@@ -61,7 +62,7 @@ def request(words: Words, context: Context, version: int) -> Request:
     if action is not Action.PROTECT:
         words.end()
         return Request(way, priority, action)
-    return Request(way, priority, action, _remembered(words, context, version))
+    return Request(way, priority, action, *_templates(words, version))
 
 
 def _priority(words: Words) -> int:
@@ -83,15 +84,7 @@ def _priority(words: Words) -> int:
     return value
 
 
-def _remembered(words: Words, context: Context, version: int) -> Requests:
-    known = version, tuple(words.all[words.at :])
-    if known not in context.requests:
-        context.requests[known] = _requests(words, version)
-    words.at = len(words.all)
-    return context.requests[known]
-
-
-def _requests(words: Words, version: int) -> Requests:
+def _templates(words: Words, version: int) -> tuple[tuple[Template, ...], tuple[int, ...]]:
     templates: list[Template] = []
     unique: list[int] = []
     if not words.peek():
@@ -99,14 +92,14 @@ def _requests(words: Words, version: int) -> Requests:
     while words.peek():
         if len(templates) == MAX_TEMPLATES:
             raise Wrong(words.at, f"a policy applies at most {MAX_TEMPLATES} associations", "Leave some out.")
-        template, alone = _request(words, version)
+        template, alone = _template(words, version)
         if alone:
             unique.append(len(templates))
         templates.append(template)
     return tuple(templates), tuple(unique)
 
 
-def _request(words: Words, version: int) -> tuple[Template, bool]:
+def _template(words: Words, version: int) -> tuple[Template, bool]:
     """Read one `protocol/mode/source-destination/level`; what is behind the mode may be missing."""
     protocol = _protocol(words)
     if not words.take("/"):

@@ -11,10 +11,11 @@ from culvert.config.model import Ends, Gateway, Gif
 from culvert.ipsec.associations import Direction
 from culvert.ipsec.policies import Action, Policy, Template
 from culvert.ipsec.selectors import Selector
-from culvert.plan.desired import Firewall, Pair
+from culvert.plan.desired import Firewall, HostFacts, Pair, Sysctl
 from culvert.plan.entries import entries
 from culvert.plan.links import is_protected, made
 from culvert.plan.runs import compile_runs
+from culvert.plan.sysctls import host_sysctls
 
 OURS, THEIRS = ip_address("203.0.113.1"), ip_address("198.51.100.1")
 LINK = Gif("gif0", Ends(OURS, THEIRS), (Ends(ip_address("192.168.1.1"), ip_address("192.168.2.1")),))
@@ -62,3 +63,11 @@ def test_a_pair_of_networks_protects_as_well() -> None:
 def test_a_link_without_outer_ends_is_not_made() -> None:
     gateway = Gateway("office", (), (), gifs=(LINK, Gif("gif1")))
     assert made(gateway) == (LINK,)
+
+
+def test_what_is_routed_through_a_link_is_forwarded() -> None:
+    routed = Gateway("office", (), (), gifs=(replace(LINK, routes=(ip_network("192.168.2.0/24"),)),))
+    alone = Gateway("office", (), (), gifs=(LINK,))
+    forwarding = Sysctl("net.ipv4.ip_forward", "1")
+    assert forwarding in host_sysctls(routed, HostFacts(()))
+    assert forwarding not in host_sysctls(alone, HostFacts(()))

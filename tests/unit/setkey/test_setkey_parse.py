@@ -459,10 +459,15 @@ def test_no_key_is_ever_shown():
 
 
 def test_legacy_allows_what_is_only_weak():
-    text = f'add {A} {W} esp 256 -E 3des-cbc 0x{"01" * 24} -A hmac-md5 "sixteen octets!!";'
+    text = f'add {A} {W} esp 256 -E 3des-cbc 0x{bytes(range(24)).hex()} -A hmac-md5 "sixteen octets!!";'
     assert association(text, legacy=True).legacy
     assert not association(f"add {A} {W} esp 256 {ALGORITHMS};", legacy=True).legacy
     assert "--legacy" in problem(text).what_to_do
+
+
+def test_a_key_of_3des_that_is_one_of_des_is_refused():
+    text = f"add {A} {W} esp 256 -E 3des-cbc 0x{'01' * 24} -A hmac-sha2-256 {SHA};"
+    assert "DES, three times" in problem(text, legacy=True).what
 
 
 def test_every_mistake_of_a_text_is_told_in_its_order():

@@ -138,7 +138,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::testing::protected;
+    use crate::testing::protected_by_cbc;
 
     fn read(body: &[u8], window_packets: u32) -> Result<Replay, Refusal> {
         Replay::parse(&Attributes::parse(body).unwrap(), window_packets)
@@ -148,7 +148,7 @@ mod tests {
         /// An SA that goes on where another stands says the same as that.
         #[test]
         fn what_is_told_is_taken(window in prop_oneof![1u32..40, 60u32..300], sent: u32, newest in 0u64..1_000, words: [u32; 10], esn: bool) {
-            let params = SaParams { replay_window: window, flags: if esn { 128 } else { 0 }, ..protected(None) };
+            let params = SaParams { replay_window: window, flags: if esn { 128 } else { 0 }, ..protected_by_cbc() };
             let sa = || Database::new().add_sa(params.clone(), 1).unwrap();
             let (first, second) = (sa(), sa());
             let bitmap = words[..window.div_ceil(32) as usize].to_vec();

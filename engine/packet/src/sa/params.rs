@@ -239,10 +239,8 @@ impl SaParams {
             }
             _ => {}
         }
-        if !self.transform.key_lengths_are_right() {
-            return Err(DatabaseError::Invalid(
-                "a key does not have the length that its algorithm asks for",
-            ));
+        if let Some(fault) = self.transform.fault() {
+            return Err(DatabaseError::Invalid(fault));
         }
         match self.transform.legacy_reason() {
             Some(reason) if !self.legacy => Err(DatabaseError::Unsupported(reason)),

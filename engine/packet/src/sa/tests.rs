@@ -2,6 +2,7 @@ use super::*;
 use crate::database::Database;
 use crate::testing::{address, gcm_params, transform_of};
 
+#[test]
 fn each_protocol_has_its_transforms_and_its_limits() {
     let refused = |change: fn(&mut SaParams)| {
         let mut params = gcm_params();
@@ -41,6 +42,7 @@ fn each_protocol_has_its_transforms_and_its_limits() {
     assert_eq!(refused(in_udp), Some(22));
 }
 
+#[test]
 fn an_sa_of_esp_and_one_of_ah_may_have_one_spi() {
     let mut database = Database::new();
     let ah = SaParams {

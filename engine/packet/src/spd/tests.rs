@@ -6,6 +6,7 @@ fn out_policy(destination: &str) -> PolicyParams {
     policy(PolicyDirection::Out, selector("10.0.0.0/8", destination), 1)
 }
 
+#[test]
 fn a_policy_ends_so_long_after_it_was_added_or_last_used() {
     let ends = |lifetimes: Lifetimes, used: &[u64]| {
         let mut database = Database::new();
@@ -43,6 +44,7 @@ fn a_policy_ends_so_long_after_it_was_added_or_last_used() {
     assert_eq!(ends(soft_add, &[]), Some((105, false)));
 }
 
+#[test]
 fn a_policy_is_told_of_once_and_an_update_begins_anew() {
     let mut database = Database::new();
     let params = || PolicyParams {
@@ -61,6 +63,7 @@ fn a_policy_is_told_of_once_and_an_update_begins_anew() {
     assert!(database.expire_policies(99).is_empty());
 }
 
+#[test]
 fn numbers_from_0x4000_0000_are_for_those_who_give_them() {
     let mut database = Database::new();
     let given = PolicyParams {
@@ -72,6 +75,7 @@ fn numbers_from_0x4000_0000_are_for_those_who_give_them() {
     assert!(given.params.index == 0x4000_0001 && chosen.params.index < 0x4000_0000);
 }
 
+#[test]
 fn a_policy_has_six_templates_at_most_and_none_of_either_mode() {
     let refused = |change: fn(&mut Template), count: usize| {
         let mut params = out_policy("10.0.0.0/8");

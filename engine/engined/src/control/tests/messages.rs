@@ -13,7 +13,7 @@ use packet::spd::{PolicyParams, Template};
 use super::*;
 use crate::limits::MAX_TOLD_OF_BATCH;
 use crate::octets::Put;
-use crate::testing::{OURS, SPI, THEIRS};
+use crate::testing::{OURS, SPI, THEIRS, protected_by_cbc};
 use crate::xfrm::migrate::put_migrations;
 use crate::xfrm::policy::put_policy_id;
 
@@ -45,10 +45,10 @@ fn ah() -> SaParams {
 fn old_fashioned() -> SaParams {
     SaParams {
         transform: Transform::Encrypted {
-            cipher: Encryption::AesCbc,
-            key: Secret::new(&[5; 24]),
-            integrity: Integrity::HmacMd5_96,
-            integrity_key: Secret::new(&[6; 16]),
+            cipher: Encryption::TripleDesCbc,
+            key: Secret::new(b"three keys, none the same"[..24].as_ref()),
+            integrity: Integrity::HmacSha256_128,
+            integrity_key: Secret::new(&[6; 32]),
         },
         legacy: true,
         ..protected(None)
@@ -150,49 +150,58 @@ fn a_dump_is_loaded_elsewhere() {
     );
 }
 
+/// NEWAE that says: so many were sent, the fortieth was the newest that came.
+fn aevent(params: &SaParams, sent: u32, window: u32) -> Vec<u8> {
+    let mut body = id_of(params);
+    body.put_zeros(16);
+    body.put_u32(2);
+    body.put_u32(0);
+    let mut value = Vec::new();
+    let words = [2, sent, 40, 0, 0, window, 0xffff_ffff, 0xff];
+    words.iter().for_each(|word| value.put_u32(*word));
+    put_attribute(&mut body, 23, &value);
+    body
+}
+
 #[test]
 fn an_sa_goes_on_where_another_stands_and_never_back() {
-    let mut engine = Engine::start();
-    assert_eq!(engine.ask(message::NEWSA, &entry(protected(None))), 0);
-    let aevent = |sent: u32, window: u32| {
-        let mut body = id_of(&protected(None));
-        body.put_zeros(16);
-        body.put_u32(2);
-        body.put_u32(0);
-        let mut value = Vec::new();
-        let words = [2, sent, 40, 0, 0, window, 0xffff_ffff, 0xff];
-        words.iter().for_each(|word| value.put_u32(*word));
-        put_attribute(&mut body, 23, &value);
-        body
+    let (mut engine, params) = (Engine::start(), protected_by_cbc());
+    assert_eq!(engine.ask(message::NEWSA, &entry(params.clone())), 0);
+    let mut set = |sent, window| {
+        let body = aevent(&params, sent, window);
+        engine.send(message::NEWAE, ACK | netlink::REPLACE, &body);
+        -i32::from_ne_bytes(engine.receive()[0].1[..4].try_into().unwrap())
     };
-    engine.send(message::NEWAE, ACK | netlink::REPLACE, &aevent(1_000, 64));
-    assert_eq!(engine.receive()[0].1[..4], [0; 4]);
-    assert_eq!(
-        engine.ask(message::NEWAE, &aevent(2_000, 64)),
-        libc::EOPNOTSUPP
-    );
-    for (sent, window) in [(999, 64), (2_000, 32)] {
-        engine.send(
-            message::NEWAE,
-            ACK | netlink::REPLACE,
-            &aevent(sent, window),
-        );
-        assert_eq!(engine.receive()[0].1[..4], (-libc::EINVAL).to_ne_bytes());
-    }
-    let mut asking = aevent(0, 64);
-    asking.truncate(48);
-    let (header, told) = asked(&mut engine, message::GETAE, &asking);
-    assert_eq!(
-        (header.kind, told[40..44].to_vec()),
-        (message::NEWAE, 2u32.to_ne_bytes().to_vec())
-    );
+    assert_eq!(set(1_000, 64), 0);
+    assert_eq!((set(999, 64), set(2_000, 32)), (libc::EINVAL, libc::EINVAL));
+    let body = aevent(&params, 2_000, 64);
+    assert_eq!(engine.ask(message::NEWAE, &body), libc::EOPNOTSUPP);
+    let (header, told) = asked(&mut engine, message::GETAE, &body[..48]);
+    assert_eq!(header.kind, message::NEWAE);
+    assert_eq!(told[40..44], 2u32.to_ne_bytes());
     let found = Attributes::parse(&told[48..]).unwrap();
-    let numbers = found.get(23).unwrap();
-    assert_eq!(
-        numbers[4..12],
-        [1_000u32.to_ne_bytes(), 40u32.to_ne_bytes()].concat()
-    );
+    let numbers = [1_000u32.to_ne_bytes(), 40u32.to_ne_bytes()].concat();
+    assert_eq!(found.get(23).unwrap()[4..12], numbers);
     assert!(found.get(9).is_some());
+}
+
+#[test]
+fn nonces_are_not_for_others_to_say() {
+    let (mut engine, params) = (Engine::start(), protected(None));
+    assert_eq!(engine.ask(message::NEWSA, &entry(params.clone())), 0);
+    for (sent, outcome) in [(0, 0), (1, libc::EOPNOTSUPP)] {
+        let body = aevent(&params, sent, 64);
+        engine.send(message::NEWAE, ACK | netlink::REPLACE, &body);
+        assert_eq!(engine.receive()[0].1[..4], (-outcome).to_ne_bytes());
+    }
+    let mut body = entry(SaParams {
+        spi: SPI + 1,
+        ..params
+    });
+    let at = body.windows(4).position(|window| window == [36, 0, 23, 0]);
+    body[at.unwrap() + 8] = 1;
+    assert_eq!(engine.ask(message::NEWSA, &body), libc::EOPNOTSUPP);
+    assert_eq!(engine.dump(message::GETSA).len(), 2);
 }
 
 #[test]
@@ -257,7 +266,7 @@ fn a_tunnel_moves_with_its_sas() {
     };
     assert_eq!(
         engine.ask_past_notices(message::MIGRATE, &body(&elsewhere)),
-        libc::ENODATA
+        libc::ESRCH
     );
     engine.send(message::MIGRATE, 0, &body(&migration));
     let wanted = [
@@ -392,7 +401,7 @@ fn links_are_made_dumped_and_removed() {
     assert_eq!((rows.len(), rows[0].0.kind), (2, family::GIF_SET));
     let name = attributes(&[(attribute::NAME, b"gif0")]);
     assert_eq!(engine.ask(family::GIF_DELETE, &name), 0);
-    assert_eq!(engine.ask(family::GIF_DELETE, &name), libc::ENODEV);
+    assert_eq!(engine.ask(family::GIF_DELETE, &name), libc::ENOENT);
 }
 
 #[test]
