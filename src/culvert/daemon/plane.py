@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from culvert.addresses import SocketAddress
+from culvert.addresses import IPAddress, SocketAddress
 from culvert.config.model import Gif
 from culvert.daemon.logging import Journal
 from culvert.daemon.seams import CountedAssociation
@@ -32,6 +32,7 @@ from culvert.xfrm.events import (
     IkeDatagram,
     MappingEvent,
     Overrun,
+    PathMtuEvent,
     PoliciesChanged,
 )
 from culvert.xfrm.events import Event as XfrmEvent
@@ -56,6 +57,7 @@ class EnginePlane:
         self._client: XfrmClient | None = None
         self._on_event: Callable[[ike.Event], None] = lambda _event: None
         self._on_change: Callable[[], None] = lambda: None
+        self._on_path: Callable[[], None] = lambda: None
         self._dumped = Dumped((), ())
         self._unused: list[bytes] = []
         self._applied: tuple[Policy, ...] = ()
@@ -67,13 +69,15 @@ class EnginePlane:
             process.release()
         return process is not None
 
-    async def start(self, on_event: Callable[[ike.Event], None], on_change: Callable[[], None]) -> bool:
-        self._on_event, self._on_change = on_event, on_change
+    async def start(
+        self, on_event: Callable[[ike.Event], None], on_change: Callable[[], None], on_path: Callable[[], None]
+    ) -> bool:
+        self._on_event, self._on_change, self._on_path = on_event, on_change, on_path
         await self._bury()
         running = await EngineProcess.attach(self._socket)
         self._process = running or await EngineProcess.start(self._socket, TUN, MARK)
         self._client = await XfrmClient.connect(self._socket)
-        await self._client.subscribe(changes=True, mapping=True)
+        await self._client.subscribe(changes=True, mapping=True, path_mtu=True)
         if running is None:
             # A fresh engine: what others wrote is lost with the old one. Their policies are put back, so that what they
             # protect meets them, and waits for associations in vain, instead of passing in clear.
@@ -140,9 +144,13 @@ class EnginePlane:
                 state.octets,
                 state.packets,
                 {drop.name: count for drop, count in state.drops.items()},
+                state.direction,
             )
             for state in await self._connected().associations()
         )
+
+    async def path_mtus(self) -> dict[IPAddress, int]:
+        return await self._connected().path_mtus()
 
     async def drops(self) -> dict[str, int]:
         return {drop.name: count for drop, count in (await self._connected().counters()).items()}
@@ -224,6 +232,8 @@ class EnginePlane:
                 self._on_event(ike.AssociationExpired(gone, hard=True))
             case PoliciesChanged():
                 self._on_change()
+            case PathMtuEvent():
+                self._on_path()
             case Overrun():
                 # Many policies written at once come to this. What is kept of the tables is looked up anew.
                 self._journal.info("The engine's messages came faster than they were read; some are lost.")

@@ -143,9 +143,7 @@ class XfrmClient:
         body = emit_progress(associations.progress_to_wire(state, replay))
         await self._exchanges.acknowledged(Xfrm.NEWAE, body, NLM_F_REPLACE)
 
-    async def migrate(
-        self, policy: Policy, moves: Sequence[Move], encapsulation: Encapsulation | None = None
-    ) -> None:
+    async def migrate(self, policy: Policy, moves: Sequence[Move], encapsulation: Encapsulation | None = None) -> None:
         """Give the templates of a policy, and their associations, other outer addresses. ESRCH where none moved.
 
         The associations get this `encapsulation`; None: it stays.

@@ -14,7 +14,7 @@ from culvert.wire.netlink.migrate import MigrateWire, MoveWire
 from culvert.wire.netlink.policy import POLICY_FORWARD, POLICY_IN, POLICY_OUT, PolicyIdWire, PolicyWire, TemplateWire
 from culvert.wire.netlink.progress import ProgressWire
 from culvert.wire.netlink.replay import ReplayWire
-from culvert.wire.netlink.sa import SaWire
+from culvert.wire.netlink.sa import EncapsulationWire, SaWire
 from culvert.wire.netlink.sizes import SpdSizeWire
 from culvert.wire.netlink.structures import CurrentWire, IdWire, SelectorWire
 from culvert.xfrm.errors import XfrmError
