@@ -242,6 +242,7 @@ class Gateway:
             if self.phase is not Phase.READY or not self.engine_up:
                 raise CulvertError(Problem("the packet engine is not running", what_to_do="Try again in a moment."))
             await self._parts.data_plane.apply(applied.desired.policies)
+            self._lost = ()  # who has written policies has seen to the associations, too
             await self._follow()
 
     async def _follow(self) -> None:

@@ -136,6 +136,7 @@ class EnginePlane:
                 state.octets,
                 state.packets,
                 {drop.name: count for drop, count in state.drops.items()},
+                state.direction is not None,
             )
             for state in await self._connected().associations()
         )

@@ -28,13 +28,17 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class CountedAssociation:
-    """An association as the data plane holds it. `drops` counts packets by reason."""
+    """An association as the data plane holds it. `drops` counts packets by reason.
+
+    `negotiated`: IKE made it. Those made by hand serve both directions, and are nobody's business but their maker's.
+    """
 
     id: AssociationId
     reqid: int
     octets: int = 0
     packets: int = 0
     drops: Mapping[str, int] = field(default_factory=dict)
+    negotiated: bool = True
 
 
 class DataPlane(PacketMover, Protocol):

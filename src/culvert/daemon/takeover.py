@@ -13,7 +13,7 @@ class Inherited:
 
     def __init__(self, found: Iterable[CountedAssociation] = ()) -> None:
         self._by_reqid: dict[int, list[AssociationId]] = {}
-        for association in found:
+        for association in (one for one in found if one.negotiated):
             self._by_reqid.setdefault(association.reqid, []).append(association.id)
 
     def __len__(self) -> int:
