@@ -9,14 +9,14 @@ import socket
 import struct
 import subprocess
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
 
 from culvert.crypto.transforms import ENCRYPTION, INTEGRITY
-from culvert.ipsec.associations import Direction, Mode, Protocol, SecurityAssociation
+from culvert.ipsec.associations import Direction, Encapsulation, Mode, Protocol, SecurityAssociation
 from culvert.ipsec.policies import Action, Level, Policy, Template
 from culvert.ipsec.selectors import Selector
 from culvert.reasons import Drop
@@ -41,7 +41,7 @@ pytestmark = pytest.mark.root
 
 CIPHER = next(one for one in ENCRYPTION if one.name == "aes128gcm16")
 MAC = next(one for one in INTEGRITY if one.xfrm_name == "hmac(sha256)")
-ANY = ip_address(0)
+ANY = {4: ip_address("0.0.0.0"), 6: ip_address("::")}  # noqa: S104
 NUMBERS = {Protocol.ESP: 50, Protocol.AH: 51}
 GIF = {"a": ("192.168.77.1", "fd77::1"), "b": ("192.168.77.2", "fd77::2")}
 
@@ -81,8 +81,8 @@ def versions(bundle: Bundle, version: int) -> list[int]:
 def templates(bundle: Bundle, version: int, sender: str, level: Level = Level.REQUIRE) -> tuple[Template, ...]:
     """What packets of one family from one side to the other need."""
     found = []
-    for number, step in enumerate(bundle):
-        source, destination = ANY, ANY
+    for number, (step, outer) in enumerate(zip(bundle, versions(bundle, version), strict=True)):
+        source, destination = ANY[outer], ANY[outer]
         if step.tunnel:
             source, destination = (ip_address(OUTSIDE[step.tunnel][end]) for end in (sender, OTHER[sender]))
         found.append(
@@ -119,12 +119,13 @@ async def add(gateway: Gateway, selector: Selector, bundle: Bundle, version: int
     await gateway.engine.add_policy(Policy(selector.reversed, Direction.IN, action, 100, inward))
 
 
-async def key(world: World, bundle: Bundle, version: int) -> None:
+async def key(world: World, bundle: Bundle, version: int, encapsulation: Encapsulation | None = None) -> None:
     """Associations on both sides, inbound first."""
     for gateway in world.gateways:
         for sender, inward in ((OTHER[gateway.side], True), (gateway.side, False)):
             for number, (step, outer) in enumerate(zip(bundle, versions(bundle, version), strict=True)):
-                await gateway.engine.add_association(association(step, number, outer, sender, inward))
+                made = association(step, number, outer, sender, inward)
+                await gateway.engine.add_association(replace(made, encapsulation=encapsulation))
         await gateway.engine.barrier()
 
 
@@ -138,13 +139,13 @@ async def join_networks(world: World, bundle: Bundle) -> None:
     await key(world, bundle, 4)
 
 
-async def join_gateways(world: World, bundle: Bundle, version: int) -> None:
+async def join_gateways(world: World, bundle: Bundle, version: int, encapsulation: Encapsulation | None = None) -> None:
     """Protect what the two gateways say to each other themselves."""
     for gateway in world.gateways:
         ours, theirs = (ip_network(OUTSIDE[version][end]) for end in (gateway.side, OTHER[gateway.side]))
         await add(gateway, Selector(ours, theirs), bundle, version)
         steer(gateway, str(theirs), version)
-    await key(world, bundle, version)
+    await key(world, bundle, version, encapsulation)
 
 
 def steer(gateway: Gateway, network: str, version: int) -> None:
@@ -228,6 +229,34 @@ async def test_two_hosts_in_transport_mode(world: World, bundle: Bundle, version
     await asyncio.to_thread(converse, world, version)
     if ESP in bundle:
         assert protocols(world) == {NUMBERS[bundle[-1].protocol]}
+    assert not await drops(world)
+
+
+@pytest.mark.parametrize("version", [4, 6])
+async def test_transport_mode_in_udp(world: World, version: int) -> None:
+    await join_gateways(world, (ESP,), version, Encapsulation(4500, 4500))
+    ping(world.a.namespace, OUTSIDE[version]["b"])
+    await ping_large(world.a.namespace, OUTSIDE[version]["b"])
+    await asyncio.to_thread(converse, world, version)
+    assert protocols(world) == {17}
+    assert not await drops(world)
+
+
+async def test_extension_headers_go_through_ah(world: World) -> None:
+    await join_gateways(world, (AH,), 6)
+    # Options of no meaning: one for each hop, whose octets may change on the way, and one for the destination.
+    options = {54: bytes((0, 0, 0x3E, 4, 1, 2, 3, 4)), 59: bytes((0, 1, 0x1E, 12)) + bytes(12)}
+    address = (OUTSIDE[6]["b"], 0)
+    with inside_namespace(world.b.namespace, lambda: socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)) as receiver:
+        receiver.bind(address)
+        receiver.settimeout(10)
+        target = receiver.getsockname()[:2]
+        with inside_namespace(world.a.namespace, lambda: socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)) as sender:
+            for kind, octets in options.items():
+                sender.setsockopt(socket.IPPROTO_IPV6, kind, octets)
+            sender.sendto(MARKER, target)
+        assert receiver.recv(1000) == MARKER
+    assert b"\x3e\x04\x01\x02\x03\x04" in b"".join(world.captured())
     assert not await drops(world)
 
 
