@@ -89,6 +89,7 @@ class _Verify:
             what = f"peer {_quoted(peer.name)} has more than {MAX_CHILDREN // 2} children"
             self._problem(("peers", peer.name, "children"), what, "Put several networks into one child.")
         self._same_names(peer)
+        self._weak_algorithms(peer)
         for child in peer.children:
             self._child(peer, child)
 
@@ -145,6 +146,23 @@ class _Verify:
                 "Rename this one, or remove networks from the peer.",
             )
 
+    def _weak_algorithms(self, peer: Peer) -> None:
+        """What RFC 8221 advises against is named where it is written, once, unless the peer is `legacy`."""
+        if peer.legacy or self._spoiled(peer, "legacy"):
+            return
+        weak: dict[tuple[str, ...], str] = {}
+        for child in peer.children:
+            names = [name for proposal in child.proposals for name in proposal.legacy]
+            own = ("peers", peer.name, "children", child.name, "esp_proposals")
+            if names:
+                weak[own if self._origins.has(*own) else ("peers", peer.name, "esp_proposals")] = names[0]
+        for path, name in weak.items():
+            self._problem(
+                path,
+                f"{name} is too weak today (RFC 8221)",
+                f"Drop it; where peer {_quoted(peer.name)} has nothing better, write legacy = true for that peer.",
+            )
+
     # One child
 
     def _child(self, peer: Peer, child: Child) -> None:
@@ -181,8 +199,9 @@ class _Verify:
                 )
 
     def _against_ours(self, peer: Peer, child: Child, remote: TrafficSelector, path: tuple[str | int, ...]) -> None:
-        """Compare one network of the peer with each of ours."""
-        for local in child.local:
+        """Compare one network of the peer with each of ours, whatever protocols and ports are chosen of them."""
+        remote = _alone(remote)
+        for local in map(_alone, child.local):
             if local.intersect(remote) is None or (remote.covers(local) and remote != local):
                 continue
             if remote == local:
@@ -210,10 +229,17 @@ class _Verify:
 
     def _size(self, child: Child, path: tuple[str | int, ...]) -> None:
         try:
-            before, self._selectors = self._selectors, self._selectors + len(decompose(child.local, child.remote))
+            selectors = decompose(child.local, child.remote)
+            before, self._selectors = self._selectors, self._selectors + len(selectors)
         except SelectorError as error:
             self._problem(path, str(error), "Or split the networks over several children.")
             return
+        if not selectors and {one.version for one in child.local} & {one.version for one in child.remote}:
+            self._problem(
+                path,
+                f"child {_quoted(child.name)} has one protocol on our side and another on the peer's",
+                "Write the same one on both sides, or on one side only.",
+            )
         if before <= MAX_SELECTORS < self._selectors:
             self._problem(path, f"more than {MAX_SELECTORS} pairs of networks in all", "Use wider networks.")
 
@@ -269,6 +295,11 @@ class _Verify:
 
     def _children(self) -> Iterator[Child]:
         return (child for peer in self._gateway.peers for child in peer.children)
+
+
+def _alone(selector: TrafficSelector) -> TrafficSelector:
+    """Its addresses, without protocol and ports."""
+    return TrafficSelector(selector.start, selector.end)
 
 
 def _known_by(peer: Peer) -> list[tuple[object, ...]]:

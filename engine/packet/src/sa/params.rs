@@ -222,10 +222,10 @@ impl SaParams {
         if self.destination.is_unspecified() {
             return Err(DatabaseError::Invalid("the destination is no address"));
         }
-        let other = |selector: &Selector| selector.is_ipv4() != self.destination.is_ipv4();
-        if self.mode == Mode::Transport && self.selectors.iter().any(other) {
-            return Err(DatabaseError::Invalid(
-                "only a tunnel carries packets of another family",
+        let other_family = |selector: &Selector| selector.is_ipv4() != self.destination.is_ipv4();
+        if self.mode == Mode::Transport && self.selectors.iter().any(other_family) {
+            return Err(DatabaseError::WrongFamily(
+                "in transport mode the selector is of the family of the ends",
             ));
         }
         Ok(())
