@@ -9,6 +9,7 @@ use crate::cipher::Cipher;
 use crate::counters::DropCounters;
 use crate::error::DatabaseError;
 use crate::ip::Headers;
+use crate::nonces::Numbers;
 use crate::reason::Drop;
 use crate::replay::ReplayWindow;
 
@@ -67,7 +68,7 @@ impl Sa {
     ///
     /// Errors: `Invalid`, `Full` or `Unsupported`, with what is wrong.
     pub fn new(params: SaParams, serial: u64, now_s: u64) -> Result<Sa, DatabaseError> {
-        Sa::counting_on(params, serial, now_s, Arc::default())
+        Sa::counting_on(params, serial, now_s, Numbers::default())
     }
 
     /// The same, with sequence numbers that count on from the last one given out under these keys.
@@ -75,14 +76,14 @@ impl Sa {
         params: SaParams,
         serial: u64,
         now_s: u64,
-        sent: Arc<AtomicU64>,
+        numbers: Numbers,
     ) -> Result<Sa, DatabaseError> {
         params.check()?;
-        let cipher = Cipher::new(&params.transform)
+        let cipher = Cipher::new(&params.transform, numbers.iv_mask)
             .map_err(|_| DatabaseError::Invalid("the keys were refused"))?;
         let runtime = Arc::new(Runtime {
             cipher,
-            sent,
+            sent: numbers.sent,
             replay: Mutex::new(ReplayWindow::new(params.replay_window)),
             octets: AtomicU64::new(0),
             packets: AtomicU64::new(0),
