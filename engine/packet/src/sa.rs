@@ -183,9 +183,19 @@ impl Sa {
     /// nor what was accepted.
     ///
     /// Errors: `Unsupported` where the numbers are nonces, of which nobody knows better which were used than we do; `Invalid`
-    /// for a number that was sent, or a bitmap that does not fit the window.
+    /// for a number that was sent or that the SA does not have, or a bitmap that does not fit the window.
     pub fn advance(&self, progress: &Progress) -> Result<(), DatabaseError> {
         let sent = self.sent_sequence();
+        let received = if self.params.esn() {
+            u64::MAX
+        } else {
+            u64::from(u32::MAX)
+        };
+        if progress.sent > self.last_sequence() || progress.newest > received {
+            return Err(DatabaseError::Invalid(
+                "the sequence numbers of the SA do not go so far",
+            ));
+        }
         if progress.sent > sent && self.params.transform.counter_key().is_some() {
             return Err(DatabaseError::Unsupported(
                 "the sequence numbers of this cipher are its nonces, and stay as they are",
