@@ -105,7 +105,7 @@ fn a_use_in_the_first_second_is_one() {
     assert_eq!(sa.usage().first_use_s, 1);
 }
 
-/// Where it opens alone, its key's numbers are the other end's, and those of its own end go on from what that end sealed.
+/// The numbers of what arrives are the other end's, whatever its key.
 #[test]
 fn what_only_opens_takes_no_numbers() {
     let mut database = Database::new();
