@@ -20,6 +20,8 @@ MAX_DURATION_S = 366 * 86_400
 MAX_SHOWN = 80
 """Most characters of a wrong value that a message repeats."""
 
+_PORTED = (1, 6, 17, 33, 58, 132, 136)
+"""ICMP with its types and codes, and the protocols that have ports."""
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _DURATION = re.compile(r"([0-9]{1,9}) *([smhd])")
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.IGNORECASE)
@@ -81,14 +83,24 @@ def _usable(found: IPNetwork, text: str) -> IPNetwork:
 
 
 def selector(text: str) -> TrafficSelector:
-    """Read a network or a range of addresses as one side of a child's traffic."""
+    """Read a network or a range of addresses as one side of a child's traffic, with protocol and ports in brackets."""
     text = text.strip()
-    if "[" in text:
-        alone = text.partition("[")[0].strip()
+    addresses, bracket, _ = text.partition("[")
+    covered = _addresses(addresses.strip())
+    if not bracket:
+        return covered
+    try:
+        chosen = traffic_selector(f"{covered}{text[len(addresses) :]}")
+    except SelectorError as error:
         raise UnusableError(
-            f"{shown(text)}: choosing by protocol and port is not built yet",
-            f'Write "{alone}" to protect all traffic, and filter in your firewall.',
-        )
+            f"{shown(text)}: {error}", 'Write it like "10.1.0.0/16[tcp/443]", "[udp/5000-5010]", "[icmp/8]" or "[17]".'
+        ) from error
+    if not chosen.ports.any and chosen.protocol not in _PORTED:
+        raise UnusableError(f"{shown(text)}: this protocol has no ports", "Write the protocol alone.")
+    return chosen
+
+
+def _addresses(text: str) -> TrafficSelector:
     if "-" not in text or "%" in text:
         return TrafficSelector.of_network(network(text))
     try:

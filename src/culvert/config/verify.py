@@ -199,8 +199,9 @@ class _Verify:
                 )
 
     def _against_ours(self, peer: Peer, child: Child, remote: TrafficSelector, path: tuple[str | int, ...]) -> None:
-        """Compare one network of the peer with each of ours."""
-        for local in child.local:
+        """Compare one network of the peer with each of ours, whatever protocols and ports are chosen of them."""
+        remote = _alone(remote)
+        for local in map(_alone, child.local):
             if local.intersect(remote) is None or (remote.covers(local) and remote != local):
                 continue
             if remote == local:
@@ -228,10 +229,17 @@ class _Verify:
 
     def _size(self, child: Child, path: tuple[str | int, ...]) -> None:
         try:
-            before, self._selectors = self._selectors, self._selectors + len(decompose(child.local, child.remote))
+            selectors = decompose(child.local, child.remote)
+            before, self._selectors = self._selectors, self._selectors + len(selectors)
         except SelectorError as error:
             self._problem(path, str(error), "Or split the networks over several children.")
             return
+        if not selectors and {one.version for one in child.local} & {one.version for one in child.remote}:
+            self._problem(
+                path,
+                f"child {_quoted(child.name)} has one protocol on our side and another on the peer's",
+                "Write the same one on both sides, or on one side only.",
+            )
         if before <= MAX_SELECTORS < self._selectors:
             self._problem(path, f"more than {MAX_SELECTORS} pairs of networks in all", "Use wider networks.")
 
@@ -287,6 +295,11 @@ class _Verify:
 
     def _children(self) -> Iterator[Child]:
         return (child for peer in self._gateway.peers for child in peer.children)
+
+
+def _alone(selector: TrafficSelector) -> TrafficSelector:
+    """Its addresses, without protocol and ports."""
+    return TrafficSelector(selector.start, selector.end)
 
 
 def _known_by(peer: Peer) -> list[tuple[object, ...]]:

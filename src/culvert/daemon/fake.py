@@ -73,9 +73,8 @@ class FakeNetwork:
     async def standing_links(self) -> tuple[Gif, ...]:
         return self.steering.gifs if self.steering else ()
 
-    def link_packets(self, name: str) -> tuple[int, int]:
-        del name
-        return 0, 0
+    async def link_packets(self) -> Mapping[str, tuple[int, int]]:
+        return {}
 
     async def remove_steering(self) -> None:
         self.story.step("no steering")

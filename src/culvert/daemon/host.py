@@ -25,8 +25,13 @@ DEFAULT_MTU = 1500
 """Of the TUN where no route says less: what enters is cut to the route's MTU, not to the device's."""
 
 
-_DROPPING = {"strangers": Drop.STRANGER, "fenced_in": Drop.FENCED_IN, "fenced_out": Drop.FENCED_OUT}
-"""Counters of our table, by the reason that they count."""
+_DROPPING = {
+    Drop.STRANGER: ("strangers",),
+    Drop.FENCED_IN: ("fenced_in",),
+    Drop.FENCED_OUT: ("fenced_out",),
+    Drop.POLICY_DISCARD: ("discarded_in", "discarded_out"),
+}
+"""Counters of our table by reason."""
 
 
 class LinuxNetwork:
@@ -73,8 +78,9 @@ class LinuxNetwork:
             standing = await gifs.observe(netlink)
         return tuple(one.gif() for one in standing)
 
-    def link_packets(self, name: str) -> tuple[int, int]:
-        return gifs.packets(name)
+    async def link_packets(self) -> Mapping[str, tuple[int, int]]:
+        async with open_netlink() as netlink:
+            return await gifs.packets(netlink)
 
     async def remove_steering(self) -> None:
         async with open_netlink() as netlink:
@@ -95,7 +101,8 @@ class LinuxNetwork:
     async def drops(self) -> dict[str, int]:
         standing = await self._firewall.observe()
         counts = standing.counts if standing else {}
-        return {drop.name: counts[name][0] for name, drop in _DROPPING.items() if counts.get(name, (0, 0))[0]}
+        dropped = {drop.name: sum(counts.get(name, (0, 0))[0] for name in names) for drop, names in _DROPPING.items()}
+        return {name: packets for name, packets in dropped.items() if packets}
 
     async def remains(self) -> bool:
         """Look for our table, our TUN, our routes and rules."""

@@ -18,8 +18,9 @@ What nftables marked as protected looks into a table of its own:
     4499  fwmark STEER_FORWARDED iif culvert0   goto 4503
     4500  fwmark STEER, STEER_FORWARDED         lookup the table of marked packets
 
-Reverse path filtering asks for the way back as if the packet came from where it is to go, with its mark: the first of
-the two keeps that question out of a table in which everything goes into the TUN.
+Reverse path filtering asks for the way back as if the packet came from where it is to go, with its mark. For a packet
+into the TUN the first of the two keeps that question out of a table in which everything goes into the TUN. A packet
+from the TUN has the same mark: the first keeps itself out, and the second answers that its way back is the TUN.
 """
 
 from __future__ import annotations
@@ -220,7 +221,11 @@ def _parse(message: Any) -> KernelRule:
 
 
 def _ports(value: Any) -> Ports | None:
-    return (value["start"], value["end"]) if value else None
+    """pyroute2 writes a range as text: first:last."""
+    if not value:
+        return None
+    first, _, last = str(value).partition(":")
+    return int(first), int(last)
 
 
 async def _request(netlink: Netlink, command: str, rule: KernelRule) -> None:
@@ -242,7 +247,7 @@ async def _request(netlink: Netlink, command: str, rule: KernelRule) -> None:
         request["ip_proto"] = rule.protocol
     for name, ports in (("sport_range", rule.source_ports), ("dport_range", rule.destination_ports)):
         if ports is not None:
-            request[name] = {"start": ports[0], "end": ports[1]}
+            request[name] = f"{ports[0]}:{ports[1]}"
     if rule.mark is not None:
         request |= {"fwmark": rule.mark, "fwmask": _WHOLE_MARK}
     if rule.target is not None:

@@ -149,8 +149,10 @@ def _commands(firewall: Firewall, counts: Mapping[str, tuple[int, int]]) -> Iter
     yield from _from_elsewhere(firewall)
     yield from _fence_in(firewall)
     yield from _fence_out(firewall)
+    if firewall.out or firewall.inward or firewall.forward:
+        yield from _steer_in(walked=bool(firewall.out))
     if firewall.out:
-        yield from _steer()
+        yield from _steer_out()
     yield from _clamps(firewall.clamps, firewall.gifs)
     if firewall.accept:
         yield from _accepts(firewall)
@@ -204,21 +206,32 @@ def _unless_paired(chain: str, walked: str, first: str, second: str) -> Iterator
         yield _rule(chain, elsewhere, {"jump": {"target": walked}})
 
 
-def _steer() -> Iterator[Json]:
+def _steer_out() -> Iterator[Json]:
+    """Mark what this host sends: the kernel then looks for another route."""
     chain = "steer_out"
     yield _add("chain", {"name": chain, "type": "route", "hook": "output", "prio": BEHIND_NAT, "policy": "accept"})
     yield _rule(chain, match(meta("mark"), MARK), ACCEPT)
     yield _rule(chain, match(meta("oifname"), "lo"), ACCEPT)
     yield from _ours_leaving(chain)
     yield from _unless_paired(chain, "steer_walk", "saddr", "daddr")
+
+
+def _steer_in(*, walked: bool) -> Iterator[Json]:
+    """Mark what is to be forwarded into the tunnel, and what came from it.
+
+    The latter for reverse path filtering alone: the tunnel device has no address, so that even the loose kind wants the
+    way back to lead there.
+    """
     chain = "steer_in"
     yield _base(chain, "prerouting", BEHIND_NAT)
     yield _rule(chain, match(meta("mark"), MARK), ACCEPT)
     yield _rule(chain, match(meta("iifname"), "lo"), ACCEPT)
-    yield _rule(chain, FOR_THIS_HOST, ACCEPT)
-    yield from _unless_paired(chain, "steer_walk", "saddr", "daddr")
-    of_others = match(meta("iifname"), TUN, "!=")
-    yield _rule(chain, of_others, match(meta("mark"), STEER), set_mark(STEER_FORWARDED))
+    yield _rule(chain, match(meta("iifname"), TUN), set_mark(STEER_FORWARDED))
+    if walked:
+        yield _rule(chain, FOR_THIS_HOST, ACCEPT)
+        yield from _unless_paired(chain, "steer_walk", "saddr", "daddr")
+        of_others = match(meta("iifname"), TUN, "!=")
+        yield _rule(chain, of_others, match(meta("mark"), STEER), set_mark(STEER_FORWARDED))
 
 
 def _ours_leaving(chain: str) -> Iterator[Json]:

@@ -18,8 +18,8 @@ MARK = 0x43554C56
 STEER = 0x43554C57
 """Mark of a packet that must enter the TUN, where no route can say so: the gateway's own, and what came by the TUN."""
 STEER_FORWARDED = 0x43554C58
-"""The same for a packet of another host. Reverse path filtering looks the way back up with the packet's mark; with one
-of their own, such look-ups can be told from those that are to find the TUN."""
+"""The same for a packet of another host, and for what came by the TUN and goes elsewhere. Reverse path filtering looks
+the way back up with the packet's mark; by one of their own, such look-ups are told from those that are to find it."""
 TUN = "culvert0"
 NFT_TABLE = "culvert"
 ROUTING_TABLE = 4500

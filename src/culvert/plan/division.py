@@ -35,8 +35,9 @@ class Division:
 
     @property
     def steered(self) -> tuple[int, ...]:
-        """The IP versions of which runs protect anything that leaves."""
-        shapes = (shape for run in self.out if run.verdict is Verdict.PROTECT for shape, _ in run.sets)
+        """The IP versions in which packets may enter the tunnel device by a mark, or come from it because of a run."""
+        runs = (run for runs in (self.out, self.inward, self.forward) for run in runs)
+        shapes = (shape for run in runs if run.verdict is not Verdict.DISCARD for shape, _ in run.sets)
         return tuple(sorted({shape.version for shape in shapes}))
 
 

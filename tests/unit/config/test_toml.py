@@ -30,10 +30,6 @@ def found(text: str) -> list[str]:
         ("ca = 'x.pem'", "ca is not built yet\n    Use a secret for now"),
         ("split = true", "split is not built yet\n    Write the networks"),
         ("link_addresses = ['10.0.0.1']", "link_addresses is not built yet\n    Write link"),
-        (
-            "children.b.remote = '10.1.0.0/16[tcp/443]'",
-            '"10.1.0.0/16[tcp/443]": choosing by protocol and port is not built yet\n    Write "10.1.0.0/16"',
-        ),
     ],
 )
 def test_what_comes_later_is_refused_by_name(line: str, what: str) -> None:
