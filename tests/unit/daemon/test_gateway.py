@@ -465,8 +465,8 @@ async def test_a_take_over_leaves_associations_made_by_hand(world):
     world.plane.running = True
     by_hand, of_ike = (AssociationId(ip_address("198.51.100.1"), spi) for spi in (1, 2))
     world.plane.held = {
-        by_hand: CountedAssociation(by_hand, 0, negotiated=False),
-        of_ike: CountedAssociation(of_ike, 12345),
+        by_hand: CountedAssociation(by_hand, 0),
+        of_ike: CountedAssociation(of_ike, 12345, direction=Direction.IN),
     }
     await world.gateway.start()
     assert list(world.plane.held) == [by_hand]
