@@ -410,14 +410,15 @@ class Gateway:
                 mtu=self._parts.tunnel_mtu(applied.gateway, applied.facts, self._suites),
                 now=self._parts.clock.now(),
                 engine_trouble=trouble,
-                links=tuple(self._link_status(gif, applied) for gif in applied.gateway.gifs),
+                links=await self._link_statuses(applied),
                 policies=self.policies(),
             )
         )
 
-    def _link_status(self, gif: model.Gif, applied: Applied) -> LinkStatus:
-        packets = self._parts.network.link_packets(gif.name)
-        return LinkStatus(gif, is_protected(gif, applied.desired.firewall), *packets)
+    async def _link_statuses(self, applied: Applied) -> tuple[LinkStatus, ...]:
+        gifs, firewall = applied.gateway.gifs, applied.desired.firewall
+        packets = await self._parts.network.link_packets() if gifs else {}
+        return tuple(LinkStatus(gif, is_protected(gif, firewall), *packets.get(gif.name, (0, 0))) for gif in gifs)
 
     def policies(self) -> dict[str, int]:
         """Count the policies that are steered and fenced, by who wrote them."""

@@ -125,8 +125,8 @@ class HostNetwork(Protocol):
         """Give the gif links of ours on the host, whoever asked for them."""
         ...
 
-    def link_packets(self, name: str) -> tuple[int, int]:
-        """Give the packets that came in by a gif link and went out by it; zeros where it is not there."""
+    async def link_packets(self) -> Mapping[str, tuple[int, int]]:
+        """Give the packets that came in by a gif link and went out by it, by name."""
         ...
 
     async def remove_steering(self) -> None: ...
