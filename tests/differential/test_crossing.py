@@ -68,9 +68,17 @@ def test_bundles(world: Crossing, name: str) -> None:
     both_carry(world, numbered([{"layers": BUNDLES[name], "inner": n, "outer": n} for n in (4, 6)]), WHOLE)
 
 
+@pytest.fixture
+def nat_port(world: Crossing) -> Iterator[None]:
+    """The guest takes ESP in UDP for a test."""
+    world.guest.call("tests.uml.jobs:take_esp_in_udp", port=NAT_PORT)
+    yield
+    world.guest.call("tests.uml.jobs:leave_esp_in_udp")
+
+
+@pytest.mark.usefixtures("nat_port")
 @pytest.mark.parametrize("family", [4, 6])
 def test_esp_in_udp(world: Crossing, family: int) -> None:
-    world.guest.call("tests.uml.jobs:take_esp_in_udp", port=NAT_PORT)
     layers = [((suite, mode),) for suite in (GCM, CBC) for mode in (TUNNEL, TRANSPORT)]
     flows = numbered([{"layers": one, "inner": family, "outer": family, "in_udp": True} for one in layers])
     both_carry(world, flows, WHOLE)

@@ -20,7 +20,7 @@ IP_FREEBIND, IPV6_FREEBIND = (0, 15), (41, 78)
 UDP_ENCAP, UDP_ENCAP_ESPINUDP = 100, 2
 IP_XFRM_POLICY, IPV6_XFRM_POLICY = (0, 17), (41, 35)
 kept: list[socket.socket] = []
-"""Open as long as the guest lives."""
+"""Open until `leave_esp_in_udp`."""
 
 
 def shell(script: str) -> str:
@@ -81,8 +81,6 @@ def _echo_stream(listener: socket.socket) -> None:
 
 def take_esp_in_udp(port: int) -> None:
     """From now on have the kernel take the ESP packets out of what comes to this port, whatever policies say of it."""
-    if kept:
-        return
     for version in (4, 6):
         sock = socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6, socket.SOCK_DGRAM)
         if version == 6:
@@ -94,3 +92,9 @@ def take_esp_in_udp(port: int) -> None:
             sock.setsockopt(*(IP_XFRM_POLICY if version == 4 else IPV6_XFRM_POLICY), emit_policy_info(bypass))
         sock.bind(("", port))
         kept.append(sock)
+
+
+def leave_esp_in_udp() -> None:
+    """Close what `take_esp_in_udp` opened."""
+    while kept:
+        kept.pop().close()
