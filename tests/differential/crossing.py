@@ -7,6 +7,7 @@ inside ---------- gateway ============ switch ------------ guest
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from pathlib import Path
 
 from culvert.lab.host import Host
 from culvert.lab.lab import Lab
+from culvert.reasons import Drop
+from culvert.xfrm.client import XfrmClient
 from tests.differential.conversation import Reply, Request
 from tests.differential.engines import MARK, TUN, ask_engine, engine_in
 from tests.differential.flows import ENDS, OUR_HOST, THEIR_HOSTS, THEIR_NETWORK, Flow
@@ -24,7 +27,9 @@ from tests.uml.guest import Guest
 TABLE = "220"
 LANS = {4: ("192.168.1.1/24", "192.168.1.0/24"), 6: ("2001:db8:1::1/64", "2001:db8:1::/64")}
 LENGTHS = {4: 24, 6: 64}
-TUN_MTU = 1280
+TUN_MTU = 65_000
+"""In transport mode a datagram is sealed before it is cut (RFC 4303 section 3.3.4), so it has to come whole."""
+TUNNELLED_MTU = 1280
 """Small enough for whatever three layers add to a packet on a cable of 1,500."""
 
 
@@ -50,6 +55,18 @@ class Crossing:
 
     def ask_kernel(self, requests: list[Request]) -> list[Reply]:
         return ask_kernel(self.guest, requests)
+
+    def drops(self) -> dict[Drop, int]:
+        """Give what the engine dropped so far, by reason."""
+
+        async def ask() -> dict[Drop, int]:
+            client = await XfrmClient.connect(self.engine)
+            try:
+                return await client.counters()
+            finally:
+                client.close()
+
+        return asyncio.run(ask())
 
     def speaker(self, flow: Flow) -> Host:
         """Who speaks at our end of a flow."""
@@ -93,10 +110,14 @@ def _steer(gateway: Host) -> None:
     for version in (4, 6):
         ours, theirs = ENDS[version]
         gateway.ip(f"-{version}", "rule", "add", "not", "fwmark", str(MARK), "lookup", TABLE)
-        for network, source in ((THEIR_NETWORK, LANS[version][0].split("/")[0]), (THEIR_HOSTS, str(ours))):
-            words = ("route", "replace", str(network[version]), "dev", TUN, "table", TABLE, "src", source)
-            gateway.ip(f"-{version}", *words)
+        lan = LANS[version][0].split("/")[0]
+        _route(gateway, str(THEIR_NETWORK[version]), "src", lan, "mtu", str(TUNNELLED_MTU))
+        _route(gateway, str(THEIR_HOSTS[version]), "src", str(ours))
         gateway.ip(f"-{version}", "route", "add", str(THEIR_HOSTS[version]), "via", str(theirs))
+
+
+def _route(gateway: Host, network: str, *words: str) -> None:
+    gateway.ip("route", "replace", network, "dev", TUN, "table", TABLE, *words)
 
 
 def _guest_lines() -> Iterator[str]:

@@ -12,8 +12,8 @@ from culvert.wire.netlink.policy import POLICY_IN, POLICY_OUT, PolicyWire, Templ
 from culvert.wire.netlink.sa import ReplayWire, SaWire
 from culvert.wire.netlink.structures import IdWire, SelectorWire
 from tests.differential.conversation import Request
-from tests.differential.messages import AF_UNSPEC, ESN, TRANSPORT, TUNNEL, V4, V6, new
-from tests.differential.suites import Suite
+from tests.differential.messages import AF_UNSPEC, ALIGN4, ESN, TRANSPORT, TUNNEL, V4, V6, new
+from tests.differential.suites import AH, Suite
 
 OUR_HOST = {4: ip_address("192.168.1.20"), 6: ip_address("2001:db8:1::20")}
 """Behind the engine's gateway."""
@@ -82,6 +82,8 @@ class Flow:
             spi = way << 24 | self.number << 8 | place
             # The kernel takes it that what is inside has the family of the ends, unless it is told.
             flags = ESN * self.esn | AF_UNSPEC * (mode == TUNNEL and self.inner != self.outer)
+            # AH over IPv4 in words of four octets, as RFC 4302 section 3.3.3.2.1 has it and the kernel does when told.
+            flags |= ALIGN4 * (suite.protocol == AH and source.version == 4)
             sa = SaWire(IdWire(destination, spi, suite.protocol), source, self.reqid(place), mode)
             found.append(replace(sa, flags=flags, replay=WINDOW, **suite.attributes()))  # type: ignore[arg-type]
         return found

@@ -169,7 +169,31 @@ def test_rekeys_begun_by_either_side_lose_nothing(joined: Joined) -> None:
     ids=lambda value: value,
 )
 def test_algorithms(lab: Lab, tmp_path: Path, ike: str, esp: str) -> None:
-    joined = join(lab, tmp_path, initiator="culvert", ike=ike, esp=esp)
+    with_algorithms(lab, tmp_path, ike=ike, esp=esp)
+
+
+@pytest.mark.parametrize(
+    "esp",
+    [
+        "aes128gcm8",
+        "aes256gcm12",
+        "aes128ccm16",
+        "aes256ccm8-x25519",
+        "aes192ctr-sha384",
+        "camellia256-aesxcbc",
+        "null-aescmac",
+        "aes128-sha1",
+        "3des-md5",
+    ],
+)
+def test_algorithms_that_have_to_be_asked_for(lab: Lab, tmp_path: Path, esp: str) -> None:
+    """Its plugin has neither GMAC nor SHA-256 cut to 96 bits."""
+    extra = f'legacy = true\nesp_proposals = "{esp}"'
+    with_algorithms(lab, tmp_path, ike="aes128gcm16-prfsha256-x25519", esp=esp, extra=extra)
+
+
+def with_algorithms(lab: Lab, tmp_path: Path, *, ike: str, esp: str, extra: str = "") -> None:
+    joined = join(lab, tmp_path, initiator="culvert", extra=extra, ike=ike, esp=esp)
     joined.ping()
     before = joined.spi_of_child()
     joined.office.host.run(joined.office.command("rekey", f"{PEER}/{PEER}"))

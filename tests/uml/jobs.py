@@ -12,6 +12,8 @@ from typing import Any
 from culvert.xfrm.transport import kernel_transport
 from tests.differential import conversation
 
+IP_FREEBIND, IPV6_FREEBIND = (0, 15), (41, 78)
+
 
 def shell(script: str) -> str:
     """Run a script to its first failure; raise with all that it said, or give its standard output."""
@@ -27,17 +29,24 @@ async def converse(requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return conversation.replies_to_json(replies)
 
 
-def echo_datagrams(addresses: list[str], port: int) -> None:
-    """From now on send back what comes to these addresses, from the address that it came to."""
+def echo_datagrams(addresses: list[str], port: int, times: int = 1) -> None:
+    """From now on send back what comes to these addresses, so many times over, from the address that it came to."""
     sockets = selectors.DefaultSelector()
     for address in addresses:
-        sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
-        sock.bind((address, port))
+        sock = _bound(socket.SOCK_DGRAM, address, port)
         sockets.register(sock, selectors.EVENT_READ)
-    threading.Thread(target=_echo_datagrams, args=(sockets,), daemon=True).start()
+    threading.Thread(target=_echo_datagrams, args=(sockets, times), daemon=True).start()
 
 
-def _echo_datagrams(sockets: selectors.DefaultSelector) -> None:
+def _bound(kind: socket.SocketKind, address: str, port: int) -> socket.socket:
+    """Bind to one of a network's addresses, all of which are the guest's, and none of which is at an interface."""
+    sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
+    sock.setsockopt(*(IPV6_FREEBIND if ":" in address else IP_FREEBIND), 1)
+    sock.bind((address, port))
+    return sock
+
+
+def _echo_datagrams(sockets: selectors.DefaultSelector, times: int) -> None:
     while True:
         for key, _ in sockets.select():
             sock = key.fileobj
@@ -45,13 +54,13 @@ def _echo_datagrams(sockets: selectors.DefaultSelector) -> None:
             octets, sender = sock.recvfrom(65536)
             # An answer that cannot go is one that does not come.
             with contextlib.suppress(OSError):
-                sock.sendto(octets, sender)
+                sock.sendto(octets * times, sender)
 
 
 def echo_stream(address: str, port: int) -> None:
     """Take one connection, read it to its end, then send all of it back."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    listener = socket.create_server((address, port), family=family)
+    listener = _bound(socket.SOCK_STREAM, address, port)
+    listener.listen()
     threading.Thread(target=_echo_stream, args=(listener,), daemon=True).start()
 
 

@@ -26,11 +26,13 @@ impl Clock {
         self.nanoseconds() / 1_000_000_000
     }
 
-    /// A moment of this clock, in seconds, as seconds since 1970 by the host's present time.
+    /// A moment of this clock, in seconds, as seconds since 1970 by the host's present time. In nanoseconds until the end: the
+    /// seconds of the two clocks do not begin together, and one moment is to have one number.
     pub fn since_1970(&self, moment_s: u64) -> u64 {
-        let now = SystemTime::now()
+        let now_ns = SystemTime::now()
             .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs());
-        now.saturating_sub(self.seconds().saturating_sub(moment_s))
+            .map_or(0, |since| since.as_nanos() as u64);
+        let moment_ns = moment_s.saturating_mul(1_000_000_000);
+        now_ns.saturating_sub(self.nanoseconds().saturating_sub(moment_ns)) / 1_000_000_000
     }
 }

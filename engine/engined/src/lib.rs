@@ -18,10 +18,8 @@ mod links;
 mod log;
 mod netlink;
 mod octets;
-#[allow(dead_code)] // The packet threads are about to use it.
 mod path_mtu;
 mod refusal;
-#[allow(dead_code)] // Likewise.
 mod shared;
 #[cfg(test)]
 mod testing;

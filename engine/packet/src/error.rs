@@ -17,6 +17,8 @@ pub enum DatabaseError {
     Full(&'static str),
     /// The request contradicts itself or the RFCs.
     Invalid(&'static str),
+    /// Two address families that do not go together.
+    WrongFamily(&'static str),
     /// Not built.
     Unsupported(&'static str),
     /// No SPI in the range is free.
@@ -26,7 +28,7 @@ pub enum DatabaseError {
 }
 
 impl DatabaseError {
-    /// The positive errno of Linux: EEXIST, ESRCH, ENOENT, ESRCH, ENOBUFS, EINVAL, EOPNOTSUPP, ENOENT, EAGAIN.
+    /// The positive errno of Linux: EEXIST, ESRCH, ENOENT, ESRCH, ENOBUFS, EINVAL, EPROTONOSUPPORT, EOPNOTSUPP, ENOENT, EAGAIN.
     pub const fn errno(self) -> i32 {
         match self {
             DatabaseError::Exists => 17,
@@ -34,6 +36,7 @@ impl DatabaseError {
             DatabaseError::NoSuchPolicy | DatabaseError::NoSpi => 2,
             DatabaseError::Full(_) => 105,
             DatabaseError::Invalid(_) => 22,
+            DatabaseError::WrongFamily(_) => 93,
             DatabaseError::Unsupported(_) => 95,
             DatabaseError::Conflict => 11,
         }
@@ -51,6 +54,7 @@ impl fmt::Display for DatabaseError {
             DatabaseError::Conflict => "the policies changed while the batch was written",
             DatabaseError::Full(what)
             | DatabaseError::Invalid(what)
+            | DatabaseError::WrongFamily(what)
             | DatabaseError::Unsupported(what) => what,
         })
     }

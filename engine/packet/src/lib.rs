@@ -39,6 +39,7 @@ mod policy_list;
 pub mod protect;
 pub mod published;
 pub mod reason;
+pub mod reassembly;
 pub mod replay;
 pub mod sa;
 pub mod sad;

@@ -57,3 +57,12 @@ pub const FLOW_CACHE_ENTRIES: usize = 4_096;
 
 /// Flows that are being coalesced at the same time within a batch of some dozens of packets.
 pub const MAX_COALESCED_FLOWS: usize = 16;
+
+/// Packets in fragments that wait to be whole: 64 KiB each, 4 MiB at the very most.
+pub const MAX_REASSEMBLIES: usize = 64;
+
+/// Fragments of one packet: of the largest, at a path of little over a thousand octets.
+pub const MAX_FRAGMENTS_PER_PACKET: usize = 64;
+
+/// How long fragments wait for the others (Linux waits as long).
+pub const REASSEMBLY_NANOSECONDS: u64 = 30_000_000_000;

@@ -45,12 +45,14 @@ impl Migration {
             && (params.source, params.destination) == self.old
     }
 
-    /// Whether a template is about this. In transport mode it need not say any ends.
+    /// Whether a template is about this. It need not say any ends, and in transport mode those that it says do not count.
     fn concerns(&self, template: &Template) -> bool {
+        let any_ends = template.source.is_unspecified() && template.destination.is_unspecified();
         template.protocol == self.protocol
             && template.mode == self.mode
             && (self.reqid == 0 || self.reqid == template.reqid)
             && (template.mode == Mode::Transport
+                || any_ends
                 || (template.source, template.destination) == self.old)
     }
 }

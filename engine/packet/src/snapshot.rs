@@ -8,9 +8,9 @@ use crate::index::SaIndex;
 use crate::ip::Headers;
 use crate::policy_list::PolicyList;
 use crate::reason::Drop;
-use crate::sa::{Protocol, Sa};
+use crate::sa::{Mode, Protocol, Sa};
 use crate::sad::Sad;
-use crate::spd::{Action, Policy, PolicyDirection, Spd};
+use crate::spd::{Action, Policy, PolicyDirection, PolicyParams, Spd};
 use crate::{bundle, secpath};
 
 /// What becomes of a packet that leaves.
@@ -48,17 +48,28 @@ pub(crate) struct Policies {
     out: PolicyList,
     inward: PolicyList,
     forward: PolicyList,
+    /// What leaves has to be whole: a policy begins with transport mode, or looks at ports.
+    want_whole: bool,
 }
 
 impl Policies {
     pub(crate) fn new(spd: &Spd) -> Policies {
         let list = |direction| PolicyList::new(spd.in_order(direction));
+        let out = spd.in_order(PolicyDirection::Out);
         Policies {
-            out: list(PolicyDirection::Out),
+            want_whole: out.iter().any(|policy| wants_whole(&policy.params)),
+            out: PolicyList::new(out),
             inward: list(PolicyDirection::In),
             forward: list(PolicyDirection::Fwd),
         }
     }
+}
+
+fn wants_whole(policy: &PolicyParams) -> bool {
+    let selector = &policy.selector;
+    let first = policy.templates.first();
+    first.is_some_and(|template| template.mode == Mode::Transport)
+        || (selector.source_port.mask, selector.destination_port.mask) != (0, 0)
 }
 
 /// An immutable picture of both databases.
@@ -98,6 +109,11 @@ impl Snapshot {
         protocol: Protocol,
     ) -> Option<&Arc<Sa>> {
         self.sas.outbound(destination, spi, protocol)
+    }
+
+    /// Whether fragments that leave have to be put together first.
+    pub fn wants_whole(&self) -> bool {
+        self.policies.want_whole
     }
 
     /// Whether it matters if a packet that arrived is forwarded: there are policies for those.

@@ -128,7 +128,23 @@ impl PolicyParams {
         if self.templates.len() > MAX_TEMPLATES {
             return Err(DatabaseError::Full("a policy has six templates at most"));
         }
-        self.templates.iter().try_for_each(Template::check)
+        self.templates.iter().try_for_each(Template::check)?;
+        self.check_families()
+    }
+
+    /// In transport mode a packet keeps its header, and so its family; a tunnel gives it another.
+    fn check_families(&self) -> Result<(), DatabaseError> {
+        let mut ipv4 = self.selector.is_ipv4();
+        for template in &self.templates {
+            let of_template = template.destination.is_ipv4();
+            if template.mode == Mode::Transport && of_template != ipv4 {
+                return Err(DatabaseError::Invalid(
+                    "a template in transport mode is of another family than its packets",
+                ));
+            }
+            ipv4 = of_template;
+        }
+        Ok(())
     }
 
     fn is_mortal(&self) -> bool {
@@ -225,6 +241,8 @@ pub struct Spd {
     by_selector: HashMap<(PolicyDirection, Selector), u32>,
     /// Those that have a lifetime, and whether their soft limit was told.
     mortal: BTreeMap<u32, bool>,
+    /// How many there are of each direction.
+    counts: [usize; 3],
     serial: u64,
     last_number: u32,
     /// Counts changes; a draft is refused when it was drawn from an older generation.
@@ -279,6 +297,7 @@ impl Spd {
         let policy = self.get(key).ok_or(DatabaseError::NoSuchPolicy)?;
         self.policies.remove(&policy.params.index);
         self.mortal.remove(&policy.params.index);
+        self.counts[policy.params.direction as usize] -= 1;
         self.by_selector
             .remove(&(policy.params.direction, policy.params.selector));
         self.generation += 1;
@@ -291,6 +310,7 @@ impl Spd {
         self.policies.clear();
         self.by_selector.clear();
         self.mortal.clear();
+        self.counts = [0; 3];
         self.generation += 1;
         count
     }
@@ -313,9 +333,7 @@ impl Spd {
 
     /// How many there are of a direction.
     pub fn count(&self, direction: PolicyDirection) -> usize {
-        self.iter()
-            .filter(|policy| policy.params.direction == direction)
-            .count()
+        self.counts[direction as usize]
     }
 
     /// The policy of a direction and selector with its templates moved.
@@ -383,7 +401,10 @@ impl Spd {
             self.mortal.remove(&index);
         }
         let policy = Arc::new(policy);
-        self.policies.insert(index, Arc::clone(&policy));
+        let direction = policy.params.direction as usize;
+        if self.policies.insert(index, Arc::clone(&policy)).is_none() {
+            self.counts[direction] += 1;
+        }
         self.by_selector.insert(key, index);
         self.generation += 1;
         policy

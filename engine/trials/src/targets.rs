@@ -1,14 +1,19 @@
 //! Functions that take any octets and must come back, soon and without a panic: what each fuzz target runs.
 
-use std::sync::OnceLock;
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::hmac;
-use packet::esp;
+use packet::bundle::Step;
+use packet::fragment::Fragments;
+use packet::headers::{Front, Pair};
 use packet::ip::Headers;
-use packet::outer;
+use packet::protect::{self, Choice};
+use packet::reason::Drop;
 use packet::sa::Sa;
+use packet::{esp, gif, icmp, outer};
 
-use crate::associations::{self, ESP, KEY, SPI};
+use crate::associations::{self, AH, ESP, KEY, SPI};
 
 /// A target: its name, what it runs, and inputs to begin with.
 pub struct Target {
@@ -31,6 +36,26 @@ pub const TARGETS: &[Target] = &[
         name: "esp_trailer",
         run: esp_trailer,
         seeds: trailer_seeds,
+    },
+    Target {
+        name: "protected",
+        run: protected,
+        seeds: protected_seeds,
+    },
+    Target {
+        name: "there_and_back",
+        run: there_and_back,
+        seeds: packets_by_choice,
+    },
+    Target {
+        name: "gif",
+        run: gif,
+        seeds: gif_seeds,
+    },
+    Target {
+        name: "icmp",
+        run: icmp,
+        seeds: icmp_seeds,
     },
     Target {
         name: "headers",
@@ -108,10 +133,187 @@ fn trailer_seeds() -> Vec<Vec<u8>> {
     packets().iter().zip([4, 41]).map(body).collect()
 }
 
-/// A packet as the TUN or a tunnel gives it.
+/// Every association of both protocols, one for each that a packet names.
+fn all_associations() -> &'static [Arc<Sa>] {
+    static ALL: OnceLock<Vec<Arc<Sa>>> = OnceLock::new();
+    ALL.get_or_init(|| {
+        let both = associations::all(ESP)
+            .into_iter()
+            .chain(associations::all(AH));
+        both.map(Arc::new).collect()
+    })
+}
+
+fn chosen(input: &[u8]) -> Option<(&'static Arc<Sa>, &[u8])> {
+    let (&choice, rest) = input.split_first()?;
+    let all = all_associations();
+    Some((&all[usize::from(choice) % all.len()], rest))
+}
+
+/// The first octet chooses the association, the rest is a whole packet that came for it.
+pub fn protected(input: &[u8]) {
+    let Some((sa, packet)) = chosen(input) else {
+        return;
+    };
+    let mut packet = packet.to_vec();
+    if let Ok(opened) = protect::open(sa, &mut packet, input.len() % 2 == 1, NOW_S) {
+        assert!(opened.range.end <= packet.len());
+        assert!(Headers::parse(&packet[opened.range]).is_ok());
+    }
+}
+
+fn protected_seeds() -> Vec<Vec<u8>> {
+    let sealed = |choice: Vec<u8>| {
+        let (sa, packet) = chosen(&choice)?;
+        let out = sealed(sa, packet).ok()?;
+        Some([&choice[..1], &out].concat())
+    };
+    packets_by_choice().into_iter().filter_map(sealed).collect()
+}
+
+fn sealed(sa: &Arc<Sa>, packet: &[u8]) -> Result<Vec<u8>, Drop> {
+    let step = Step {
+        sa: Arc::clone(sa),
+        mode: sa.params().mode,
+    };
+    let choice = Choice {
+        identification: 0x4321,
+        ..Choice::default()
+    };
+    let mut out = Vec::new();
+    protect::seal(&step, packet, &choice, &mut out, NOW_S)?;
+    Ok(out)
+}
+
+/// Whatever packet is sealed comes out as it went in, however its options and extension headers look.
+pub fn there_and_back(input: &[u8]) {
+    let Some((sa, packet)) = chosen(input) else {
+        return;
+    };
+    let Ok(mut out) = sealed(sa, packet) else {
+        return;
+    };
+    let headers = Headers::parse(packet).expect("what was sealed has headers");
+    match protect::open(sa, &mut out, false, NOW_S) {
+        Ok(opened) => {
+            let (back, sent) = (&out[opened.range], &packet[..headers.length]);
+            assert!(back == sent || same_but_for_ipv4(back, sent));
+        }
+        // What is inside of a tunnel is judged as a packet of its own, and nothing follows "no next header".
+        Err(reason) => assert!(
+            [Drop::Dummy, Drop::InnerMalformed, Drop::WrongNextHeader].contains(&reason),
+            "{reason:?}"
+        ),
+    }
+}
+
+/// In transport mode an IPv4 header gets a right checksum, and a number where it has none.
+fn same_but_for_ipv4(back: &[u8], sent: &[u8]) -> bool {
+    if sent[0] >> 4 != 4 || back.len() != sent.len() {
+        return false;
+    }
+    let numbered = sent[4..6] != [0, 0];
+    let plain = |packet: &[u8]| {
+        let mut packet = packet.to_vec();
+        packet[10..12].fill(0);
+        packet[4..6]
+            .iter_mut()
+            .for_each(|octet| *octet *= u8::from(numbered));
+        packet
+    };
+    plain(back) == plain(sent)
+}
+
+fn packets_by_choice() -> Vec<Vec<u8>> {
+    let with = |packet: Vec<u8>| {
+        (0..all_associations().len() as u8).map(move |choice| [&[choice], &packet[..]].concat())
+    };
+    packets().into_iter().flat_map(with).collect()
+}
+
+/// A packet for a gif link: in at one end, and what comes out back through the other.
+pub fn gif(input: &[u8]) {
+    let (us, them) = (IpAddr::from([192, 0, 2, 2]), IpAddr::from([192, 0, 2, 1]));
+    let link = gif::Link {
+        pair: Pair::new(us, them).expect("one family"),
+        ecn: true,
+        ingress_filter: true,
+    };
+    let mut packet = input.to_vec();
+    if let Ok(inner) = link.decapsulate(&mut packet) {
+        let mut out = Vec::new();
+        link.encapsulate(&packet[inner.clone()], 1, &mut out)
+            .expect("what came in goes out");
+        assert!(out.ends_with(&packet[inner]));
+    }
+}
+
+fn gif_seeds() -> Vec<Vec<u8>> {
+    let outer = |inner: &Vec<u8>| {
+        let length = (inner.len() as u16 + 20).to_be_bytes();
+        let mut packet = vec![0x45, 0, length[0], length[1], 0, 9, 0, 0, 64, 4, 0, 0];
+        packet[9] = if inner[0] >> 4 == 4 { 4 } else { 41 };
+        packet.extend([192, 0, 2, 1, 192, 0, 2, 2]);
+        packet.extend(inner);
+        packet
+    };
+    packets().iter().map(outer).collect()
+}
+
+/// An ICMP error about a packet of ours, or a packet about which one is due.
+pub fn icmp(input: &[u8]) {
+    if let Some(told) = icmp::read_too_big(input) {
+        assert!(told.mtu > 0);
+    }
+    let _ = icmp::read_quote(input);
+    let mut out = Vec::new();
+    for source in [
+        IpAddr::from([192, 0, 2, 9]),
+        IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 9]),
+    ] {
+        if icmp::too_big(source, input, 1_280, &mut out) {
+            assert!(Headers::parse(&out).is_ok_and(|headers| headers.length == out.len()));
+        }
+    }
+}
+
+fn icmp_seeds() -> Vec<Vec<u8>> {
+    let told = |(number, sa): (usize, &Arc<Sa>)| {
+        let sealed = sealed(sa, &packets()[number % 2]).ok()?;
+        let mut out = Vec::new();
+        let source = if sealed[0] >> 4 == 4 {
+            IpAddr::from([192, 0, 2, 9])
+        } else {
+            IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 9])
+        };
+        icmp::too_big(source, &sealed, 1_280, &mut out).then_some(out)
+    };
+    all_associations()
+        .iter()
+        .enumerate()
+        .filter_map(told)
+        .chain(packets())
+        .collect()
+}
+
+/// A packet as the TUN or a tunnel gives it; cut to pieces where it may be.
 pub fn headers(input: &[u8]) {
-    if let Ok(headers) = Headers::parse(input) {
-        assert!(headers.length <= input.len() && headers.transport <= headers.length);
+    let Ok(headers) = Headers::parse(input) else {
+        return;
+    };
+    assert!(headers.length <= input.len() && headers.transport <= headers.length);
+    let packet = &input[..headers.length];
+    let _ = Front::before_upper(packet);
+    for mtu in [68, 576, 1_280] {
+        let Ok(fragments) = Fragments::new(packet, mtu, 7) else {
+            continue;
+        };
+        let mut out = Vec::new();
+        for number in 0..fragments.count() {
+            fragments.write(number, &mut out);
+            assert!(out.len() <= mtu || fragments.count() == 1);
+            assert!(Headers::parse(&out).is_ok_and(|headers| headers.length == out.len()));
+        }
     }
 }
 

@@ -81,7 +81,8 @@ class Peer:
     """Another gateway. `addresses` are names or addresses, tried in turn; empty: it calls us from anywhere.
 
     `identity` None: it is known by the address at which we reach it, or by a name among `addresses`.
-    `secret` is the pre-shared key; None where none was found (loading says so).
+    `secret` is the pre-shared key; None where none was found (loading says so). `legacy`: ESP may use algorithms that
+    RFC 8221 advises against.
     """
 
     name: str
@@ -101,6 +102,7 @@ class Peer:
     mss: int | None = None
     metric: int | None = None
     origin: Origin = Origin()
+    legacy: bool = False
 
 
 @dataclass(frozen=True, slots=True)

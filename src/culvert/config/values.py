@@ -173,7 +173,8 @@ def ike(text: str) -> Proposal:
 
 
 def esp(text: str) -> Proposal:
-    return _proposal(esp_proposal, text)
+    """Read a proposal for ESP; whether the peer's `legacy` allows its algorithms is judged with the whole."""
+    return _proposal(lambda written: esp_proposal(written, legacy=True), text)
 
 
 def _proposal(read: Callable[[str], Proposal], text: str) -> Proposal:

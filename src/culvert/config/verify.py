@@ -89,6 +89,7 @@ class _Verify:
             what = f"peer {_quoted(peer.name)} has more than {MAX_CHILDREN // 2} children"
             self._problem(("peers", peer.name, "children"), what, "Put several networks into one child.")
         self._same_names(peer)
+        self._weak_algorithms(peer)
         for child in peer.children:
             self._child(peer, child)
 
@@ -143,6 +144,23 @@ class _Verify:
                 ("peers", peer.name, "children", name),
                 f"two children of peer {_quoted(peer.name)} are named {_quoted(name)}: networks makes one of that name",
                 "Rename this one, or remove networks from the peer.",
+            )
+
+    def _weak_algorithms(self, peer: Peer) -> None:
+        """What RFC 8221 advises against is named where it is written, once, unless the peer is `legacy`."""
+        if peer.legacy or self._spoiled(peer, "legacy"):
+            return
+        weak: dict[tuple[str, ...], str] = {}
+        for child in peer.children:
+            names = [name for proposal in child.proposals for name in proposal.legacy]
+            own = ("peers", peer.name, "children", child.name, "esp_proposals")
+            if names:
+                weak[own if self._origins.has(*own) else ("peers", peer.name, "esp_proposals")] = names[0]
+        for path, name in weak.items():
+            self._problem(
+                path,
+                f"{name} is too weak today (RFC 8221)",
+                f"Drop it; where peer {_quoted(peer.name)} has nothing better, write legacy = true for that peer.",
             )
 
     # One child

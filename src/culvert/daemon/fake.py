@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from dataclasses import replace
 
 from culvert.addresses import IPAddress, SocketAddress
 from culvert.config.model import Gateway, Gif
@@ -74,9 +75,8 @@ class FakeNetwork:
     async def standing_links(self) -> tuple[Gif, ...]:
         return self.steering.gifs if self.steering else ()
 
-    def link_packets(self, name: str) -> tuple[int, int]:
-        del name
-        return 0, 0
+    async def link_packets(self) -> Mapping[str, tuple[int, int]]:
+        return {}
 
     async def remove_steering(self) -> None:
         self.story.step("no steering")
@@ -114,6 +114,8 @@ class FakePlane:
         self.policies: tuple[Policy, ...] = ()
         self.gifs: tuple[Gif, ...] = ()
         self.held: dict[AssociationId, CountedAssociation] = {}
+        self.learnt: dict[IPAddress, int] = {}
+        self.on_path: Callable[[], None] = lambda: None
         self.sent: list[tuple[SocketAddress, SocketAddress, bytes]] = []
         self.on_event: Callable[[Event], None] = lambda _event: None
         self._gone = asyncio.Event()
@@ -130,9 +132,12 @@ class FakePlane:
     async def runs(self) -> bool:
         return self.running
 
-    async def start(self, on_event: Callable[[Event], None], on_change: Callable[[], None]) -> bool:
+    async def start(
+        self, on_event: Callable[[Event], None], on_change: Callable[[], None], on_path: Callable[[], None]
+    ) -> bool:
         self.story.step("engine")
-        ran, self.running, self.on_event, self.on_change = self.running, True, on_event, on_change
+        ran, self.running = self.running, True
+        self.on_event, self.on_change, self.on_path = on_event, on_change, on_path
         self.written = self.written if ran else self.others
         self.started += 1
         self._gone = asyncio.Event()
@@ -161,6 +166,17 @@ class FakePlane:
         self._must_run()
         return tuple(self.held.values())
 
+    async def path_mtus(self) -> dict[IPAddress, int]:
+        self._must_run()
+        return dict(self.learnt)
+
+    def learn(self, remote: IPAddress, mtu: int) -> None:
+        """Have a router say what fits on the way to `remote`; 0 is forgetting."""
+        self.learnt[remote] = mtu
+        if not mtu:
+            del self.learnt[remote]
+        self.on_path()
+
     async def drops(self) -> dict[str, int]:
         self._must_run()
         return {"NO_SA": 3}
@@ -168,12 +184,21 @@ class FakePlane:
     async def install(self, association: SecurityAssociation) -> None:
         self._must_run()
         self.story.step(f"install {association.direction}")
-        self.held[association.id] = CountedAssociation(association.id, association.reqid)
+        self.held[association.id] = CountedAssociation(
+            association.id, association.reqid, direction=association.direction
+        )
 
     async def remove(self, association: AssociationId) -> None:
         self._must_run()
         self.story.step("remove")
         self.held.pop(association, None)
+
+    async def move(self, before: SecurityAssociation, association: SecurityAssociation) -> None:
+        self._must_run()
+        self.story.step(f"move {association.direction} to {association.destination}")
+        held = self.held.pop(before.id, None)
+        if held is not None:
+            self.held[association.id] = replace(held, id=association.id)
 
     async def transmit(self, local: SocketAddress, remote: SocketAddress, data: bytes) -> None:
         self._must_run()
@@ -187,6 +212,7 @@ class FakePlane:
         """Be killed: everything held is lost."""
         self.running, self.policies, self.written, self.gifs = False, (), NOBODY, ()
         self.held.clear()
+        self.learnt.clear()
         self._gone.set()
 
     async def detach(self) -> None:

@@ -56,7 +56,7 @@ class Gateway:
         self._shell_task: asyncio.Task[None] | None = None
         self._change = asyncio.Event()
         self.applying = asyncio.Lock()
-        self.policies_changed = asyncio.Event()
+        self.policies_changed, self.paths_changed = asyncio.Event(), asyncio.Event()
         self.phase = Phase.STARTING
         self.engine_up = False
         self.count_s = COUNT_S
@@ -105,6 +105,7 @@ class Gateway:
             if await self._parts.data_plane.runs():
                 self._taken_over = await self._start_data_plane()
                 await self._parts.data_plane.look()
+                self._parts.resolver.learnt = await self._parts.data_plane.path_mtus()
             applied = await self._planned(gateway)
             await self._name_hindrances(applied)
         except (CulvertError, asyncio.CancelledError):
@@ -156,7 +157,8 @@ class Gateway:
 
     async def _start_data_plane(self) -> bool:
         """Start the data plane, or take it over. Tell whether it ran already."""
-        return await self._parts.data_plane.start(self.shell.post, self.policies_changed.set)
+        plane = self._parts.data_plane
+        return await plane.start(self.shell.post, self.policies_changed.set, self.paths_changed.set)
 
     async def _inherit(self, desired: DesiredState) -> None:
         self._inherited = Inherited(await self._parts.data_plane.associations())
@@ -300,7 +302,16 @@ class Gateway:
     def _peer_changed(self, peer: str) -> None:
         self._change.set()
         self._change = asyncio.Event()
+        self._meet(peer)
         self._learn_suites(peer)
+
+    def _meet(self, peer: str) -> None:
+        """Remember where a peer is: who has no address written, or moved, is on a path as well."""
+        met = self._parts.resolver.met
+        for known in self.shell.status_of(peer):
+            if known.ike is not None and met.get(peer) != known.ike.remote.ip:
+                met[peer] = known.ike.remote.ip
+                self.paths_changed.set()
 
     def _learn_suites(self, peer: str) -> None:
         """Fit the plan to what was negotiated, once for all that changes meanwhile."""
@@ -339,8 +350,9 @@ class Gateway:
             self._tasks.spawn("replan", self.replan_quietly())
 
     async def measure(self) -> None:
-        """Ask the host again what fits on the ways to the peers, and fit the plan to it."""
+        """Ask host and engine again what fits on the ways to the peers, and fit the plan to it."""
         try:
+            self._parts.resolver.learnt = await self._parts.data_plane.path_mtus() if self.engine_up else {}
             changed = await self._parts.resolver.measure()
         except CulvertError as error:
             self._journal.debug("The paths could not be measured.", error=error)
@@ -362,6 +374,7 @@ class Gateway:
         """The data plane is gone, and all associations with it. The fence stands."""
         self.engine_up = False
         self._inherited.clear()
+        self.paths_changed.set()
         self._peer_changed("")
 
     def post(self, event: Event) -> None:
@@ -397,14 +410,15 @@ class Gateway:
                 mtu=self._parts.tunnel_mtu(applied.gateway, applied.facts, self._suites),
                 now=self._parts.clock.now(),
                 engine_trouble=trouble,
-                links=tuple(self._link_status(gif, applied) for gif in applied.gateway.gifs),
+                links=await self._link_statuses(applied),
                 policies=self.policies(),
             )
         )
 
-    def _link_status(self, gif: model.Gif, applied: Applied) -> LinkStatus:
-        packets = self._parts.network.link_packets(gif.name)
-        return LinkStatus(gif, is_protected(gif, applied.desired.firewall), *packets)
+    async def _link_statuses(self, applied: Applied) -> tuple[LinkStatus, ...]:
+        gifs, firewall = applied.gateway.gifs, applied.desired.firewall
+        packets = await self._parts.network.link_packets() if gifs else {}
+        return tuple(LinkStatus(gif, is_protected(gif, firewall), *packets.get(gif.name, (0, 0))) for gif in gifs)
 
     def policies(self) -> dict[str, int]:
         """Count the policies that are steered and fenced, by who wrote them."""

@@ -78,8 +78,9 @@ class LinuxNetwork:
             standing = await gifs.observe(netlink)
         return tuple(one.gif() for one in standing)
 
-    def link_packets(self, name: str) -> tuple[int, int]:
-        return gifs.packets(name)
+    async def link_packets(self) -> Mapping[str, tuple[int, int]]:
+        async with open_netlink() as netlink:
+            return await gifs.packets(netlink)
 
     async def remove_steering(self) -> None:
         async with open_netlink() as netlink:

@@ -21,6 +21,7 @@ from culvert.ike.actions import (
     Action,
     InstallAssociation,
     Log,
+    MoveAssociation,
     PeerChanged,
     RemoveAssociation,
     ResolvePath,
@@ -60,6 +61,10 @@ class PacketMover(Protocol):
     async def install(self, association: SecurityAssociation) -> None: ...
 
     async def remove(self, association: AssociationId) -> None: ...
+
+    async def move(self, before: SecurityAssociation, association: SecurityAssociation) -> None:
+        """Give the association `before` the outer addresses and ports of `association`; all else of it stays."""
+        ...
 
     async def transmit(self, local: SocketAddress, remote: SocketAddress, data: bytes) -> None: ...
 
@@ -223,6 +228,8 @@ class Shell:
             case InstallAssociation():
                 await self._mover.install(action.association)
                 self._on_install(action.association)
+            case MoveAssociation():
+                await self._mover.move(action.before, action.association)
             case RemoveAssociation():
                 await self._mover.remove(action.id)
             case ResolvePath():

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Protocol
@@ -96,6 +96,10 @@ class Resolver:
     """By peer: the smallest MTU of the ways found at the last attempt."""
     reached: dict[str, tuple[IPAddress, ...]] = field(default_factory=dict)
     """By peer: its addresses to which there was a way."""
+    met: dict[str, IPAddress] = field(default_factory=dict)
+    """By peer: the address at which it is now, be it one that nobody wrote."""
+    learnt: Mapping[IPAddress, int] = field(default_factory=dict)
+    """By address: what the data plane learnt to fit on the way there, where that is less than the route says."""
 
     async def resolve(self, peer: str, addresses: Iterable[str]) -> PathResolved | PathFailed:
         """Try all names of a peer; the failure that is told is the last one's."""
@@ -119,7 +123,7 @@ class Resolver:
                     failure = PathFailed(peer, Refusal.NO_ROUTE, _no_family(name, theirs))
                     continue
                 paths.append((source, theirs))
-                mtus.append(way.mtu)
+                mtus.append(self._fits(way, theirs))
         if not paths:
             return failure
         self.path_mtu[peer] = min(mtus)
@@ -129,18 +133,25 @@ class Resolver:
     async def measure(self) -> list[str]:
         """Look again at the ways that were found. Give the peers whose path takes packets of another size now."""
         changed: list[str] = []
-        for peer, addresses in tuple(self.reached.items()):
-            mtu = min([way.mtu for way in [await self._still(address) for address in addresses] if way], default=None)
+        for peer in dict.fromkeys((*self.reached, *self.met)):
+            found = [await self._still(address) for address in self._addresses_of(peer)]
+            mtu = min([mtu for mtu in found if mtu is not None], default=None)
             if mtu is not None and mtu != self.path_mtu.get(peer):
                 self.path_mtu[peer] = mtu
                 changed.append(peer)
         return changed
 
-    async def _still(self, address: IPAddress) -> Way | None:
+    def _addresses_of(self, peer: str) -> Iterable[IPAddress]:
+        return dict.fromkeys((*self.reached.get(peer, ()), *([self.met[peer]] if peer in self.met else ())))
+
+    async def _still(self, address: IPAddress) -> int | None:
         try:
-            return await self.host.way(address)
+            return self._fits(await self.host.way(address), address)
         except NoRouteError:
             return None
+
+    def _fits(self, way: Way, address: IPAddress) -> int:
+        return min(way.mtu, self.learnt.get(address, way.mtu))
 
     async def _addresses(self, name: str) -> list[IPAddress]:
         try:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from culvert.addresses import SocketAddress
+from culvert.addresses import IPAddress, SocketAddress
 from culvert.config.model import Gif
 from culvert.daemon.logging import Journal
 from culvert.daemon.seams import CountedAssociation
@@ -30,11 +30,14 @@ from culvert.xfrm.events import (
     AssociationsChanged,
     ExpireEvent,
     IkeDatagram,
+    MappingEvent,
     Overrun,
+    PathMtuEvent,
     PoliciesChanged,
 )
 from culvert.xfrm.events import Event as XfrmEvent
 from culvert.xfrm.links import GifLink
+from culvert.xfrm.migrations import Move
 
 STOP_S = 5.0
 """How long an engine may take to end by itself."""
@@ -54,10 +57,12 @@ class EnginePlane:
         self._client: XfrmClient | None = None
         self._on_event: Callable[[ike.Event], None] = lambda _event: None
         self._on_change: Callable[[], None] = lambda: None
+        self._on_path: Callable[[], None] = lambda: None
         self._fresh = False
         """Started by us, and without what the engine before it held: until a start ends well."""
         self._dumped = Dumped((), ())
         self._unused: list[bytes] = []
+        self._applied: tuple[Policy, ...] = ()
         self.others = NOBODY
 
     async def runs(self) -> bool:
@@ -66,14 +71,16 @@ class EnginePlane:
             process.release()
         return process is not None
 
-    async def start(self, on_event: Callable[[ike.Event], None], on_change: Callable[[], None]) -> bool:
-        self._on_event, self._on_change = on_event, on_change
+    async def start(
+        self, on_event: Callable[[ike.Event], None], on_change: Callable[[], None], on_path: Callable[[], None]
+    ) -> bool:
+        self._on_event, self._on_change, self._on_path = on_event, on_change, on_path
         await self._bury()
         self._process = await EngineProcess.attach(self._socket)
         if self._process is None:
             self._process, self._fresh = await EngineProcess.start(self._socket, TUN, MARK), True
         self._client = await XfrmClient.connect(self._socket)
-        await self._client.subscribe(changes=True)
+        await self._client.subscribe(changes=True, mapping=True, path_mtu=True)
         if self._fresh:
             # What others wrote is lost with the engine before. Their policies are put back, so that what they protect
             # meets them, and waits for associations in vain, instead of passing in clear.
@@ -90,6 +97,7 @@ class EnginePlane:
 
     async def apply(self, policies: tuple[Policy, ...]) -> bool:
         client = self._connected()
+        self._applied = policies
         found = await self._look()
         present = _read(lambda: found.present(policies))
         changed = any(is_own(policy) is False for policy in present) or set(present) != set(policies)
@@ -140,16 +148,29 @@ class EnginePlane:
                 state.octets,
                 state.packets,
                 {drop.name: count for drop, count in state.drops.items()},
-                state.direction is not None,
+                state.direction,
             )
             for state in await self._connected().associations()
         )
+
+    async def path_mtus(self) -> dict[IPAddress, int]:
+        return await self._connected().path_mtus()
 
     async def drops(self) -> dict[str, int]:
         return {drop.name: count for drop, count in (await self._connected().counters()).items()}
 
     async def install(self, association: SecurityAssociation) -> None:
         await self._connected().add_association(association)
+
+    async def move(self, before: SecurityAssociation, association: SecurityAssociation) -> None:
+        ends, new = (before.source, before.destination), (association.source, association.destination)
+        if ends == new:
+            await self._connected().update_association(association)
+            return
+        policy = next((one for one in self._applied if _names(one, association)), None)
+        if policy is not None:
+            move = Move(*ends, *new, association.reqid, association.protocol, association.mode)
+            await self._connected().migrate(policy, [move], association.encapsulation)
 
     async def remove(self, association: AssociationId) -> None:
         await self._connected().delete_association(association)
@@ -206,6 +227,8 @@ class EnginePlane:
                 self._on_event(ike.Acquired(event.reqid, event.source, event.destination, event.protocol))
             case ExpireEvent():
                 self._on_event(ike.AssociationExpired(event.id, event.hard))
+            case MappingEvent():
+                self._on_event(ike.MappingChanged(event.id, event.new))
             case AssociationsChanged(flushed=True):
                 self._on_event(ike.EngineRestarted())
             case AssociationsChanged(gone=AssociationId() as gone):
@@ -213,6 +236,8 @@ class EnginePlane:
                 self._on_event(ike.AssociationExpired(gone, hard=True))
             case PoliciesChanged():
                 self._on_change()
+            case PathMtuEvent():
+                self._on_path()
             case Overrun():
                 # Many policies written at once come to this. What is kept of the tables is looked up anew.
                 self._journal.info("The engine's messages came faster than they were read; some are lost.")
@@ -224,6 +249,12 @@ class EnginePlane:
 def _link(gif: Gif) -> GifLink | None:
     outer = gif.outer
     return GifLink(gif.name, outer.local, outer.remote, ecn_friendly=gif.ecn) if outer else None
+
+
+def _names(policy: Policy, association: SecurityAssociation) -> bool:
+    """Tell whether a policy finds this association by its reqid."""
+    reqids = [template.reqid for template in policy.templates]
+    return policy.direction is association.direction and association.reqid in reqids
 
 
 async def _others(found: Dumped) -> Others:

@@ -10,7 +10,7 @@ from culvert.addresses import IPAddress
 from culvert.config.model import Gateway, Gif
 from culvert.daemon.loop import PacketMover
 from culvert.ike.events import Event
-from culvert.ipsec.associations import AssociationId
+from culvert.ipsec.associations import AssociationId, Direction
 from culvert.ipsec.policies import Policy
 from culvert.plan.desired import DesiredState, HostFacts
 from culvert.plan.entries import Others
@@ -30,7 +30,7 @@ class Finding:
 class CountedAssociation:
     """An association as the data plane holds it. `drops` counts packets by reason.
 
-    `negotiated`: IKE made it. Those made by hand serve both directions, and are nobody's business but their maker's.
+    `direction` is None where it serves both: one that was made by hand. IKE's always have one.
     """
 
     id: AssociationId
@@ -38,7 +38,7 @@ class CountedAssociation:
     octets: int = 0
     packets: int = 0
     drops: Mapping[str, int] = field(default_factory=dict)
-    negotiated: bool = True
+    direction: Direction | None = None
 
 
 class DataPlane(PacketMover, Protocol):
@@ -52,11 +52,14 @@ class DataPlane(PacketMover, Protocol):
         """Tell whether one runs here, ours or a former daemon's."""
         ...
 
-    async def start(self, on_event: Callable[[Event], None], on_change: Callable[[], None]) -> bool:
+    async def start(
+        self, on_event: Callable[[Event], None], on_change: Callable[[], None], on_path: Callable[[], None]
+    ) -> bool:
         """Start it, or take over the one that runs. Tell whether one ran.
 
         One that is started anew gets the policies of others back that were last seen; associations it does not get.
-        Its events go to `on_event`; `on_change` is called when somebody changed its policies.
+        Its events go to `on_event`; `on_change` is called when somebody changed its policies, `on_path` when it learnt
+        or forgot what fits on a path.
         """
         ...
 
@@ -76,6 +79,10 @@ class DataPlane(PacketMover, Protocol):
         ...
 
     async def associations(self) -> tuple[CountedAssociation, ...]: ...
+
+    async def path_mtus(self) -> dict[IPAddress, int]:
+        """Give what it learnt to fit on paths, by the peer's address: octets of an outer packet, IP header included."""
+        ...
 
     async def drops(self) -> dict[str, int]: ...
 
@@ -118,8 +125,8 @@ class HostNetwork(Protocol):
         """Give the gif links of ours on the host, whoever asked for them."""
         ...
 
-    def link_packets(self, name: str) -> tuple[int, int]:
-        """Give the packets that came in by a gif link and went out by it; zeros where it is not there."""
+    async def link_packets(self) -> Mapping[str, tuple[int, int]]:
+        """Give the packets that came in by a gif link and went out by it, by name."""
         ...
 
     async def remove_steering(self) -> None: ...

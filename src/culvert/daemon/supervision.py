@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterator
 
 from culvert.daemon.gateway import Gateway
@@ -16,8 +17,8 @@ SETTLE_S = 0.05
 REASSERT_S = 60.0
 """How often everything is compared anyway, for what nobody announced."""
 MEASURE_S = 3.0
-"""How often the ways to the peers are measured: the kernel learns from routers what fits, and tells nobody. Until then
-what is too long is dropped (TOO_BIG), so this is how long a connection may stall."""
+"""How often the ways to the peers are measured: a route may change, and what fits on it. What routers say of our own
+packets the engine tells at once."""
 
 
 class Supervisor:
@@ -77,7 +78,10 @@ class Supervisor:
 
     async def _measure_paths(self) -> None:
         while True:
-            await asyncio.sleep(MEASURE_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(MEASURE_S):
+                    await self._gateway.paths_changed.wait()
+            self._gateway.paths_changed.clear()
             await self._gateway.measure()
 
     async def _repair(self) -> None:

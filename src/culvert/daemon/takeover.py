@@ -9,11 +9,16 @@ from culvert.ipsec.associations import AssociationId, Direction, SecurityAssocia
 
 
 class Inherited:
-    """The inherited associations by reqid. Their keys are not ours to know; only that they go when new ones came."""
+    """The inherited associations by reqid. Their keys are not ours to know; only that they go when new ones came.
+
+    IKE's have a direction each. What has none was keyed by hand and is not ours, whatever its reqid.
+    """
 
     def __init__(self, found: Iterable[CountedAssociation] = ()) -> None:
         self._by_reqid: dict[int, list[AssociationId]] = {}
-        for association in (one for one in found if one.negotiated):
+        for association in found:
+            if association.direction is None:
+                continue
             self._by_reqid.setdefault(association.reqid, []).append(association.id)
 
     def __len__(self) -> int:

@@ -36,6 +36,17 @@ class InstallAssociation:
 
 
 @dataclass(frozen=True, slots=True)
+class MoveAssociation:
+    """Give an association other outer addresses or ports, without a gap: keys and sequence numbers go on.
+
+    `before` is as it stands; an outbound one gets another name by a new destination.
+    """
+
+    before: SecurityAssociation
+    association: SecurityAssociation
+
+
+@dataclass(frozen=True, slots=True)
 class RemoveAssociation:
     """Take an association away; not an error where it is gone already."""
 
@@ -59,4 +70,4 @@ class PeerChanged:
     peer: str
 
 
-Action = Transmit | ResolvePath | InstallAssociation | RemoveAssociation | Log | PeerChanged
+Action = Transmit | ResolvePath | InstallAssociation | MoveAssociation | RemoveAssociation | Log | PeerChanged

@@ -18,6 +18,7 @@ from culvert.ike.events import (
     Disconnect,
     EngineRestarted,
     Event,
+    MappingChanged,
     PathFailed,
     PathResolved,
     RekeyRequested,
@@ -26,7 +27,7 @@ from culvert.ike.events import (
 from culvert.ike.logs import ERROR
 from culvert.ike.status import Census, PeerStatus
 from culvert.ike.timers import Key, Timer
-from culvert.ike.v2 import demands, dispatch, lineages, runner
+from culvert.ike.v2 import demands, dispatch, lineages, moving, runner
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.sa import IkeSa
 from culvert.reasons import Refusal
@@ -97,16 +98,24 @@ class Endpoint:
                 peering.connect(ctx, ctx.peers[peer])
             case Disconnect(peer) if peer in ctx.peers:
                 peering.disconnect(ctx, ctx.peers[peer])
-            case Acquired():
-                peering.acquired(ctx, event)
             case RekeyRequested():
                 demands.rekey(ctx, event.peer, event.child, event.ike)
-            case AssociationExpired():
-                demands.expired(ctx, event.id, event.hard)
-            case EngineRestarted():
-                demands.make_anew(ctx)
+            case Acquired() | AssociationExpired() | MappingChanged() | EngineRestarted():
+                self._told(event)
             case Stop():
                 self._stop()
+
+    def _told(self, event: Acquired | AssociationExpired | MappingChanged | EngineRestarted) -> None:
+        """Take what the data plane tells."""
+        match event:
+            case Acquired():
+                peering.acquired(self._ctx, event)
+            case AssociationExpired():
+                demands.expired(self._ctx, event.id, event.hard)
+            case MappingChanged():
+                moving.mapped(self._ctx, event.id, event.remote)
+            case EngineRestarted():
+                demands.make_anew(self._ctx)
 
     def _deadlines(self) -> None:
         """Do all that is due. What a deadline sets anew lies in the future, so this ends."""

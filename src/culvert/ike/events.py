@@ -97,6 +97,14 @@ class AssociationExpired:
 
 
 @dataclass(frozen=True, slots=True)
+class MappingChanged:
+    """Authentic packets of an inbound association, the newest of it, come in UDP from another address or port."""
+
+    id: AssociationId
+    remote: SocketAddress
+
+
+@dataclass(frozen=True, slots=True)
 class EngineRestarted:
     """The data plane came back empty: all children must be made anew."""
 
@@ -117,6 +125,7 @@ Event = (
     | RekeyRequested
     | Acquired
     | AssociationExpired
+    | MappingChanged
     | EngineRestarted
     | Stop
 )

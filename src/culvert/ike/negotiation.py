@@ -30,12 +30,16 @@ _KINDS = tuple(int(kind) for kind in TransformType)
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """One transform of each kind. `prf` is an IKE SA's alone; `key_exchange` is None where there is none."""
+    """One transform of each kind. `prf` is an IKE SA's alone, `esn` ESP's: sequence numbers of 64 bits.
+
+    `key_exchange` is None where there is none.
+    """
 
     encryption: Encryption
     integrity: Integrity | None = None
     prf: Prf | None = None
     key_exchange: KeyExchange | None = None
+    esn: bool = False
 
     def __str__(self) -> str:
         parts = (self.encryption, self.integrity, self.prf, self.key_exchange)
@@ -186,6 +190,7 @@ def _suite(picked: dict[TransformType, Transform | None]) -> Suite:
         integrity if isinstance(integrity, Integrity) else None,
         prf if isinstance(prf, Prf) else None,
         method if isinstance(method, KeyExchange) and method.id else None,
+        picked[TransformType.ESN] is Esn.YES,
     )
 
 
@@ -198,8 +203,7 @@ def _ours(proposal: Proposal, kind: TransformType, key_exchange: bool) -> Sequen
         return proposal.prf
     if kind is TransformType.KE:
         return proposal.key_exchange if key_exchange else ()
-    # The data plane counts in 32 bits, whatever a proposal says.
-    return (Esn.NO,) if proposal.esn else ()
+    return proposal.esn
 
 
 def _substructures(proposal: Proposal, key_exchange: bool) -> Iterable[TransformSubstructure]:

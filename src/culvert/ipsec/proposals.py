@@ -33,6 +33,11 @@ class Proposal:
     key_exchange: tuple[KeyExchange, ...] = ()
     esn: tuple[Esn, ...] = ()
 
+    @property
+    def legacy(self) -> tuple[str, ...]:
+        """The algorithms that RFC 8221 advises against, by name."""
+        return tuple(one.name for one in _algorithms(self) if one.legacy)
+
     def __str__(self) -> str:
         names = [encryption.name for encryption in self.encryption]
         names += [integrity.name for integrity in self.integrity]
@@ -66,9 +71,8 @@ def esp_proposal(text: str, *, legacy: bool = False) -> Proposal:
     What RFC 8221 advises against is refused unless `legacy`.
     """
     proposal = _read(text)
-    for transform in _algorithms(proposal):
-        if transform.legacy and not legacy:
-            raise ProposalError(f"{text!r}: {transform.name} is too weak today (RFC 8221); drop it from the proposal")
+    if proposal.legacy and not legacy:
+        raise ProposalError(f"{text!r}: {proposal.legacy[0]} is too weak today (RFC 8221); drop it from the proposal")
     if proposal.prf:
         raise ProposalError(f"{text!r}: ESP has no PRF")
     return Proposal(

@@ -12,7 +12,6 @@ import errno
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
-from pathlib import Path
 from typing import Any
 
 from culvert.addresses import IPAddress, IPNetwork
@@ -179,11 +178,15 @@ async def _routes(netlink: Netlink) -> dict[int, list[IPNetwork]]:
     return found
 
 
-def packets(name: str) -> tuple[int, int]:
-    """Give the packets that came in by a device and went out by it; zeros where it is gone."""
-    directory = Path("/sys/class/net") / name / "statistics"
-    try:
-        received, sent = ((directory / file).read_text() for file in ("rx_packets", "tx_packets"))
-    except OSError:
-        return 0, 0
-    return int(received), int(sent)
+async def packets(netlink: Netlink) -> dict[str, tuple[int, int]]:
+    """Give the packets that came in and went out by each of our devices, by name.
+
+    Asked of the kernel, for /sys shows the interfaces of the namespace that mounted it.
+    """
+    found: dict[str, tuple[int, int]] = {}
+    for message in await dump(netlink.get_links()):
+        values = attributes(message)
+        if (values.get("IFLA_IFALIAS") or "").startswith(ALIAS):
+            counted = values["IFLA_STATS64"]
+            found[values["IFLA_IFNAME"]] = counted["rx_packets"], counted["tx_packets"]
+    return found

@@ -42,6 +42,13 @@ class DataPlane:
     def remove(self, id_: AssociationId) -> None:
         self.associations.pop(id_, None)
 
+    def move(self, id_: AssociationId, association: SecurityAssociation) -> bool:
+        """Give an association other outer addresses; it stays as new as it was. False where it is not there."""
+        found = id_ in self.associations
+        kept = self.associations.items()
+        self.associations = dict((association.id, association) if one == id_ else (one, held) for one, held in kept)
+        return found
+
     def flush(self) -> None:
         self.associations.clear()
 

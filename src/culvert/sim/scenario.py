@@ -6,10 +6,19 @@ import random
 from dataclasses import replace
 from ipaddress import ip_address
 
+from culvert.addresses import NAT_PORT, SocketAddress
 from culvert.clock import SECOND
 from culvert.config.model import Child, Peer, Rekey, Start
 from culvert.identities import Identity
-from culvert.ike.events import Configured, Connect, Disconnect, EngineRestarted, Event, RekeyRequested
+from culvert.ike.events import (
+    Configured,
+    Connect,
+    Disconnect,
+    EngineRestarted,
+    Event,
+    MappingChanged,
+    RekeyRequested,
+)
 from culvert.ike.status import Census, PeerState
 from culvert.ipsec.associations import Direction
 from culvert.ipsec.proposals import Proposal, esp_proposal, ike_proposal
@@ -166,6 +175,8 @@ def _interrupt(world: World, plan: random.Random, pairs: list[tuple[Node, Node]]
         world.replace(hub.name if kind == "take over hub" else spoke.name)
     elif kind == "rebind" and spoke.nat:
         spoke.nat.rebind()
+        if plan.random() < 0.5:
+            _esp_from_elsewhere(world, plan, hub, spoke)
     elif kind == "disconnect":
         world.at(world.now, spoke.name, Disconnect(hub.name))
         world.at(world.now + plan.randint(0, 10_000) * MILLISECOND, spoke.name, Connect(hub.name))
@@ -177,6 +188,15 @@ def _interrupt(world: World, plan: random.Random, pairs: list[tuple[Node, Node]]
     world.steady = kind.startswith("take over") and world.link.heals_at == world.now
     # Long enough that an end which was lost would be missed.
     world.run(max(world.link.heals_at, world.now + 150 * SECOND))
+
+
+def _esp_from_elsewhere(world: World, plan: random.Random, hub: Node, spoke: Node) -> None:
+    """Let the hub's data plane see by the spoke's ESP, not by IKE, that the translator chose anew."""
+    theirs = spoke.plane.side(Direction.OUT)
+    remote = spoke.seen(SocketAddress(spoke.address, NAT_PORT))
+    for one in hub.plane.side(Direction.IN):
+        if any(sent.spi == one.spi for sent in theirs):
+            world.at(world.now + plan.randint(0, 2_000) * MILLISECOND, hub.name, MappingChanged(one.id, remote))
 
 
 def _come_to_rest(world: World, pairs: list[tuple[Node, Node]]) -> None:
@@ -214,6 +234,20 @@ def _difference(one: Node, other: Node) -> str:
     theirs = sorted((child.name, child.outbound.spi, child.inbound.spi) for child in there.children)
     if ours != theirs:
         return f"{one.name} has children {ours}, {other.name} has {theirs}"
+    astray = [where for node, peer in ((one, other), (other, one)) if (where := _astray(node, peer))]
+    if astray:
+        return astray[0]
     received = [sa.spi for sa in other.plane.side(Direction.IN)]
     missing = [child.outbound for child in here.children if child.outbound.spi not in received]
     return f"{other.name} lacks {missing[0]}" if missing else ""
+
+
+def _astray(sender: Node, receiver: Node) -> str:
+    """Say which packets leave for where the receiver is no longer, or nothing."""
+    known = [sa.spi for sa in receiver.plane.side(Direction.IN)]
+    for sa in sender.plane.side(Direction.OUT):
+        port = sa.encapsulation.destination_port if sa.encapsulation else NAT_PORT
+        end = SocketAddress(sa.destination, port)
+        if sa.spi in known and receiver.behind(end) is None:
+            return f"{sender.name} sends on 0x{sa.spi:08x} to {end}, where {receiver.name} is not"
+    return ""

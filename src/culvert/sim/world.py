@@ -11,7 +11,15 @@ from culvert.addresses import IPAddress, SocketAddress
 from culvert.clock import SECOND
 from culvert.config.model import Child
 from culvert.entropy import SeededEntropy
-from culvert.ike.actions import Action, InstallAssociation, Log, RemoveAssociation, ResolvePath, Transmit
+from culvert.ike.actions import (
+    Action,
+    InstallAssociation,
+    Log,
+    MoveAssociation,
+    RemoveAssociation,
+    ResolvePath,
+    Transmit,
+)
 from culvert.ike.endpoint import Endpoint
 from culvert.ike.events import (
     Configured,
@@ -212,9 +220,12 @@ class World:
                     agree(node.plane, other.plane)
                     agree(other.plane, node.plane)
                 self._deliver(node)
+            case MoveAssociation(before, association):
+                held = node.plane.move(before.id, association)
+                self._tell(f"{node.name} moves {association.direction if held else 'the missing'} {association.id}")
             case RemoveAssociation(id_):
-                held = node.plane.associations.get(id_)
-                self._tell(f"{node.name} removes {held.direction if held else 'the missing'} {id_}")
+                removed = node.plane.associations.get(id_)
+                self._tell(f"{node.name} removes {removed.direction if removed else 'the missing'} {id_}")
                 node.plane.remove(id_)
                 self._deliver(node)
             case ResolvePath(peer, addresses):

@@ -125,7 +125,7 @@ def to_wire(association: SecurityAssociation) -> SaWire:
         selector=selectors[0] if len(selectors) == 1 else None,
         selectors=selectors if len(selectors) > 1 else (),
         lifetime=lifetimes_to_wire(association.lifetimes),
-        encapsulation=_encapsulation_to_wire(association.encapsulation),
+        encapsulation=encapsulation_to_wire(association.encapsulation),
         replay=_replay_to_wire(association),
         flags=_flags(association, inner_may_differ=len(selectors) != 1),
         extra_flags=EXTRA_DONT_ENCAP_DSCP * (association.dont_encap_dscp and _sends(association)),
@@ -195,7 +195,8 @@ def _auth(association: SecurityAssociation) -> Algorithm | None:
     return Algorithm(integrity.xfrm_name, association.integrity_key, integrity.icv_octets * 8)
 
 
-def _encapsulation_to_wire(value: Encapsulation | None) -> EncapsulationWire | None:
+def encapsulation_to_wire(value: Encapsulation | None) -> EncapsulationWire | None:
+    """Give the ports as the data plane knows them."""
     return None if value is None else EncapsulationWire(value.source_port, value.destination_port)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from culvert.addresses import IPAddress, SocketAddress
-from culvert.ipsec.associations import AssociationId, Direction, Mode, Protocol, SecurityAssociation
+from culvert.ipsec.associations import AssociationId, Direction, Encapsulation, Mode, Protocol, SecurityAssociation
 from culvert.ipsec.policies import Policy
 from culvert.reasons import Drop
 from culvert.wire.netlink import family, sizes
@@ -143,9 +143,12 @@ class XfrmClient:
         body = emit_progress(associations.progress_to_wire(state, replay))
         await self._exchanges.acknowledged(Xfrm.NEWAE, body, NLM_F_REPLACE)
 
-    async def migrate(self, policy: Policy, moves: Sequence[Move]) -> None:
-        """Give the templates of a policy, and their associations, other outer addresses. ESRCH where none moved."""
-        await self._ask(Xfrm.MIGRATE, emit_migrate(migrations.to_wire(policy, moves)))
+    async def migrate(self, policy: Policy, moves: Sequence[Move], encapsulation: Encapsulation | None = None) -> None:
+        """Give the templates of a policy, and their associations, other outer addresses. ESRCH where none moved.
+
+        The associations get this `encapsulation`; None: it stays.
+        """
+        await self._ask(Xfrm.MIGRATE, emit_migrate(migrations.to_wire(policy, moves, encapsulation)))
 
     async def allocate_spi(
         self,

@@ -261,7 +261,7 @@ class _Session:
 
     def _migrate(self, message: Message) -> None:
         value = parse_migrate(message.body)
-        moved = self._engine.policies.move(value) + self._engine.associations.move(value.moves)
+        moved = self._engine.policies.move(value) + self._engine.associations.move(value.moves, value.encapsulation)
         if not moved:
             raise XfrmError(errno.ESRCH, "nothing of this policy has these ends")
         self._engine.notify(Groups.MIGRATE, Xfrm.MIGRATE, message.body)

@@ -14,7 +14,7 @@ from culvert.wire.netlink.migrate import MigrateWire, MoveWire
 from culvert.wire.netlink.policy import POLICY_FORWARD, POLICY_IN, POLICY_OUT, PolicyIdWire, PolicyWire, TemplateWire
 from culvert.wire.netlink.progress import ProgressWire
 from culvert.wire.netlink.replay import ReplayWire
-from culvert.wire.netlink.sa import SaWire
+from culvert.wire.netlink.sa import EncapsulationWire, SaWire
 from culvert.wire.netlink.sizes import SpdSizeWire
 from culvert.wire.netlink.structures import CurrentWire, IdWire, SelectorWire
 from culvert.xfrm.errors import XfrmError
@@ -79,14 +79,19 @@ class Associations:
         window = sa.replay.window_packets if sa.replay else 0
         self.by_id[sa.id] = replace(sa, replay=replace(replay, window_packets=window))
 
-    def move(self, moves: Iterable[MoveWire]) -> int:
+    def move(self, moves: Iterable[MoveWire], encapsulation: EncapsulationWire | None) -> int:
         """MIGRATE: give the associations that moved other ends, and count them."""
         moved = 0
         for move in moves:
             for sa in [one for one in self.by_id.values() if _moves(move, one)]:
                 del self.by_id[sa.id]
                 identity = replace(sa.id, destination=move.new_destination)
-                self.by_id[identity] = replace(sa, id=identity, source=move.new_source)
+                self.by_id[identity] = replace(
+                    sa,
+                    id=identity,
+                    source=move.new_source,
+                    encapsulation=encapsulation or sa.encapsulation,
+                )
                 moved += 1
         return moved
 

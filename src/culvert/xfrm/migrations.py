@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from culvert.addresses import IPAddress
-from culvert.ipsec.associations import Mode, Protocol
+from culvert.ipsec.associations import Encapsulation, Mode, Protocol
 from culvert.ipsec.policies import Policy
 from culvert.wire.netlink.migrate import MigrateWire, MoveWire
+from culvert.xfrm.associations import encapsulation_to_wire
 from culvert.xfrm.policies import id_to_wire, mode_from_wire, mode_to_wire, protocol_from_wire
 
 
@@ -28,9 +29,11 @@ class Move:
     mode: Mode = Mode.TUNNEL
 
 
-def to_wire(policy: Policy, moves: Sequence[Move]) -> MigrateWire:
+def to_wire(policy: Policy, moves: Sequence[Move], encapsulation: Encapsulation | None = None) -> MigrateWire:
     """Give the message that moves the associations of a policy."""
-    return MigrateWire(id_to_wire(policy), tuple(_move_to_wire(move) for move in moves))
+    return MigrateWire(
+        id_to_wire(policy), tuple(_move_to_wire(move) for move in moves), encapsulation_to_wire(encapsulation)
+    )
 
 
 def _move_to_wire(move: Move) -> MoveWire:

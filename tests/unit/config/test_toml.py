@@ -30,7 +30,6 @@ def found(text: str) -> list[str]:
         ("ca = 'x.pem'", "ca is not built yet\n    Use a secret for now"),
         ("split = true", "split is not built yet\n    Write the networks"),
         ("link_addresses = ['10.0.0.1']", "link_addresses is not built yet\n    Write link"),
-        ("legacy = true", "legacy is not built yet\n    Name algorithms"),
     ],
 )
 def test_what_comes_later_is_refused_by_name(line: str, what: str) -> None:

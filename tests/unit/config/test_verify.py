@@ -194,3 +194,27 @@ def test_two_children_of_one_number() -> None:
 
 
 COLLISION = ("c42610", "c46969")
+
+
+WEAK = '    Drop it; where peer "a" has nothing better, write legacy = true for that peer.'
+
+
+def test_weak_algorithms_are_named_where_they_are_written(problems: Any) -> None:
+    peer = 'esp_proposals = ["aes128gcm16", "3des-sha1"]\n[peers.a.children.x]\nlocal = "10.1.0.0/16"\n'
+    found = problems(gateway('["192.168.1.0/24"]', peer=f'{peer}remote = "10.2.0.0/16"\nesp_proposals = "aes128-md5"'))
+    assert [problem.splitlines() for problem in found] == [
+        ["gateway.toml:7: 3des is too weak today (RFC 8221)", WEAK],
+        ["gateway.toml:11: md5 is too weak today (RFC 8221)", WEAK],
+    ]
+
+
+def test_a_legacy_peer_may_have_weak_algorithms(folder: Any) -> None:
+    peer = 'legacy = true\nesp_proposals = "3des-md5-modp2048"'
+    (loaded,) = folder.load(gateway('["192.168.1.0/24"]', peer=peer)).gateway.peers
+    assert loaded.legacy
+    assert str(loaded.children[0].proposals[0]) == "3des-md5-modp2048-noesn"
+
+
+def test_legacy_is_not_for_ike(problems: Any) -> None:
+    (problem,) = problems(gateway('["192.168.1.0/24"]', peer='legacy = true\nproposals = "3des-sha256-modp2048"'))
+    assert "for ESP, not for IKE" in problem

@@ -1,9 +1,12 @@
 import asyncio
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
 
+from culvert.addresses import SocketAddress
+from culvert.config.model import Gateway
 from culvert.crypto.transforms import ENCRYPTION
 from culvert.daemon.gateway import MANY_POLICIES
 from culvert.daemon.gateway import Gateway as RunningGateway
@@ -11,9 +14,9 @@ from culvert.daemon.parts import Ending, Phase
 from culvert.daemon.seams import CountedAssociation, Finding
 from culvert.daemon.supervision import Supervisor
 from culvert.errors import ConfigurationError, CulvertError, HostError, Problem
-from culvert.ike.actions import InstallAssociation
+from culvert.ike.actions import InstallAssociation, PeerChanged
 from culvert.ike.events import Acquired, Configured, Disconnect, EngineRestarted, PathResolved, Stop
-from culvert.ike.status import PeerState
+from culvert.ike.status import IkeStatus, PeerState
 from culvert.ipsec.associations import AssociationId, Direction, SecurityAssociation
 from culvert.ipsec.policies import Action, Policy
 from culvert.ipsec.selectors import Selector
@@ -33,6 +36,11 @@ def association(reqid, direction=Direction.OUT, spi=0x1000):
         ENCRYPTION[0],
         bytes(20),
     )
+
+
+def held_by_ike(identity, reqid):
+    """What a former daemon left."""
+    return CountedAssociation(identity, reqid, direction=Direction.OUT)
 
 
 async def settled(world):
@@ -134,7 +142,7 @@ async def test_inherited_associations_serve_until_new_ones_come(world):
     old = AssociationId(ip_address("198.51.100.1"), 0x77)
     orphan = AssociationId(ip_address("198.51.100.9"), 0x78)
     world.plane.running = True
-    world.plane.held = {old: CountedAssociation(old, reqid), orphan: CountedAssociation(orphan, 5)}
+    world.plane.held = {one: held_by_ike(one, number) for one, number in ((old, reqid), (orphan, 5))}
     world.gateway.retire_s = 0
     await world.gateway.start()
     assert set(world.plane.held) == {old}
@@ -154,11 +162,28 @@ async def test_inherited_associations_serve_until_new_ones_come(world):
     await world.gateway.stop(Ending.OPEN)
 
 
+async def test_what_was_keyed_by_hand_is_nobodys_to_take(world):
+    reqid = world.configuration.peers[0].children[0].reqid
+    plain, numbered = (AssociationId(ip_address("198.51.100.1"), spi) for spi in (0x100, 0x101))
+    world.plane.running = True
+    world.plane.held = {plain: CountedAssociation(plain, 0), numbered: CountedAssociation(numbered, reqid)}
+    world.gateway.retire_s = 0
+    await world.gateway.start()
+    await settled(world)
+    assert world.core.events == [Configured(world.configuration.peers, None, ())]
+    world.core.script[Acquired] = [InstallAssociation(association(reqid), "warehouse", "warehouse")]
+    world.gateway.post(Acquired(reqid, plain.destination, plain.destination))
+    await settled(world)
+    await world.gateway.perform(Disconnect("warehouse"))
+    assert {plain, numbered} <= set(world.plane.held)
+    await world.gateway.stop(Ending.OPEN)
+
+
 async def test_disconnect_ends_what_was_inherited(world):
     reqid = world.configuration.peers[0].children[0].reqid
     old = AssociationId(ip_address("198.51.100.1"), 0x77)
     world.plane.running = True
-    world.plane.held = {old: CountedAssociation(old, reqid)}
+    world.plane.held = {old: held_by_ike(old, reqid)}
     await world.gateway.start()
     world.core.script[Acquired] = [InstallAssociation(association(reqid), "warehouse", "warehouse")]
     world.gateway.post(Acquired(reqid, old.destination, old.destination))
@@ -279,10 +304,69 @@ async def test_what_the_host_learns_of_a_path_changes_the_plan(world):
     await world.gateway.stop(Ending.OPEN)
 
 
+def first_mtu(world):
+    return world.network.steering.routes[0].mtu
+
+
+async def test_what_the_engine_learns_of_a_path_changes_the_plan_at_once_and_is_forgotten_with_it(world):
+    await world.gateway.start()
+    Supervisor(world.gateway, world.parts).start()
+    await settled(world)
+    world.plane.learn(ip_address("198.51.100.1"), 1400)
+    await reached(lambda: first_mtu(world) == 1400 - 73)
+    world.plane.learn(ip_address("198.51.100.77"), 1280)  # another's path
+    world.plane.learn(ip_address("198.51.100.1"), 1450)
+    await reached(lambda: first_mtu(world) == 1450 - 73)
+    world.plane.learn(ip_address("198.51.100.1"), 0)
+    await reached(lambda: first_mtu(world) == 1500 - 73)
+    world.plane.learn(ip_address("198.51.100.1"), 1350)
+    await reached(lambda: first_mtu(world) == 1350 - 73)
+    world.plane.die()
+    await reached(lambda: first_mtu(world) == 1500 - 73)
+    await world.gateway.stop(Ending.OPEN)
+
+
+async def test_a_path_that_takes_less_than_the_engine_learnt_counts(world):
+    world.host.ways[ip_address("198.51.100.1")] = Way(1, ip_address("203.0.113.1"), 1300)
+    await world.gateway.start()
+    world.plane.learn(ip_address("198.51.100.1"), 1400)
+    await world.gateway.measure()
+    assert first_mtu(world) == 1300 - 73
+    await world.gateway.stop(Ending.OPEN)
+
+
+async def test_an_engine_that_is_taken_over_tells_what_it_knows_of_paths_before_the_first_plan(world):
+    world.plane.running = True
+    world.plane.learnt = {ip_address("198.51.100.1"): 1400}
+    await world.gateway.start()
+    assert first_mtu(world) == 1400 - 73
+    await world.gateway.stop(Ending.OPEN)
+
+
+async def test_the_path_to_a_peer_that_calls_is_measured_where_it_is(world):
+    here, there = ip_address("203.0.113.1"), ip_address("192.0.2.55")
+    world.configuration = Gateway("office", (), world.configuration.networks, (peer_that_calls(world),))
+    world.host.ways[there] = Way(1, here, 1450)
+    await world.gateway.start()
+    Supervisor(world.gateway, world.parts).start()
+    ike = IkeStatus(2, bytes(8), bytes(8), "", "remote", SocketAddress(here, 4500), SocketAddress(there, 4500), 0, None)
+    world.core.set("warehouse", PeerState.UP, ike=ike)
+    world.core.script[Acquired] = [PeerChanged("warehouse")]
+    world.gateway.post(Acquired(1, there, there))
+    await reached(lambda: first_mtu(world) == 1450 - 73)
+    world.plane.learn(there, 1400)
+    await reached(lambda: first_mtu(world) == 1400 - 73)
+    await world.gateway.stop(Ending.OPEN)
+
+
+def peer_that_calls(world):
+    return replace(world.configuration.peers[0], addresses=())
+
+
 async def test_a_start_that_is_interrupted_is_taken_back(world):
     waiting = asyncio.Event()
 
-    async def never(_on_event, _on_change):
+    async def never(_on_event, _on_change, _on_path):
         waiting.set()
         await asyncio.Event().wait()
 
@@ -381,8 +465,8 @@ async def test_a_take_over_leaves_associations_made_by_hand(world):
     world.plane.running = True
     by_hand, of_ike = (AssociationId(ip_address("198.51.100.1"), spi) for spi in (1, 2))
     world.plane.held = {
-        by_hand: CountedAssociation(by_hand, 0, negotiated=False),
-        of_ike: CountedAssociation(of_ike, 12345),
+        by_hand: CountedAssociation(by_hand, 0),
+        of_ike: CountedAssociation(of_ike, 12345, direction=Direction.IN),
     }
     await world.gateway.start()
     assert list(world.plane.held) == [by_hand]

@@ -73,3 +73,22 @@ async def test_ways_that_were_found_are_measured_again():
     host.ways.clear()
     assert await resolver.measure() == []  # no way at all says nothing about size
     assert resolver.path_mtu == {"x": 1300}
+
+
+async def test_the_smaller_of_what_the_host_says_and_what_was_learnt_fits():
+    host = FakeHost({}, {A: Way(1, HERE, 1500), B: Way(1, HERE, 1400)})
+    resolver = Resolver(host, learnt={A: 1450, B: 1480, SIX: 1280})
+    await resolver.resolve("x", [str(A)])
+    await resolver.resolve("y", [str(B)])
+    assert resolver.path_mtu == {"x": 1450, "y": 1400}
+    resolver.learnt = {}
+    assert await resolver.measure() == ["x"]
+    assert resolver.path_mtu["x"] == 1500
+
+
+async def test_where_a_peer_was_met_is_measured_as_well():
+    host = FakeHost({}, {A: Way(1, HERE, 1500), B: Way(1, HERE, 1400)})
+    resolver = Resolver(host, met={"caller": B, "x": B, "lost": SIX})
+    await resolver.resolve("x", [str(A)])
+    assert await resolver.measure() == ["x", "caller"]
+    assert resolver.path_mtu == {"x": 1400, "caller": 1400}

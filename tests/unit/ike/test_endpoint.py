@@ -8,11 +8,12 @@ from ipaddress import ip_address
 
 import pytest
 
+from culvert.addresses import SocketAddress
 from culvert.clock import SECOND
 from culvert.config.model import Child, EncapsulationChoice, Origin, Rekey, Start
 from culvert.entropy import SeededEntropy
 from culvert.identities import Identity
-from culvert.ike.actions import InstallAssociation, ResolvePath, Transmit
+from culvert.ike.actions import Action, InstallAssociation, MoveAssociation, ResolvePath, Transmit
 from culvert.ike.endpoint import Endpoint
 from culvert.ike.events import (
     Acquired,
@@ -21,14 +22,15 @@ from culvert.ike.events import (
     Connect,
     DeadlineReached,
     Disconnect,
+    MappingChanged,
     PathFailed,
     PathResolved,
     RekeyRequested,
     Stop,
 )
 from culvert.ike.status import PeerState
-from culvert.ike.v2.sa import CreateChild
-from culvert.ipsec.associations import Direction
+from culvert.ike.v2.sa import ChildSa, CreateChild
+from culvert.ipsec.associations import AssociationId, Direction, Encapsulation
 from culvert.ipsec.proposals import esp_proposal, ike_proposal
 from culvert.ipsec.selectors import traffic_selector as ts
 from culvert.reasons import Refusal
@@ -317,8 +319,81 @@ def test_a_peer_behind_a_nat_is_followed() -> None:
     (out,) = pair.east.plane.side(Direction.OUT)
     assert out.encapsulation is not None
     assert out.encapsulation.destination_port == after.remote.port
+    assert sum("east moves out" in line for line in pair.world.trace) == 1
     pair.wait(200)
     assert _state(pair) is _state(pair, "east") is PeerState.UP
+
+
+def _mapped(pair: Pair, port: int, address: str = "192.0.2.1") -> list[Action]:
+    """Let ESP of west arrive at east from another port, and give what east does."""
+    (inbound,) = pair.east.plane.side(Direction.IN)
+    event = MappingChanged(inbound.id, SocketAddress.parse(address, port))
+    return pair.east.endpoint.step(event, pair.world.now)
+
+
+def test_esp_from_elsewhere_leads_children_and_ike_there() -> None:
+    pair = _behind_nat()
+    (out,), (inbound,) = pair.east.plane.side(Direction.OUT), pair.east.plane.side(Direction.IN)
+    moves = [one for one in _mapped(pair, 40_000, "192.0.2.9") if isinstance(one, MoveAssociation)]
+    assert [one.before for one in moves] == [out, inbound]
+    led, heard = (one.association for one in moves)
+    there = ip_address("192.0.2.9")
+    assert led == replace(out, destination=there, encapsulation=Encapsulation(4500, 40_000))
+    assert heard == replace(inbound, source=there, encapsulation=Encapsulation(40_000, 4500))
+    status = pair.east.endpoint.status("west")
+    assert status.ike is not None
+    assert status.ike.remote == SocketAddress(there, 40_000)
+    assert status.children[0].outbound == led.id
+
+
+def test_what_is_where_it_was_moves_nothing() -> None:
+    pair = _behind_nat()
+    assert _mapped(pair, 40_000)
+    assert not _mapped(pair, 40_000)
+    wrong = MappingChanged(AssociationId(ip_address("192.0.2.200"), 7), SocketAddress.parse("192.0.2.9", 1))
+    assert not pair.east.endpoint.step(wrong, pair.world.now)
+    (out,) = pair.east.plane.side(Direction.OUT)
+    outbound = MappingChanged(out.id, SocketAddress.parse("192.0.2.9", 1))
+    assert not pair.east.endpoint.step(outbound, pair.world.now)
+
+
+def test_nobody_is_followed_who_is_not_behind_a_nat() -> None:
+    pair = Pair().connect()
+    assert not _mapped(pair, 40_000)
+
+
+def test_who_is_behind_a_nat_follows_nobody() -> None:
+    pair = _behind_nat()
+    (inbound,) = pair.west.plane.side(Direction.IN)
+    event = MappingChanged(inbound.id, SocketAddress.parse("198.51.100.77", 4500))
+    assert not pair.west.endpoint.step(event, pair.world.now)
+    for node, name in ((pair.west, "east"), (pair.east, "west")):
+        (sa,) = node.endpoint._ctx.sas.values()
+        sa.nat_local = sa.nat_remote = True
+        before = node.endpoint.status(name).ike
+        if name == "west":
+            assert not _mapped(pair, 40_000)
+        assert node.endpoint.status(name).ike == before
+
+
+def test_a_child_that_waits_is_switched_to_where_the_peer_is_then() -> None:
+    pair = _behind_nat()
+    pair.world.link.conditions, pair.world.link.heals_at = LOST, pair.world.now
+    pair.tell("west", RekeyRequested("east"), 0.015)
+    waiting = [one for one in _children(pair) if one.waiting]
+    assert len(waiting) == 1
+    (old,) = pair.east.plane.side(Direction.OUT)
+    inbound = next(one for one in pair.east.plane.side(Direction.IN) if one.spi != waiting[0].spi_in)
+    event = MappingChanged(inbound.id, SocketAddress.parse("192.0.2.1", 40_000))
+    moved = [
+        one.before.id for one in pair.east.endpoint.step(event, pair.world.now) if isinstance(one, MoveAssociation)
+    ]
+    assert moved == [old.id, inbound.id, waiting[0].inbound.id]
+    assert waiting[0].outbound.encapsulation == Encapsulation(4500, 40_000)
+
+
+def _children(pair: Pair) -> list[ChildSa]:
+    return [child for lineage in pair.east.endpoint._ctx.lineages.values() for child in lineage.children.values()]
 
 
 def test_both_ends_making_the_same_child_at_once_keep_one() -> None:

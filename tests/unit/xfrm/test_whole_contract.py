@@ -105,7 +105,7 @@ async def test_sequence_numbers_are_told_and_set(client: XfrmClient) -> None:
     cbc = manual(CIPHERS["aes128"], MACS["sha256"])
     association = replace(cbc, direction=Direction.IN, replay_window_packets=64)
     await client.add_association(association)
-    assert await client.replay_state(replace(association.id, spi=9)) is None
+    assert await client.replay_state(replace(association.id, spi=0x909)) is None
     before = await client.replay_state(association.id)
     assert before is not None
     assert (before.sequence_out, before.sequence_in) == (0, 0)
@@ -113,8 +113,8 @@ async def test_sequence_numbers_are_told_and_set(client: XfrmClient) -> None:
     assert state is not None
     await client.set_replay_state(state, ReplayState(0, 70, (0b101, 0)))
     assert await client.replay_state(association.id) == ReplayState(0, 70, (0b101, 0))
-    await client.add_association(replace(GCM, spi=9))
-    state = await client.association(replace(GCM, spi=9).id)
+    await client.add_association(replace(GCM, spi=0x909))
+    state = await client.association(replace(GCM, spi=0x909).id)
     assert state is not None
     with pytest.raises(XfrmError) as refused:
         await client.set_replay_state(state, ReplayState(1))

@@ -34,9 +34,9 @@ impl Cut {
     /// `packet`: whole headers, as they were judged.
     pub fn of(bundle: &Bundle, packet: &[u8], origin: Origin) -> Self {
         let is_v6 = packet[0] >> 4 == 6;
-        if origin == Origin::Link || (is_v6 && packet.len() <= MIN_MTU_IPV6) {
-            // A link's packets are ours to cut, but its other end takes whole ones only. Of IPv6 any size up to this one has
-            // to pass (RFC 8200 section 5).
+        if origin != Origin::Tun || (is_v6 && packet.len() <= MIN_MTU_IPV6) {
+            // A link's packets are ours to cut, but its other end takes whole ones only; and what came in fragments was put
+            // together because the other end wants it whole. Of IPv6 any size up to this one has to pass (RFC 8200 section 5).
             return Self::Outside;
         }
         if is_v6 || must_not_be_fragmented(packet) {

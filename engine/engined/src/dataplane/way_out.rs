@@ -7,8 +7,9 @@ use packet::acquire::{AcquireQueue, Wanted};
 use packet::bundle::Need;
 use packet::flow::FlowCache;
 use packet::headers::must_not_be_fragmented;
-use packet::ip::Headers;
+use packet::ip::{Fragment, Headers};
 use packet::reason::Drop;
+use packet::reassembly::Reassembler;
 use packet::segment::Segments;
 use packet::selector::Selector;
 use packet::snapshot::{Outbound, Snapshot};
@@ -29,6 +30,8 @@ pub const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 pub enum Origin {
     /// The TUN: the host steered it here.
     Tun,
+    /// The TUN, in fragments: it may go on in others.
+    Fragments,
     /// A link: its outermost header is ours.
     Link,
 }
@@ -38,6 +41,7 @@ pub struct WayOut {
     pub shared: Arc<Shared>,
     flows: FlowCache,
     waiting: AcquireQueue,
+    fragments: Reassembler,
     pub sender: Sender,
     pub paths: Paths,
     pub told: Allowance,
@@ -56,6 +60,7 @@ impl WayOut {
             shared,
             flows: FlowCache::new(),
             waiting: AcquireQueue::new(),
+            fragments: Reassembler::new(),
             sender: Sender::new(),
             paths: Paths::default(),
             told: Allowance::default(),
@@ -111,9 +116,30 @@ impl WayOut {
 
     /// One read of the TUN, virtio-net header first.
     pub fn read_tun(&mut self, snapshot: &Snapshot, octets: &[u8]) {
-        let outcome = judge(octets)
-            .and_then(|segments| self.decide(snapshot, &segments, octets, Origin::Tun));
+        let outcome = judge(octets).and_then(|segments| {
+            match segments.headers().fragment != Fragment::Whole && snapshot.wants_whole() {
+                true => self.put_together(snapshot, &segments),
+                false => self.decide(snapshot, &segments, octets, Origin::Tun),
+            }
+        });
         self.count(outcome);
+    }
+
+    /// A fragment waits for the others, where policies or transport mode ask for whole packets.
+    fn put_together(&mut self, snapshot: &Snapshot, segments: &Segments<'_>) -> Result<(), Drop> {
+        let mut fragment = self.take_buffer();
+        fragment.resize(segments.length(0), 0);
+        segments.write(0, &mut fragment);
+        let whole = self
+            .fragments
+            .add(&fragment, segments.headers(), self.now_ns);
+        self.give_buffer(fragment);
+        let Some(mut packet) = whole? else {
+            return Ok(());
+        };
+        packet.splice(..0, VirtioHeader::NONE.to_octets());
+        let segments = judge(&packet)?;
+        self.decide(snapshot, &segments, &packet, Origin::Fragments)
     }
 
     /// One read of a link's device: each of its packets in an outer header of its own.
@@ -227,7 +253,7 @@ impl WayOut {
             .mtu(&self.shared, headers.destination, self.now_ns);
         let local = match origin {
             Origin::Link => headers.source,
-            Origin::Tun => NOBODY,
+            Origin::Tun | Origin::Fragments => NOBODY,
         };
         let mut packet = self.take_buffer();
         for number in 0..segments.count() {
@@ -265,6 +291,12 @@ impl WayOut {
             self.shared
                 .outbound_drops
                 .add_many(Drop::AcquireTimeout, expired as u64);
+        }
+        let incomplete = self.fragments.expire(self.now_ns);
+        if incomplete > 0 {
+            self.shared
+                .outbound_drops
+                .add_many(Drop::Fragment, incomplete as u64);
         }
     }
 

@@ -111,6 +111,7 @@ mod tests {
         };
         let mut body = vec![0; POLICY_ID_OCTETS];
         body[56..60].copy_from_slice(&17u32.to_ne_bytes());
+        body[60] = 1;
         put_migrations(&mut body, &[migration; 2]);
         assert_eq!(body.len(), POLICY_ID_OCTETS + 4 + 2 * MIGRATE_OCTETS);
         let read = MigrateMessage::parse(&body).unwrap();

@@ -1,5 +1,6 @@
 //! Messages about policies: NEWPOLICY, UPDPOLICY, DELPOLICY, GETPOLICY.
 
+use packet::error::DatabaseError;
 use packet::sa::Usage;
 use packet::selector::Selector;
 use packet::spd::{Action, Policy, PolicyDirection, PolicyKey, PolicyParams, Template};
@@ -36,7 +37,10 @@ pub fn parse_policy(payload: &[u8]) -> Result<PolicyParams, Refusal> {
     cursor.skip(5)?;
     let attributes = Attributes::parse(cursor.rest())?;
     refuse_foreign(&attributes)?;
-    let templates = attributes.get(TMPL).map_or(Ok(vec![]), parse_templates)?;
+    let usual = family(selector.source().address());
+    let templates = attributes
+        .get(TMPL)
+        .map_or(Ok(vec![]), |value| parse_templates(value, usual))?;
     Ok(PolicyParams {
         direction,
         selector,
@@ -57,13 +61,16 @@ pub fn parse_policy_key(payload: &[u8]) -> Result<PolicyKey, Refusal> {
     let mut cursor = Cursor::new(payload);
     let selector = parse_selector(&mut cursor)?;
     let (index, direction) = (cursor.u32()?, cursor.u8()?);
-    if index != 0 {
-        return Ok(PolicyKey::Index(index));
+    let direction = parse_direction(direction)?;
+    if index == 0 {
+        let selector = selector.ok_or(EMPTY_SELECTOR)?;
+        return Ok(PolicyKey::Selector(direction, selector));
     }
-    Ok(PolicyKey::Selector(
-        parse_direction(direction)?,
-        selector.ok_or(EMPTY_SELECTOR)?,
-    ))
+    if index % 8 == direction as u32 {
+        Ok(PolicyKey::Index(index))
+    } else {
+        Err(DatabaseError::NoSuchPolicy.into())
+    }
 }
 
 const EMPTY_SELECTOR: Refusal =
@@ -91,8 +98,8 @@ fn parse_action(number: u8) -> Result<Action, Refusal> {
     }
 }
 
-/// An array. How many there may be, the database judges.
-fn parse_templates(value: &[u8]) -> Result<Vec<Template>, Refusal> {
+/// An array. How many there may be, the database judges. One that says no family has the policy's.
+fn parse_templates(value: &[u8], usual: u16) -> Result<Vec<Template>, Refusal> {
     let templates = value.chunks_exact(TEMPLATE_OCTETS);
     if !templates.remainder().is_empty() {
         return Err(Refusal::new(
@@ -101,14 +108,17 @@ fn parse_templates(value: &[u8]) -> Result<Vec<Template>, Refusal> {
         ));
     }
     templates
-        .map(|octets| parse_template(&mut Cursor::new(octets)))
+        .map(|octets| parse_template(&mut Cursor::new(octets), usual))
         .collect()
 }
 
-fn parse_template(cursor: &mut Cursor<'_>) -> Result<Template, Refusal> {
+fn parse_template(cursor: &mut Cursor<'_>, usual: u16) -> Result<Template, Refusal> {
     let (destination, spi, protocol) = (cursor.array()?, cursor.be32()?, cursor.u8()?);
     cursor.skip(3)?;
-    let number = cursor.u16()?;
+    let number = match cursor.u16()? {
+        0 => usual,
+        number => number,
+    };
     cursor.skip(2)?;
     let (source, reqid, mode) = (cursor.array()?, cursor.u32()?, cursor.u8()?);
     cursor.skip(1)?;

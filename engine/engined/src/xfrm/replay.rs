@@ -106,6 +106,11 @@ pub fn is_small(sa: &Sa) -> bool {
     !sa.params().esn() && sa.params().replay_window <= SMALL_WINDOW_PACKETS
 }
 
+/// Appends what a larval SA has, as the kernel does.
+pub fn put_no_replay(body: &mut Vec<u8>) {
+    put_attribute(body, REPLAY_VAL, &[0; 12]);
+}
+
 /// Appends one of the two attributes.
 pub fn put_replay(body: &mut Vec<u8>, sa: &Sa) {
     let window = sa.replay_state();

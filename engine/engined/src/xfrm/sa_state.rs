@@ -12,7 +12,7 @@ use super::algorithms::put_transform;
 use super::attribute::{
     DROPS, ENCAP, LEGACY, LTIME_VAL, MODE_ANY, SA_DIR, SA_EXTRA_FLAGS, SELECTORS, TFCPAD,
 };
-use super::replay::{is_small, put_replay};
+use super::replay::{is_small, put_no_replay, put_replay};
 use super::sa::{ESP_IN_UDP, mode_number};
 use super::structures::{SA_INFO_OCTETS, put_id, put_lifetimes, put_selector, put_usage};
 use crate::clock::Clock;
@@ -22,7 +22,10 @@ use crate::octets::{Put, family};
 /// Appends the payload of NEWSA.
 pub fn put_entry(body: &mut Vec<u8>, entry: &SaEntry, show_keys: bool, clock: &Clock) {
     match entry {
-        SaEntry::Larval(larval) => put_larval_info(body, larval, clock),
+        SaEntry::Larval(larval) => {
+            put_larval_info(body, larval, clock);
+            put_no_replay(body);
+        }
         SaEntry::Valid(sa) => put_sa(body, sa, show_keys, clock),
     }
 }

@@ -2,7 +2,7 @@ use super::*;
 use crate::esp;
 use crate::ip::protocol;
 use crate::sa::{Direction, Encap, FLAG_ESN, Lifetimes, Mode, Protocol};
-use crate::spd::PolicyDirection;
+use crate::spd::{PolicyDirection, Template};
 use crate::testing::{address, gcm_params, policy, selector};
 
 fn request(min: u32, max: u32) -> SpiRequest {
@@ -99,6 +99,41 @@ fn parameters_that_cannot_be_are_refused() {
         refused(|params| params.selectors = vec![selector("10.0.0.0/8", "10.0.0.0/8"); 257]),
         105
     );
+}
+
+#[test]
+fn only_a_tunnel_changes_the_family() {
+    let mut database = Database::new();
+    let transport = SaParams {
+        mode: Mode::Transport,
+        selectors: vec![selector("2001:db8:1::/64", "2001:db8:2::/64")],
+        ..gcm_params()
+    };
+    assert!(database.add_sa(transport.clone(), 1).is_err());
+    let tunnel = SaParams {
+        mode: Mode::Tunnel,
+        ..transport
+    };
+    database.add_sa(tunnel, 1).unwrap();
+
+    let mut wanted = out_policy("10.0.0.0/8");
+    let template = |mode, end| Template {
+        mode,
+        source: address(end),
+        destination: address(end),
+        ..wanted.templates[0]
+    };
+    let (inside, tunnel, outside) = (
+        template(Mode::Transport, "192.0.2.2"),
+        template(Mode::Tunnel, "2001:db8::2"),
+        template(Mode::Transport, "2001:db8::2"),
+    );
+    wanted.templates = vec![outside];
+    assert!(database.add_policy(wanted.clone(), 1).is_err());
+    wanted.templates = vec![tunnel, inside];
+    assert!(database.add_policy(wanted.clone(), 1).is_err());
+    wanted.templates = vec![inside, tunnel, outside];
+    database.add_policy(wanted, 1).unwrap();
 }
 
 #[test]

@@ -222,6 +222,12 @@ impl SaParams {
         if self.destination.is_unspecified() {
             return Err(DatabaseError::Invalid("the destination is no address"));
         }
+        let other_family = |selector: &Selector| selector.is_ipv4() != self.destination.is_ipv4();
+        if self.mode == Mode::Transport && self.selectors.iter().any(other_family) {
+            return Err(DatabaseError::WrongFamily(
+                "in transport mode the selector is of the family of the ends",
+            ));
+        }
         Ok(())
     }
 

@@ -64,6 +64,33 @@ fn a_policy_is_told_of_once_and_an_update_begins_anew() {
 }
 
 #[test]
+fn each_direction_is_counted() {
+    let mut database = Database::new();
+    let count = |database: &Database| {
+        use PolicyDirection::{Fwd, In, Out};
+        [In, Out, Fwd].map(|direction| database.spd().count(direction))
+    };
+    let inward = PolicyParams {
+        direction: PolicyDirection::In,
+        ..out_policy("10.1.0.0/16")
+    };
+    let first = database.add_policy(out_policy("10.1.0.0/16"), 0).unwrap();
+    database.add_policy(inward, 0).unwrap();
+    database
+        .update_policy(out_policy("10.1.0.0/16"), 0)
+        .unwrap();
+    database
+        .update_policy(out_policy("10.2.0.0/16"), 0)
+        .unwrap();
+    assert_eq!(count(&database), [1, 2, 0]);
+    let key = PolicyKey::Index(first.params.index);
+    database.delete_policy(key).unwrap();
+    assert_eq!(count(&database), [1, 1, 0]);
+    database.flush_policies();
+    assert_eq!(count(&database), [0, 0, 0]);
+}
+
+#[test]
 fn numbers_from_0x4000_0000_are_for_those_who_give_them() {
     let mut database = Database::new();
     let given = PolicyParams {

@@ -104,6 +104,7 @@ def _peer(name: str, table: PeerTable, networks: tuple[IPNetwork, ...], secret: 
         mss=table.mss,
         metric=table.metric,
         origin=origins.at("peers", name),
+        legacy=_or(table.legacy, _PEER.legacy),
     )
 
 

@@ -163,7 +163,6 @@ LinkWord = Annotated[str, _one_of({"policy": "policy"}, {"gif": _POLICY, "route"
 CertificateLater = Annotated[None, _not_built('Use a secret for now: auth = "secret" with psk.txt beside this file.')]
 LinkLater = Annotated[None, _not_built(_POLICY)]
 SplitLater = Annotated[None, _not_built("Write the networks that go through the tunnel into `networks`.")]
-LegacyLater = Annotated[None, _not_built("Name algorithms that the peer has and that are still sound in `proposals`.")]
 
 
 class _Table(BaseModel):
@@ -229,7 +228,7 @@ class PeerTable(_Table):
     ca: CertificateLater = None
     split: SplitLater = None
     link_addresses: LinkLater = None
-    legacy: LegacyLater = None
+    legacy: Truth | None = None
 
 
 class GifTable(_Table):

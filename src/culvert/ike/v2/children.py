@@ -97,6 +97,8 @@ def _association(
         replay_window_packets=peer.replay_window_packets,
         selectors=selectors,
         lifetimes=Lifetimes(hard_s=agreed.child.rekey.hard_s),
+        esn=agreed.suite.esn,
+        legacy=peer.legacy,
     )
 
 

@@ -7,7 +7,7 @@ from culvert.crypto.errors import NotAuthentic
 from culvert.ike.actions import Transmit
 from culvert.ike.logs import DEBUG, WARNING
 from culvert.ike.timers import Timer
-from culvert.ike.v2 import children, lineages, requests, succession, table, window
+from culvert.ike.v2 import children, lineages, moving, requests, succession, table, window
 from culvert.ike.v2.answers import Answer
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.exchanges import create_child_sa, ike_auth, ike_sa_init, informational
@@ -183,19 +183,8 @@ def _heard(ctx: Context, sa: IkeSa, path: Path) -> None:
         return
     if sa.state is IkeState.HALF_OPEN:
         sa.local, sa.remote = path
-    elif sa.nat_remote and sa.state is IkeState.ESTABLISHED and sa.remote != path[1]:
-        _follow(ctx, sa, path)
-
-
-def _follow(ctx: Context, sa: IkeSa, path: Path) -> None:
-    """Move an IKE SA to where its peer is now; its children get successors, whose associations lead there."""
-    ctx.log(sa.peer, f"the peer moved from {sa.remote} to {path[1]}")
-    lineage = ctx.lineage_of(sa)
-    sa.local, sa.remote = path
-    for child in lineage.children.values():
-        if child.current:
-            lineages.enqueue(ctx, lineage, RekeyChild(child.spi_in))
-    ctx.changed(sa.peer)
+    elif moving.may_move(sa) and sa.remote != path[1]:
+        moving.follow(ctx, sa, *path)
 
 
 def _end(ctx: Context, sa: IkeSa, reason: Refusal, message: str) -> None:

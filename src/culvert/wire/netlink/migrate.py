@@ -15,6 +15,7 @@ from culvert.wire.netlink.policy import (
     emit_policy_id,
     parse_policy_id,
 )
+from culvert.wire.netlink.sa import EncapsulationWire, emit_encapsulation, parse_encapsulation
 from culvert.wire.netlink.structures import emit_address, family_of, parse_address
 
 MIGRATE_OCTETS = 76
@@ -37,16 +38,20 @@ class MoveWire:
 
 @dataclass(frozen=True, slots=True)
 class MigrateWire:
-    """The policy, by selector and direction, and what moves."""
+    """The policy, by selector and direction, and what moves. `encapsulation` is that from now on; None: as it was."""
 
     policy: PolicyIdWire
     moves: tuple[MoveWire, ...]
+    encapsulation: EncapsulationWire | None = None
 
 
 def emit_migrate(value: MigrateWire) -> bytes:
     """Give the body of MIGRATE."""
     moves = b"".join(_emit_move(move) for move in value.moves)
-    return emit_policy_id(value.policy) + emit_attribute(XfrmAttribute.MIGRATE, moves)
+    body = emit_policy_id(value.policy) + emit_attribute(XfrmAttribute.MIGRATE, moves)
+    if value.encapsulation is not None:
+        body += emit_attribute(XfrmAttribute.ENCAP, emit_encapsulation(value.encapsulation))
+    return body
 
 
 def _emit_move(move: MoveWire) -> bytes:
@@ -66,10 +71,15 @@ def _emit_move(move: MoveWire) -> bytes:
 def parse_migrate(body: bytes) -> MigrateWire:
     """Read the body of MIGRATE. Raise ParseError."""
     structure, rest = split(body, POLICY_ID_OCTETS, "a migration")
-    octets = parse_attributes(rest, PADDING).get(XfrmAttribute.MIGRATE, b"")
+    attributes = parse_attributes(rest, PADDING)
+    octets = attributes.get(XfrmAttribute.MIGRATE, b"")
     if not octets or len(octets) % MIGRATE_OCTETS or len(octets) > MAX_TEMPLATES * MIGRATE_OCTETS:
         raise ParseError(f"{len(octets)} octets are no array of 1 to {MAX_TEMPLATES} moves")
-    return MigrateWire(parse_policy_id(structure), tuple(_parse_move(one) for one in _MOVE.iter_unpack(octets)))
+    return MigrateWire(
+        parse_policy_id(structure),
+        tuple(_parse_move(one) for one in _MOVE.iter_unpack(octets)),
+        parse_encapsulation(attributes.get(XfrmAttribute.ENCAP)),
+    )
 
 
 def _parse_move(values: tuple[bytes, bytes, bytes, bytes, int, int, int, int, int]) -> MoveWire:

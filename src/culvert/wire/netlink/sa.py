@@ -181,7 +181,7 @@ def _parse(info: bytes, attributes: dict[int, bytes]) -> SaWire:
         crypt=algorithms.parse_optional(attributes.get(XfrmAttribute.ALG_CRYPT), False),
         auth=algorithms.parse_optional(attributes.get(XfrmAttribute.ALG_AUTH), False),
         auth_truncated=algorithms.parse_optional(attributes.get(XfrmAttribute.ALG_AUTH_TRUNC), True),
-        encapsulation=_parse_encapsulation(attributes.get(XfrmAttribute.ENCAP)),
+        encapsulation=parse_encapsulation(attributes.get(XfrmAttribute.ENCAP)),
         replay=parse_replay(attributes.get(XfrmAttribute.REPLAY_ESN_VAL)),
         plain_replay=parse_plain_replay(attributes.get(XfrmAttribute.REPLAY_VAL), replay_window),
         tfc_padding_octets=parse_number(attributes.get(XfrmAttribute.TFCPAD), _U32),
@@ -217,7 +217,7 @@ def _emit_attributes(sa: SaWire) -> bytes:
 def _emit_options(sa: SaWire) -> list[tuple[XfrmAttribute, bytes]]:
     parts: list[tuple[XfrmAttribute, bytes]] = []
     if sa.encapsulation is not None:
-        parts.append((XfrmAttribute.ENCAP, _emit_encapsulation(sa.encapsulation)))
+        parts.append((XfrmAttribute.ENCAP, emit_encapsulation(sa.encapsulation)))
     if sa.replay is not None:
         parts.append((XfrmAttribute.REPLAY_ESN_VAL, emit_replay(sa.replay)))
     if sa.plain_replay is not None:
@@ -247,12 +247,14 @@ def _emit_ours(sa: SaWire) -> list[tuple[XfrmAttribute, bytes]]:
     return parts
 
 
-def _emit_encapsulation(value: EncapsulationWire) -> bytes:
+def emit_encapsulation(value: EncapsulationWire) -> bytes:
+    """Give the octets of XFRMA_ENCAP."""
     source, destination = (port.to_bytes(2, "big") for port in (value.source_port, value.destination_port))
     return _ENCAP.pack(value.type, source, destination, bytes(ADDRESS_OCTETS))
 
 
-def _parse_encapsulation(octets: bytes | None) -> EncapsulationWire | None:
+def parse_encapsulation(octets: bytes | None) -> EncapsulationWire | None:
+    """Read XFRMA_ENCAP; None where there is none. Raise ParseError."""
     if octets is None:
         return None
     if len(octets) != _ENCAP.size:

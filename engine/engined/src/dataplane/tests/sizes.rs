@@ -1,6 +1,8 @@
 //! Packets that do not fit: cut where they may be, refused with the right number where not; and what is believed of the path.
 
+use packet::fragment::Fragments;
 use packet::icmp;
+use packet::reassembly::Reassembler;
 use packet::sa::Mode;
 
 use super::modes::{ah, carry, ends, esp, udp_packet, world};
@@ -18,6 +20,19 @@ fn of_length(ipv4: bool, octets: usize) -> Vec<u8> {
     let (source, destination) = ends(ipv4);
     let header = if ipv4 { 28 } else { 48 };
     udp_packet(source, destination, &vec![5; octets - header])
+}
+
+/// As the host at the other end does it.
+fn put_together(fragments: &[Vec<u8>]) -> Vec<u8> {
+    if let [whole] = fragments {
+        return whole.clone();
+    }
+    let mut reassembler = Reassembler::new();
+    let whole = fragments.iter().find_map(|fragment| {
+        let headers = Headers::parse(fragment).unwrap();
+        reassembler.add(fragment, &headers, 0).unwrap()
+    });
+    whole.unwrap()
 }
 
 /// What the sender was told to fit.
@@ -89,14 +104,7 @@ fn in_transport_mode_it_is_cut_outside() {
     world.outbound.turn();
     let wire = world.on_the_wire();
     assert_eq!(wire.len(), 3);
-    // As the host at the other end does it.
-    let mut whole = wire[0][..20].to_vec();
-    whole.extend(wire.iter().flat_map(|packet| &packet[20..]));
-    let length = whole.len() as u16;
-    whole[2..4].copy_from_slice(&length.to_be_bytes());
-    whole[6..8].fill(0);
-    packet::checksum::write_ipv4(&mut whole, 20);
-    world.arrive(&whole);
+    world.arrive(&put_together(&wire));
     assert_eq!(world.came_out(), [of_length(true, 3_000)]);
 }
 
@@ -157,4 +165,24 @@ fn who_cannot_quote_one_is_not() {
     assert_eq!(world.drops(Drop::IcmpUnbelieved), 4);
     assert!(world.shared.take_notices().is_empty());
     assert_eq!(carry(&mut world, &packet).0.len(), 1);
+}
+
+#[test]
+fn fragments_are_put_together_for_transport_mode() {
+    for (ipv4, mtu) in [(true, 9_000), (false, 9_000), (true, 1_500), (false, 1_500)] {
+        let mut world = world(&[ah(Mode::Transport, ipv4)], ipv4, None);
+        world.routes.set(ends(ipv4).1, mtu);
+        let packet = of_length(ipv4, 4_000);
+        let fragments = Fragments::new(&packet, 1_400, 3).unwrap();
+        let mut fragment = Vec::new();
+        for number in 0..fragments.count() {
+            fragments.write(number, &mut fragment);
+            world.put(&fragment);
+        }
+        world.outbound.turn();
+        let wire = world.on_the_wire();
+        assert!(wire.iter().all(|packet| packet.len() <= mtu as usize));
+        world.arrive(&put_together(&wire));
+        assert_eq!(world.came_out(), [packet]);
+    }
 }
