@@ -50,8 +50,10 @@ class EnginePlane:
 
     name = "engine"
 
-    def __init__(self, socket: Path, tasks: Tasks, journal: Journal) -> None:
-        self._socket = socket
+    def __init__(
+        self, socket: Path, tasks: Tasks, journal: Journal, *, log_level: str = "info", log_json: bool = False
+    ) -> None:
+        self._socket, self._log_level, self._log_json = socket, log_level, log_json
         self._tasks, self._journal = tasks, journal
         self._process: EngineProcess | None = None
         self._client: XfrmClient | None = None
@@ -75,7 +77,7 @@ class EnginePlane:
         self._on_event, self._on_change, self._on_path = on_event, on_change, on_path
         await self._bury()
         running = await EngineProcess.attach(self._socket)
-        self._process = running or await EngineProcess.start(self._socket, TUN, MARK)
+        self._process = running or await self._spawn()
         self._client = await XfrmClient.connect(self._socket)
         await self._client.subscribe(changes=True, mapping=True, path_mtu=True)
         if running is None:
@@ -84,6 +86,9 @@ class EnginePlane:
             await self._client.load_policy_bodies(self._dumped.others)
         self._tasks.spawn("read the engine", self._read(self._client))
         return running is not None
+
+    async def _spawn(self) -> EngineProcess:
+        return await EngineProcess.start(self._socket, TUN, MARK, self._log_level, log_json=self._log_json)
 
     async def _bury(self) -> None:
         """Let go of the one before. Where its connection ended, so does its process: wait, or its ports stay taken."""
