@@ -318,3 +318,14 @@ def spis(picture: Picture) -> set[AssociationId]:
     children = picture.a.peer()["children"]
     named = {int(child[name], 16) for child in children for name in ("spi_in", "spi_out")}
     return {one.id for one in picture.a.associations() if one.id.spi in named}
+
+
+def test_a_daemon_that_takes_over_leaves_what_was_keyed_by_hand(picture: Picture) -> None:
+    both(picture, TUNNEL_KEYS)
+    assert reaches(picture.chapter.host_a, SITE_B.host[0])
+    before = picture.a.culvert("setkey", "-D").stdout
+    assert before.count("spi=") == 2
+    picture.a.culvert("down", "--daemon")
+    picture.a.up()
+    assert picture.a.culvert("setkey", "-D").stdout.count("spi=") == 2
+    assert reaches(picture.chapter.host_a, SITE_B.host[0])
