@@ -50,8 +50,10 @@ class EnginePlane:
 
     name = "engine"
 
-    def __init__(self, socket: Path, tasks: Tasks, journal: Journal) -> None:
-        self._socket = socket
+    def __init__(
+        self, socket: Path, tasks: Tasks, journal: Journal, *, log_level: str = "info", log_json: bool = False
+    ) -> None:
+        self._socket, self._log_level, self._log_json = socket, log_level, log_json
         self._tasks, self._journal = tasks, journal
         self._process: EngineProcess | None = None
         self._client: XfrmClient | None = None
@@ -78,7 +80,7 @@ class EnginePlane:
         await self._bury()
         self._process = await EngineProcess.attach(self._socket)
         if self._process is None:
-            self._process, self._fresh = await EngineProcess.start(self._socket, TUN, MARK), True
+            self._process, self._fresh = await self._spawn(), True
         self._client = await XfrmClient.connect(self._socket)
         await self._client.subscribe(changes=True, mapping=True, path_mtu=True)
         if self._fresh:
@@ -88,6 +90,9 @@ class EnginePlane:
         fresh, self._fresh = self._fresh, False
         self._tasks.spawn("read the engine", self._read(self._client))
         return not fresh
+
+    async def _spawn(self) -> EngineProcess:
+        return await EngineProcess.start(self._socket, TUN, MARK, self._log_level, log_json=self._log_json)
 
     async def _bury(self) -> None:
         """Let go of the one before. Where its connection ended, so does its process: wait, or its ports stay taken."""
