@@ -134,11 +134,13 @@ impl Kind {
 
 impl Cipher {
     /// Schedule the keys. Err only for lengths that the algorithm does not take, keys that its RFC forbids, or no entropy.
-    pub(crate) fn new(transform: &Transform) -> Result<Cipher, Unspecified> {
+    ///
+    /// `iv_mask`: of IVs that are made of sequence numbers (`Numbers::iv_mask`).
+    pub(crate) fn new(transform: &Transform, iv_mask: u64) -> Result<Cipher, Unspecified> {
         let kind = Kind::new(transform)?;
         Ok(Cipher {
             lengths: kind.lengths(),
-            iv: IvSource::new(transform)?,
+            iv: IvSource::new(transform, iv_mask)?,
             kind,
         })
     }

@@ -1,12 +1,18 @@
-//! Sequence numbers by key. With counter modes and AEADs they are the nonces (RFC 3686 section 3.1, RFC 4106 section 3.1, RFC
-//! 7634 section 2), and one nonce twice under one key gives away what was sealed. So security associations of one key, at the same time or one after the other, count on
-//! from each other: `setkey -f` run again with the keys of its file repeats none.
+//! Sequence numbers by key. With counter modes and AEADs they make the nonces (RFC 3686 section 3.1, RFC 4106 section 3.1, RFC
+//! 7634 section 2), and one nonce twice under one key gives away what was sealed. So security associations of one key, at the
+//! same time or one after the other, count on from each other: `setkey -f` run again with the keys of its file repeats none.
+//!
+//! Nobody remembers what another process sealed under a key, be it the one before a restart or that of the other gateway,
+//! whose packets have the same key where a file says so. Against that the numbers are masked: two processes that draw other
+//! masks hardly ever meet in an IV.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use aws_lc_rs::{hmac, rand::SystemRandom};
+use aws_lc_rs::error::Unspecified;
+use aws_lc_rs::hmac;
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 
 use crate::algorithm::Transform;
 use crate::error::DatabaseError;
@@ -15,40 +21,72 @@ use crate::limits::MAX_REMEMBERED_KEYS;
 /// A key, under a secret of this process: of a key that is gone, nothing is to be kept.
 type Fingerprint = [u8; 32];
 
+/// Where the sequence numbers of a security association go on, and how they become IVs.
+#[derive(Debug, Default)]
+pub(crate) struct Numbers {
+    /// The last that was given out, 0 for a key that never sealed.
+    pub(crate) sent: Arc<AtomicU64>,
+    /// What they are combined with bit by bit: one mask for all of a process, or two numbers could become one IV.
+    pub(crate) iv_mask: u64,
+}
+
+/// What a process draws once.
+struct Drawn {
+    secret: hmac::Key,
+    iv_mask: u64,
+}
+
+impl Drawn {
+    fn new() -> Result<Drawn, Unspecified> {
+        let random = SystemRandom::new();
+        let mut mask = [0; 8];
+        random.fill(&mut mask)?;
+        Ok(Drawn {
+            secret: hmac::Key::generate(hmac::HMAC_SHA256, &random)?,
+            iv_mask: u64::from_be_bytes(mask),
+        })
+    }
+
+    fn fingerprint(&self, key: &[u8]) -> Fingerprint {
+        let mut context = hmac::Context::with_key(&self.secret);
+        context.update(key);
+        let mut fingerprint = Fingerprint::default();
+        fingerprint.copy_from_slice(context.sign().as_ref());
+        fingerprint
+    }
+}
+
 /// The last sequence number of each such key that seals or has sealed.
 #[derive(Default)]
 pub(crate) struct Nonces {
-    secret: Option<hmac::Key>,
+    drawn: Option<Drawn>,
     counters: HashMap<Fingerprint, Arc<AtomicU64>>,
     /// The oldest first.
     order: VecDeque<Fingerprint>,
 }
 
 impl Nonces {
-    /// The counter of a transform: the last sequence number that was given out, 0 for a key that never sealed.
+    /// The numbers of a transform.
     ///
     /// Errors: `Invalid` when the host has no entropy.
-    pub(crate) fn counter(
-        &mut self,
-        transform: &Transform,
-    ) -> Result<Arc<AtomicU64>, DatabaseError> {
+    pub(crate) fn numbers(&mut self, transform: &Transform) -> Result<Numbers, DatabaseError> {
         let Some(key) = transform.counter_key() else {
             // Its IVs come from a random key of its own, or it has none.
-            return Ok(Arc::default());
+            return Ok(Numbers::default());
         };
-        let mut context = hmac::Context::with_key(self.secret()?);
-        context.update(key);
-        let mut fingerprint = Fingerprint::default();
-        fingerprint.copy_from_slice(context.sign().as_ref());
-        Ok(self.remember(fingerprint))
+        let drawn = self.drawn()?;
+        let (fingerprint, iv_mask) = (drawn.fingerprint(key), drawn.iv_mask);
+        Ok(Numbers {
+            sent: self.remember(fingerprint),
+            iv_mask,
+        })
     }
 
-    fn secret(&mut self) -> Result<&hmac::Key, DatabaseError> {
-        if self.secret.is_none() {
-            let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new());
-            self.secret = key.ok();
+    fn drawn(&mut self) -> Result<&Drawn, DatabaseError> {
+        if self.drawn.is_none() {
+            self.drawn = Drawn::new().ok();
         }
-        self.secret
+        self.drawn
             .as_ref()
             .ok_or(DatabaseError::Invalid("the host has no entropy"))
     }
@@ -123,15 +161,15 @@ mod tests {
     fn one_key_is_one_counter() {
         let mut nonces = Nonces::default();
         let gcm = aead(Aead::AesGcm, 1);
-        nonces.counter(&gcm).unwrap().fetch_add(7, Relaxed);
-        assert_eq!(nonces.counter(&gcm).unwrap().load(Relaxed), 7);
+        nonces.numbers(&gcm).unwrap().sent.fetch_add(7, Relaxed);
+        assert_eq!(nonces.numbers(&gcm).unwrap().sent.load(Relaxed), 7);
         let others = [
             aead(Aead::AesGcm, 2),
             aead(Aead::AesGmac, 2),
             encrypted(Encryption::AesCtr, &key(3)),
         ];
         for other in others {
-            assert_eq!(nonces.counter(&other).unwrap().load(Relaxed), 0);
+            assert_eq!(nonces.numbers(&other).unwrap().sent.load(Relaxed), 0);
         }
     }
 
@@ -140,7 +178,7 @@ mod tests {
     fn modes_of_one_block_cipher_share_its_counter() {
         let mut nonces = Nonces::default();
         let gcm = aead(Aead::AesGcm, 1);
-        nonces.counter(&gcm).unwrap().fetch_add(7, Relaxed);
+        nonces.numbers(&gcm).unwrap().sent.fetch_add(7, Relaxed);
         let mut another_salt = key(1);
         another_salt[35] = 9;
         let same = [
@@ -158,32 +196,43 @@ mod tests {
             encrypted(Encryption::AesCtr, &key(1)),
         ];
         for other in same {
-            assert_eq!(nonces.counter(&other).unwrap().load(Relaxed), 7);
+            assert_eq!(nonces.numbers(&other).unwrap().sent.load(Relaxed), 7);
         }
+    }
+
+    /// One mask of all keys within a process, for two numbers must not become one IV; another in each process.
+    #[test]
+    fn ivs_of_one_process_are_masked_alike_and_not_as_those_of_another() {
+        let mut nonces = Nonces::default();
+        let mut mask = |number| nonces.numbers(&aead(Aead::AesGcm, number)).unwrap().iv_mask;
+        let first = mask(1);
+        assert_eq!([mask(2), mask(1)], [first; 2]);
+        let another = Nonces::default().numbers(&aead(Aead::AesGcm, 1)).unwrap();
+        assert_ne!(another.iv_mask, first);
     }
 
     #[test]
     fn a_random_iv_needs_no_memory() {
         let mut nonces = Nonces::default();
         let cbc = encrypted(Encryption::AesCbc, &[1; 16]);
-        nonces.counter(&cbc).unwrap().fetch_add(7, Relaxed);
-        assert_eq!(nonces.counter(&cbc).unwrap().load(Relaxed), 0);
+        nonces.numbers(&cbc).unwrap().sent.fetch_add(7, Relaxed);
+        assert_eq!(nonces.numbers(&cbc).unwrap().sent.load(Relaxed), 0);
         assert!(nonces.order.is_empty());
     }
 
     #[test]
     fn the_memory_is_bounded_and_a_key_in_use_is_kept() {
         let mut nonces = Nonces::default();
-        let used = nonces.counter(&aead(Aead::AesGcm, 0)).unwrap();
+        let used = nonces.numbers(&aead(Aead::AesGcm, 0)).unwrap().sent;
         used.fetch_add(7, Relaxed);
         for number in 1..=MAX_REMEMBERED_KEYS {
-            nonces.counter(&aead(Aead::AesGcm, number)).unwrap();
+            nonces.numbers(&aead(Aead::AesGcm, number)).unwrap();
         }
         assert_eq!(
             (nonces.order.len(), nonces.counters.len()),
             (MAX_REMEMBERED_KEYS, MAX_REMEMBERED_KEYS)
         );
-        let again = nonces.counter(&aead(Aead::AesGcm, 0)).unwrap();
+        let again = nonces.numbers(&aead(Aead::AesGcm, 0)).unwrap().sent;
         assert_eq!(again.load(Relaxed), 7);
     }
 }

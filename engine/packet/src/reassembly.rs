@@ -156,7 +156,12 @@ impl Unfinished {
                 .get(place)
                 .is_some_and(|(offset, _)| *offset < part.end());
         let beyond = self.end.is_some_and(|end| part.end() > end || part.last);
-        if overlaps || beyond || self.parts.len() >= MAX_FRAGMENTS_PER_PACKET {
+        let reached = self
+            .parts
+            .last()
+            .map_or(0, |(offset, octets)| offset + octets.len());
+        let too_early = part.last && part.end() < reached;
+        if overlaps || beyond || too_early || self.parts.len() >= MAX_FRAGMENTS_PER_PACKET {
             return Err(Drop::Fragment);
         }
         if part.last {

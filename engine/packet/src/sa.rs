@@ -9,6 +9,7 @@ use crate::cipher::Cipher;
 use crate::counters::DropCounters;
 use crate::error::DatabaseError;
 use crate::ip::Headers;
+use crate::nonces::Numbers;
 use crate::reason::Drop;
 use crate::replay::ReplayWindow;
 
@@ -67,7 +68,7 @@ impl Sa {
     ///
     /// Errors: `Invalid`, `Full` or `Unsupported`, with what is wrong.
     pub fn new(params: SaParams, serial: u64, now_s: u64) -> Result<Sa, DatabaseError> {
-        Sa::counting_on(params, serial, now_s, Arc::default())
+        Sa::counting_on(params, serial, now_s, Numbers::default())
     }
 
     /// The same, with sequence numbers that count on from the last one given out under these keys.
@@ -75,14 +76,14 @@ impl Sa {
         params: SaParams,
         serial: u64,
         now_s: u64,
-        sent: Arc<AtomicU64>,
+        numbers: Numbers,
     ) -> Result<Sa, DatabaseError> {
         params.check()?;
-        let cipher = Cipher::new(&params.transform)
+        let cipher = Cipher::new(&params.transform, numbers.iv_mask)
             .map_err(|_| DatabaseError::Invalid("the keys were refused"))?;
         let runtime = Arc::new(Runtime {
             cipher,
-            sent,
+            sent: numbers.sent,
             replay: Mutex::new(ReplayWindow::new(params.replay_window)),
             octets: AtomicU64::new(0),
             packets: AtomicU64::new(0),
@@ -182,9 +183,19 @@ impl Sa {
     /// nor what was accepted.
     ///
     /// Errors: `Unsupported` where the numbers are nonces, of which nobody knows better which were used than we do; `Invalid`
-    /// for a number that was sent, or a bitmap that does not fit the window.
+    /// for a number that was sent or that the SA does not have, or a bitmap that does not fit the window.
     pub fn advance(&self, progress: &Progress) -> Result<(), DatabaseError> {
         let sent = self.sent_sequence();
+        let received = if self.params.esn() {
+            u64::MAX
+        } else {
+            u64::from(u32::MAX)
+        };
+        if progress.sent > self.last_sequence() || progress.newest > received {
+            return Err(DatabaseError::Invalid(
+                "the sequence numbers of the SA do not go so far",
+            ));
+        }
         if progress.sent > sent && self.params.transform.counter_key().is_some() {
             return Err(DatabaseError::Unsupported(
                 "the sequence numbers of this cipher are its nonces, and stay as they are",

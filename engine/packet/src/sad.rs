@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::error::DatabaseError;
 use crate::limits::{LARVAL_SECONDS, MAX_SAS, MAX_SPI_ATTEMPTS};
 use crate::migration::Migration;
-use crate::nonces::Nonces;
+use crate::nonces::{Nonces, Numbers};
 use crate::sa::{Direction, Encap, Mode, Protocol, Sa, SaId, SaParams};
 
 /// An SPI that was promised to a peer, waiting for its keys.
@@ -239,11 +239,11 @@ impl Sad {
 
     fn insert_valid(&mut self, params: SaParams, now_s: u64) -> Result<Arc<Sa>, DatabaseError> {
         params.check()?;
-        let sent = match params.direction {
-            Some(Direction::In) => Arc::default(),
-            _ => self.nonces.counter(&params.transform)?,
+        let numbers = match params.direction {
+            Some(Direction::In) => Numbers::default(),
+            _ => self.nonces.numbers(&params.transform)?,
         };
-        let sa = Arc::new(Sa::counting_on(params, self.serial + 1, now_s, sent)?);
+        let sa = Arc::new(Sa::counting_on(params, self.serial + 1, now_s, numbers)?);
         self.serial += 1;
         self.insert(SaEntry::Valid(Arc::clone(&sa)));
         Ok(sa)

@@ -12,7 +12,7 @@ pub fn decode(text: &str) -> Option<Vec<u8>> {
         .map(|digit| digit.to_digit(16).map(|value| value as u8))
         .collect();
     let digits = digits?;
-    digits.len().is_multiple_of(2).then(|| {
+    (digits.len() % 2 == 0).then(|| {
         digits
             .chunks(2)
             .map(|pair| pair[0] << 4 | pair[1])

@@ -9,7 +9,7 @@ use trials::hex;
 use trials::mutation::{Source, mutated};
 use trials::targets::{TARGETS, Target};
 
-const CHANGES: usize = 20_000;
+const CHANGES: usize = 100_000;
 /// An input of a few hundred octets takes microseconds; a busy machine may stop us meanwhile.
 const BOUND: Duration = Duration::from_secs(1);
 

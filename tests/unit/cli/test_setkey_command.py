@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import pty
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ import pytest
 from culvert.xfrm.fake import FakeEngine
 
 ADD = f"add 192.0.2.1 198.51.100.1 esp 0x1001 -E aes-cbc 0x{'11' * 16} -A hmac-sha2-256 0x{'22' * 32};\n"
+COMMAND = (sys.executable, "-c", "import sys; from culvert.cli.main import main; sys.argv[0] = 'setkey'; main()")
 POLICY = "spdadd 10.0.0.0/8 10.1.0.0/16 any -P out discard;\n"
 
 
@@ -45,9 +47,8 @@ def run_dir(tmp_path):
 
 
 def setkey(*arguments, run_dir=Path("/nonexistent"), text=None):
-    command = [sys.executable, "-c", "import sys; from culvert.cli.main import main; sys.argv[0] = 'setkey'; main()"]
     return subprocess.run(
-        [*command, *arguments],
+        [*COMMAND, *arguments],
         input=text or "",
         capture_output=True,
         text=True,
@@ -89,6 +90,26 @@ def test_standard_input_is_read(run_dir):
     assert done.returncode == 0
     assert "spi=4097" in done.stdout
     assert setkey("-f", "-", run_dir=run_dir, text="flush;exit;dance;").returncode == 0
+
+
+def test_at_a_terminal_each_statement_is_done_as_it_comes(run_dir):
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, "-c"],
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"CULVERT_RUN_DIR": str(run_dir)},
+    )
+    os.close(theirs)
+    os.write(ours, f"{ADD}dump\n;\n".encode())
+    assert process.stdout.readline() == "192.0.2.1 198.51.100.1\n"
+    os.write(ours, b"dance;\nexit;\n")
+    _, said = process.communicate(timeout=20)
+    os.close(ours)
+    assert process.returncode == 1
+    assert "no command of this name" in said
 
 
 def test_a_mistake_shows_its_line_and_nothing_is_done(run_dir):

@@ -13,8 +13,9 @@ use crate::algorithm::{Encryption, Transform};
 pub(super) enum IvSource {
     /// There is none.
     Nothing,
-    /// The sequence number in full: it never repeats under one key (RFC 3686 section 3.1, RFC 4106 section 3.1).
-    Counter,
+    /// The sequence number in full, which never repeats under one key (RFC 3686 section 3.1, RFC 4106 section 3.1), under a
+    /// mask (`Numbers::iv_mask`).
+    Counter(u64),
     /// A block cipher under a random key of its own turns the sequence number into something that nobody can foresee and
     /// that does not repeat (NIST SP 800-38A appendix C), without drawing entropy for each packet. Of it, a cipher with
     /// blocks of 8 octets takes the first half.
@@ -23,9 +24,9 @@ pub(super) enum IvSource {
 
 impl IvSource {
     /// What a transform's IVs are made of. Err without entropy.
-    pub(super) fn new(transform: &Transform) -> Result<IvSource, Unspecified> {
+    pub(super) fn new(transform: &Transform, mask: u64) -> Result<IvSource, Unspecified> {
         if transform.counter_key().is_some() {
-            return Ok(IvSource::Counter);
+            return Ok(IvSource::Counter(mask));
         }
         match transform {
             Transform::Encrypted {
@@ -46,13 +47,13 @@ impl IvSource {
 
     /// Write the IV of a packet.
     pub(super) fn write(&self, sequence: Sequence, iv: &mut [u8]) -> Result<(), Unspecified> {
-        let number = sequence.full.to_be_bytes();
+        let number = sequence.full;
         match self {
             IvSource::Nothing => {}
-            IvSource::Counter => iv.copy_from_slice(&number),
+            IvSource::Counter(mask) => iv.copy_from_slice(&(number ^ mask).to_be_bytes()),
             IvSource::Cipher(key) => {
                 let mut block = [0; MAX_IV];
-                block[..number.len()].copy_from_slice(&number);
+                block[..8].copy_from_slice(&number.to_be_bytes());
                 key.less_safe_encrypt(&mut block, EncryptionContext::None)?;
                 iv.copy_from_slice(&block[..iv.len()]);
             }

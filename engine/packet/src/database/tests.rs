@@ -81,6 +81,20 @@ fn a_key_that_comes_back_counts_on() {
     );
 }
 
+/// The file of keys is read again after a restart, and the other gateway may seal under the same key: nobody remembers those
+/// numbers, and still no nonce comes twice.
+#[test]
+fn another_process_with_the_same_key_has_other_ivs() {
+    let iv = |database: &mut Database| {
+        let sa = database.add_sa(gcm_params(), 0).unwrap();
+        let mut sealed = [0; 200];
+        esp::seal(&sa, &[0x45; 40], protocol::IPV4, &mut sealed, 1).unwrap();
+        assert!(esp::open(&sa, &mut sealed[..76].to_vec(), 1).is_ok());
+        sealed[8..16].to_vec()
+    };
+    assert_ne!(iv(&mut Database::new()), iv(&mut Database::new()));
+}
+
 #[test]
 fn parameters_that_cannot_be_are_refused() {
     let refused = |change: fn(&mut SaParams)| {

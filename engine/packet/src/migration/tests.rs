@@ -42,6 +42,12 @@ fn what_migrates_keeps_keys_numbers_and_age() {
         .add_policy(tunnel_policy(PolicyDirection::Out), 3)
         .unwrap();
     let old = database.add_sa(gcm_params(), 4).unwrap();
+    let elsewhere = SaParams {
+        source: address("192.0.2.9"),
+        spi: gcm_params().spi + 1,
+        ..gcm_params()
+    };
+    database.add_sa(elsewhere.clone(), 4).unwrap();
     assert_eq!(next_sequence(&old), 1);
     let moved = database
         .migrate(key(), &[to("198.51.100.9")], None)
@@ -60,6 +66,7 @@ fn what_migrates_keeps_keys_numbers_and_age() {
         (moved.policy.params.index, moved.policy.serial),
         (written.params.index, written.serial)
     );
+    assert!(database.sad().get(elsewhere.id()).is_some());
     assert!(database.sad().get(old.id()).is_none());
     assert!(database.sad().get(sa.id()).is_some());
 }

@@ -74,6 +74,27 @@ fn what_overlaps_takes_all_of_it_away() {
     assert_eq!(reassembler.expire(u64::MAX), 1);
 }
 
+/// As many octets as the last fragment asks for, but some of them behind it and a hole before it.
+#[test]
+fn an_end_before_what_came_is_no_end() {
+    let fragment = |field: u16, payload: &[u8]| {
+        let mut fragment = packet(true, payload);
+        fragment[6..8].copy_from_slice(&field.to_be_bytes());
+        checksum::write_ipv4(&mut fragment, 20);
+        fragment
+    };
+    for (last, payload) in [(2, &[3; 8][..]), (3, &[])] {
+        let mut reassembler = Reassembler::new();
+        for (field, octet) in [(0x2000, 1), (0x2003, 2)] {
+            let part = fragment(field, &[octet; 8]);
+            assert_eq!(add(&mut reassembler, &part), Ok(None));
+        }
+        let end = fragment(last, payload);
+        assert_eq!(add(&mut reassembler, &end), Err(Drop::Fragment));
+        assert_eq!(reassembler.expire(u64::MAX), 0);
+    }
+}
+
 #[test]
 fn the_oldest_gives_way() {
     let mut reassembler = Reassembler::new();

@@ -1,6 +1,7 @@
 use super::*;
+use crate::algorithm::Transform;
 use crate::database::Database;
-use crate::testing::{address, gcm_params, transform_of};
+use crate::testing::{address, gcm_params, params, sa, transform_of, transforms};
 
 #[test]
 fn each_protocol_has_its_transforms_and_its_limits() {
@@ -60,4 +61,36 @@ fn an_sa_of_esp_and_one_of_ah_may_have_one_spi() {
     }
     assert_eq!(database.flush_sas(Some(Protocol::Esp)), 1);
     assert_eq!(database.flush_sas(None), 1);
+}
+
+/// Counting on from the highest number there is would come round to 0, and repeat all of them.
+#[test]
+fn no_progress_goes_past_the_last_number() {
+    let cbc = |flags| {
+        let cipher = |transform: &Transform| transform.counter_key().is_none();
+        let transform = transforms().into_iter().find(cipher).unwrap();
+        sa(SaParams {
+            flags,
+            ..params(transform)
+        })
+    };
+    let last = u64::from(u32::MAX);
+    let progress = |sent, newest| Progress {
+        sent,
+        newest,
+        bitmap: Vec::new(),
+    };
+    for (flags, sent, newest, taken) in [
+        (0, last, last, true),
+        (0, last + 1, 0, false),
+        (0, 0, last + 1, false),
+        (FLAG_ESN, u64::MAX >> 1, u64::MAX, true),
+        (FLAG_ESN, (u64::MAX >> 1) + 1, 0, false),
+        (FLAG_ESN, u64::MAX, 0, false),
+    ] {
+        let sa = cbc(flags);
+        assert_eq!(sa.advance(&progress(sent, newest)).is_ok(), taken);
+        assert_eq!(sa.take_sequence(1).is_ok(), !taken);
+        assert_eq!(sa.newest_received(), if taken { newest } else { 0 });
+    }
 }
