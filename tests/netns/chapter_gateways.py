@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,10 +151,17 @@ class Picture:
         self.a.connect()
         self.b.connect()
 
-    def ping(self, count: int = 3, source: Host | None = None, to: str = SITE_B.host[0], wait_s: int = 2) -> int:
+    def ping(
+        self,
+        count: int = 3,
+        source: Host | None = None,
+        to: str = SITE_B.host[0],
+        wait_s: int = 2,
+        options: Sequence[str] = (),
+    ) -> int:
         """Give how many of `count` pings came back."""
         host = source or self.chapter.host_a
-        ping = ["ping", "-n", "-c", str(count), "-i", "0.05", "-W", str(wait_s), "-p", MARKER, to]
+        ping = ["ping", "-n", "-c", str(count), "-i", "0.05", "-W", str(wait_s), "-p", MARKER, *options, to]
         said = host.run(ping, check=False, timeout_s=60).stdout
         return int(next(line for line in said.splitlines() if "received" in line).split()[3])
 

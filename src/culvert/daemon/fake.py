@@ -14,7 +14,7 @@ from culvert.ike.events import Event
 from culvert.ipsec.associations import AssociationId, SecurityAssociation
 from culvert.ipsec.policies import Policy
 from culvert.network.facts import NoRouteError, Way
-from culvert.plan.desired import DesiredState, HostFacts
+from culvert.plan.desired import DesiredState, Firewall, HostFacts
 from culvert.plan.entries import NOBODY, Others
 
 
@@ -33,7 +33,7 @@ class Story:
 
 
 class FakeNetwork:
-    """The host's network: nothing but what was last applied."""
+    """The host's network: nothing but what was last applied. `walls` are all firewalls that ever stood, in order."""
 
     def __init__(self, story: Story, facts: HostFacts | None = None) -> None:
         self.story = story
@@ -41,6 +41,7 @@ class FakeNetwork:
         self.findings: tuple[Finding, ...] = ()
         self.dropped: dict[str, int] = {}
         self.firewall: DesiredState | None = None
+        self.walls: list[Firewall] = []
         self.steering: DesiredState | None = None
         self.announced: asyncio.Queue[bool] = asyncio.Queue()
 
@@ -62,6 +63,7 @@ class FakeNetwork:
 
     async def apply_firewall(self, wanted: DesiredState) -> bool:
         self.story.step("firewall")
+        self.walls.append(wanted.firewall)
         changed, self.firewall = self.firewall is None or self.firewall.firewall != wanted.firewall, wanted
         return changed
 

@@ -12,7 +12,7 @@ from culvert.addresses import IPAddress
 from culvert.config.model import Gateway, Gif
 from culvert.daemon.seams import Finding
 from culvert.errors import HostError
-from culvert.network import gifs, links, probe, routes, rules, sysctls
+from culvert.network import dead_ends, gifs, links, probe, routes, rules, sysctls
 from culvert.network.facts import NoRouteError, observe_facts, way_to
 from culvert.network.firewall import Firewall
 from culvert.network.foreign.findings import find_conflicts
@@ -69,6 +69,7 @@ class LinuxNetwork:
         async with open_netlink() as netlink:
             changed = await links.apply(netlink, _mtu(wanted))
             changed |= sysctls.apply(_settings(wanted), self._memory)
+            changed |= await dead_ends.apply(netlink, wanted.gifs)
             changed |= await gifs.apply(netlink, wanted.gifs)
             changed |= await routes.apply(netlink, wanted.routes)
             return changed | await rules.apply(netlink, wanted.rules)
@@ -94,6 +95,8 @@ class LinuxNetwork:
 
     async def remove_firewall(self) -> None:
         await self._firewall.sweep()
+        async with open_netlink() as netlink:
+            await dead_ends.sweep(netlink)
 
     async def restore_sysctls(self) -> None:
         sysctls.sweep(self._memory)

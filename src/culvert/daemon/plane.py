@@ -50,14 +50,18 @@ class EnginePlane:
 
     name = "engine"
 
-    def __init__(self, socket: Path, tasks: Tasks, journal: Journal) -> None:
-        self._socket = socket
+    def __init__(
+        self, socket: Path, tasks: Tasks, journal: Journal, *, log_level: str = "info", log_json: bool = False
+    ) -> None:
+        self._socket, self._log_level, self._log_json = socket, log_level, log_json
         self._tasks, self._journal = tasks, journal
         self._process: EngineProcess | None = None
         self._client: XfrmClient | None = None
         self._on_event: Callable[[ike.Event], None] = lambda _event: None
         self._on_change: Callable[[], None] = lambda: None
         self._on_path: Callable[[], None] = lambda: None
+        self._fresh = False
+        """Started by us, and without what the engine before it held: until a start ends well."""
         self._dumped = Dumped((), ())
         self._unused: list[bytes] = []
         self._applied: tuple[Policy, ...] = ()
@@ -74,16 +78,21 @@ class EnginePlane:
     ) -> bool:
         self._on_event, self._on_change, self._on_path = on_event, on_change, on_path
         await self._bury()
-        running = await EngineProcess.attach(self._socket)
-        self._process = running or await EngineProcess.start(self._socket, TUN, MARK)
+        self._process = await EngineProcess.attach(self._socket)
+        if self._process is None:
+            self._process, self._fresh = await self._spawn(), True
         self._client = await XfrmClient.connect(self._socket)
         await self._client.subscribe(changes=True, mapping=True, path_mtu=True)
-        if running is None:
-            # A fresh engine: what others wrote is lost with the old one. Their policies are put back, so that what they
-            # protect meets them, and waits for associations in vain, instead of passing in clear.
+        if self._fresh:
+            # What others wrote is lost with the engine before. Their policies are put back, so that what they protect
+            # meets them, and waits for associations in vain, instead of passing in clear.
             await self._client.load_policy_bodies(self._dumped.others)
+        fresh, self._fresh = self._fresh, False
         self._tasks.spawn("read the engine", self._read(self._client))
-        return running is not None
+        return not fresh
+
+    async def _spawn(self) -> EngineProcess:
+        return await EngineProcess.start(self._socket, TUN, MARK, self._log_level, log_json=self._log_json)
 
     async def _bury(self) -> None:
         """Let go of the one before. Where its connection ended, so does its process: wait, or its ports stay taken."""

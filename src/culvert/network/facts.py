@@ -28,6 +28,8 @@ from culvert.reasons import Refusal
 _UNICAST, _LOCAL = 1, 2
 _RTPROT_RA = 9
 _IFA_F_PERMANENT = 0x80
+_RTM_F_FIB_MATCH = 0x2000
+"""Give the table's entry, not what came of it since (linux/rtnetlink.h)."""
 
 
 class NoRouteError(HostError):
@@ -112,25 +114,27 @@ def _accepts_advertisements(name: str) -> bool:
 async def _find(netlink: Netlink, remote: IPAddress) -> Way | None:
     from pyroute2.netlink.exceptions import NetlinkError
 
+    # With our mark, as the engine's sockets have: the way outside, even where the peer's own address is steered.
+    wanted = {"family": family_of(remote), "dst": str(remote), "dst_len": remote.max_prefixlen, "mark": MARK}
     try:
-        # With our mark, as the engine's sockets have: the way outside, even where the peer's own address is steered.
-        answers = await netlink.route(
-            "get", family=family_of(remote), dst=str(remote), dst_len=remote.max_prefixlen, mark=MARK
-        )
+        answers = await netlink.route("get", **wanted)
+        entries = await netlink.route("get", flags=_RTM_F_FIB_MATCH, **wanted)
     except NetlinkError as error:
         if error.code in {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EINVAL, errno.EACCES}:
             return None
         raise HostError(Problem(f"the kernel refuses: {os.strerror(error.code)}", f"ip route get {remote}")) from error
-    return await _way(netlink, answers[0])
+    return await _way(netlink, answers[0], entries[0])
 
 
-async def _way(netlink: Netlink, message: Any) -> Way | None:
+async def _way(netlink: Netlink, message: Any, entry: Any) -> Way | None:
+    """Read the answer for a packet; what fits is read from the table's `entry`, for what the kernel believes to have
+    learnt of the path (RFC 1191, RFC 8201) anybody can forge. The engine knows which ICMP is about packets of its own.
+    """
     values = attributes(message)
     interface, source = values.get("RTA_OIF"), values.get("RTA_PREFSRC")
     if message["type"] not in {_UNICAST, _LOCAL} or interface is None or not source:
         return None
-    # What the kernel has learnt of the path (RFC 1191, RFC 8201) shows here as well.
-    metrics = values.get("RTA_METRICS")
+    metrics = attributes(entry).get("RTA_METRICS")
     mtu = attributes(metrics).get("RTAX_MTU") if metrics else None
     return Way(interface, ip_address(source), mtu or await _link_mtu(netlink, interface))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from culvert.network import gifs, links, routes, rules, sysctls
+from culvert.network import dead_ends, gifs, links, routes, rules, sysctls
 from culvert.network.firewall import Firewall
 from culvert.network.netlink import open_netlink
 
@@ -21,6 +21,8 @@ async def sweep_host(state_directory: Path, *, keep_fence: bool = False) -> None
     await sweep_steering()
     if not keep_fence:
         await Firewall().sweep()
+        async with open_netlink() as netlink:
+            await dead_ends.sweep(netlink)
     sysctls.sweep(state_directory)
 
 

@@ -1,6 +1,7 @@
 """Tells when somebody changes what we put there, so that it stands again within milliseconds.
 
 Raw netlink sockets, because only four facts of each message matter: its type, its table, its interface, its owner.
+gif links are known by what their names begin with: one of others costs a look.
 What we change ourselves is told as well; applying again finds nothing to do.
 """
 
@@ -30,6 +31,9 @@ _IFLA_IFNAME, _RTA_TABLE, _FRA_PROTOCOL, _NFTA_TABLE = 3, 15, 21, 1
 _IFINFO_SIZE, _RTMSG_SIZE, _NFGEN_SIZE = 16, 12, 4
 
 _TABLES = (ROUTING_TABLE, MARKED_TABLE)
+_RTM_PROTOCOL = 5
+"""Where a route's protocol stands in its message, one octet (struct rtmsg)."""
+_GIF = "gif"
 _RECEIVE_OCTETS = 1 << 16
 
 
@@ -115,12 +119,19 @@ def _judge_firewall(kind: int, payload: bytes) -> Changed | None:
 
 def _judge_route(kind: int, payload: bytes) -> Changed | None:
     if kind in {_NEWROUTE, _DELROUTE}:
-        return Changed.ROUTES if _number(_attribute(payload, _RTMSG_SIZE, _RTA_TABLE)) in _TABLES else None
+        return Changed.ROUTES if _is_our_route(payload) else None
     if kind in {_NEWRULE, _DELRULE}:
         return Changed.RULES if _number(_attribute(payload, _RTMSG_SIZE, _FRA_PROTOCOL)) == ROUTE_PROTOCOL else None
     if kind in {_NEWLINK, _DELLINK}:
-        return Changed.LINK if _text(_attribute(payload, _IFINFO_SIZE, _IFLA_IFNAME)) == TUN else None
+        name = _text(_attribute(payload, _IFINFO_SIZE, _IFLA_IFNAME))
+        return Changed.LINK if name == TUN or name.startswith(_GIF) else None
     return Changed.ADDRESSES if kind in {_NEWADDR, _DELADDR} else None
+
+
+def _is_our_route(payload: bytes) -> bool:
+    """Tell whether it is in a table of ours, or in the main one, behind a gif link."""
+    of_ours = payload[_RTM_PROTOCOL : _RTM_PROTOCOL + 1] == bytes([ROUTE_PROTOCOL])
+    return of_ours or _number(_attribute(payload, _RTMSG_SIZE, _RTA_TABLE)) in _TABLES
 
 
 def _messages(datagram: bytes) -> Iterator[tuple[int, bytes]]:

@@ -1,6 +1,6 @@
 import asyncio
 from dataclasses import replace
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
@@ -8,17 +8,21 @@ import pytest
 from culvert.addresses import SocketAddress
 from culvert.config.model import Gateway
 from culvert.crypto.transforms import ENCRYPTION
+from culvert.daemon.gateway import MANY_POLICIES
 from culvert.daemon.gateway import Gateway as RunningGateway
 from culvert.daemon.parts import Ending, Phase
 from culvert.daemon.seams import CountedAssociation, Finding
 from culvert.daemon.supervision import Supervisor
-from culvert.errors import ConfigurationError, HostError, Problem
+from culvert.errors import ConfigurationError, CulvertError, HostError, Problem
 from culvert.ike.actions import InstallAssociation, PeerChanged
 from culvert.ike.events import Acquired, Configured, Disconnect, EngineRestarted, PathResolved, Stop
 from culvert.ike.status import IkeStatus, PeerState
 from culvert.ipsec.associations import AssociationId, Direction, SecurityAssociation
+from culvert.ipsec.policies import Action, Policy
+from culvert.ipsec.selectors import Selector
 from culvert.network.facts import Way
 from culvert.plan.desired import Pair
+from culvert.plan.entries import NOBODY, Others, entries
 from culvert.reasons import Refusal
 
 
@@ -399,3 +403,87 @@ async def test_stopping_twice_is_stopping_once(world):
 async def test_the_status_before_it_is_ready_is_an_error_for_people(world):
     with pytest.raises(Exception, match="still starting"):
         await world.gateway.status()
+
+
+def written(action=Action.DISCARD, count=1):
+    """Policies that somebody else wrote."""
+    selector = Selector(ip_network("10.0.0.0/8"), ip_network("172.16.0.0/12"))
+    policies = [Policy(selector, Direction.OUT, action, number) for number in range(count)]
+    return Others(out=entries(policies, Direction.OUT), count=count)
+
+
+async def test_settle_returns_when_what_others_wrote_is_fenced_before_it_is_steered(world):
+    await world.gateway.start()
+    world.plane.write(written())
+    world.story.steps.clear()
+    await world.gateway.settle()
+    assert world.network.firewall.firewall.out
+    assert world.story.steps == ["policies", "firewall", "sysctls", "steering", "firewall"]
+    assert world.gateway.policies() == {"configuration": 1, "others": 1}
+    world.story.steps.clear()
+    await world.gateway.settle()
+    assert world.story.steps == ["policies"]
+    await world.gateway.stop(Ending.OPEN)
+
+
+async def test_what_others_write_is_followed_without_being_asked(world, make):
+    await world.gateway.start()
+    supervisor = Supervisor(world.gateway, world.parts)
+    supervisor.start()
+    world.plane.write(written())
+    await reached(lambda: world.network.firewall.firewall.out)
+    world.plane.write(NOBODY)
+    await reached(lambda: not world.network.firewall.firewall.out)
+    await world.gateway.stop(Ending.OPEN)
+
+
+async def test_very_many_policies_are_planned_beside_the_event_loop(world):
+    await world.gateway.start()
+    world.plane.write(written(count=MANY_POLICIES))
+    await world.gateway.settle()
+    assert world.gateway.policies()["others"] == MANY_POLICIES
+    await world.gateway.stop(Ending.OPEN)
+
+
+async def test_a_gateway_without_an_engine_does_not_settle(world):
+    await world.gateway.start()
+    world.gateway.engine_lost()
+    with pytest.raises(CulvertError, match="engine is not running"):
+        await world.gateway.settle()
+    await world.gateway.stop(Ending.OPEN)
+
+
+async def test_a_take_over_fences_what_others_wrote_from_the_first_moment(world):
+    world.plane.running, world.plane.written = True, written()
+    await world.gateway.start()
+    assert world.story.steps.index("engine") < world.story.steps.index("firewall")
+    assert all(wall.out for wall in world.network.walls)
+    await world.gateway.stop(Ending.OPEN)
+
+
+async def test_a_take_over_leaves_associations_made_by_hand(world):
+    world.plane.running = True
+    by_hand, of_ike = (AssociationId(ip_address("198.51.100.1"), spi) for spi in (1, 2))
+    world.plane.held = {
+        by_hand: CountedAssociation(by_hand, 0),
+        of_ike: CountedAssociation(of_ike, 12345, direction=Direction.IN),
+    }
+    await world.gateway.start()
+    assert list(world.plane.held) == [by_hand]
+    await world.gateway.stop(Ending.OPEN)
+
+
+async def test_a_fresh_engine_says_once_that_the_associations_of_others_are_lost(world, caplog):
+    await world.gateway.start()
+    world.plane.write(written())
+    await world.gateway.settle()
+    world.plane.die()
+    world.gateway.engine_lost()
+    assert await world.gateway.restart_engine()
+    assert world.plane.written.count == 1
+    (warning,) = (await world.gateway.status())["gateway"]["warnings"]
+    assert "culvert setkey" in warning["what_to_do"]
+    assert [record.levelname for record in caplog.records if "stand again" in record.message] == ["WARNING"]
+    await world.gateway.settle()
+    assert (await world.gateway.status())["gateway"]["warnings"] == []
+    await world.gateway.stop(Ending.OPEN)

@@ -40,7 +40,7 @@ async def test_a_peer_that_is_not_configured_is_named_with_those_that_are(servic
         await service.handle("status", {"peer": "harbour"}, True)
 
 
-@pytest.mark.parametrize("method", ["down", "reload", "connect", "disconnect", "rekey"])
+@pytest.mark.parametrize("method", ["down", "reload", "connect", "disconnect", "rekey", "settle"])
 async def test_the_group_may_only_look(service, method):
     with pytest.raises(MethodError) as raised:
         await service.handle(method, {"peer": "warehouse"}, False)
@@ -125,3 +125,7 @@ async def test_wishes_reach_the_core(world, service):
 async def test_down_ends_the_gateway(world, service):
     assert await service.handle("down", {"ending": "closed"}, True) == {"ended": "closed"}
     assert not world.plane.running
+
+
+async def test_settle_counts_the_policies(service):
+    assert await service.handle("settle", {}, True) == {"policies": {"configuration": 1, "others": 0}}

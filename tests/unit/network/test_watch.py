@@ -22,10 +22,12 @@ def message(kind: int, fixed: int, *attributes: bytes) -> bytes:
 
 
 OUR_ROUTE = message(25, 12, attribute(1, bytes(4)), attribute(15, struct.pack("=I", 4500)))
+ROUTE_OF_A_LINK = struct.pack("=IHHII", 28, 25, 0, 0, 0) + bytes([2, 24, 0, 0, 254, 145, 0, 1, 0, 0, 0, 0])
 OTHER_ROUTE = message(25, 12, attribute(15, struct.pack("=I", 254)))
 OUR_RULE = message(33, 12, attribute(21, b"\x91"))
 OTHER_RULE = message(33, 12, attribute(21, b"\x02"))
 TUN_GONE = message(17, 16, attribute(3, b"culvert0\0"))
+LINK_CHANGED = message(16, 16, attribute(3, b"gif0\0"))
 OTHER_GONE = message(17, 16, attribute(3, b"eth0\0"))
 ADDRESS = message(20, 8)
 
@@ -34,10 +36,12 @@ ADDRESS = message(20, 8)
     ("datagram", "expected"),
     [
         (OUR_ROUTE, {Changed.ROUTES}),
+        (ROUTE_OF_A_LINK, {Changed.ROUTES}),
         (OTHER_ROUTE, set()),
         (OUR_RULE, {Changed.RULES}),
         (OTHER_RULE, set()),
         (TUN_GONE, {Changed.LINK}),
+        (LINK_CHANGED, {Changed.LINK}),
         (OTHER_GONE, set()),
         (ADDRESS, {Changed.ADDRESSES}),
         (OTHER_ROUTE + OUR_RULE + TUN_GONE, {Changed.RULES, Changed.LINK}),

@@ -37,7 +37,7 @@ def read_save(text: str, version: int, tool: str) -> list[ForeignChain]:
     for line in text.splitlines():
         if line.startswith("*"):
             table = line[1:].strip()
-        elif line.startswith(":"):
+        elif line.startswith(":") and line[1:].strip():
             name, policy, *_ = [*line[1:].split(), "-"]
             chains[table, name] = _chain(version, table, name, policy, tool)
         elif line.startswith("-A "):

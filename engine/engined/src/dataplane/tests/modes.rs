@@ -292,3 +292,22 @@ fn an_sa_within_more_than_six_is_not_opened() {
     assert_eq!(world.drops(Drop::NestedTooDeep), 1);
     assert!(world.came_out().is_empty());
 }
+
+#[test]
+fn a_policy_for_what_is_forwarded_does_not_judge_what_ends_here() {
+    let mut world = world(&[esp(Mode::Tunnel, true)], true, None);
+    let any = Prefix::any(true);
+    let blocked = PolicyParams {
+        action: packet::spd::Action::Block,
+        templates: vec![],
+        ..protecting(PolicyDirection::Fwd, any, any)
+    };
+    world.database.add_policy(blocked, 1).unwrap();
+    world.publish();
+    // The host in memory has this one address.
+    for (destination, passes) in [([192, 0, 2, 254], 1), ([192, 0, 2, 7], 0)] {
+        let packet = udp_packet([10, 0, 0, 1].into(), destination.into(), b"x");
+        assert_eq!(carry(&mut world, &packet).1.len(), passes);
+    }
+    assert_eq!(world.drops(Drop::PolicyDiscard), 1);
+}
