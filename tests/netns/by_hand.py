@@ -1,4 +1,4 @@
-"""The handbook's two steps by hand on the gateways of its picture: gif links, by commands or file, and setkey."""
+"""The handbook's two steps by hand on its gateways: gif links by commands or file, and setkey's lines."""
 
 from __future__ import annotations
 
