@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import pytest
 
+from culvert.wire.netlink.sa import SaWire
 from tests.differential.crossing import Crossing, crossing
-from tests.differential.flows import NAT_PORT
-from tests.differential.messages import TRANSPORT, TUNNEL
+from tests.differential.flows import NAT_PORT, Flow
+from tests.differential.messages import ALIGN4, TRANSPORT, TUNNEL
 from tests.differential.neighbours import Neighbour
 from tests.differential.suites import AH_SUITES, ESP_SUITES, SUITES
 from tests.differential.traffic import (
@@ -18,6 +20,7 @@ from tests.differential.traffic import (
     WHOLE,
     asking_family,
     both_carry,
+    counts,
     numbered,
     ping_from_guest,
     unanswered,
@@ -82,6 +85,26 @@ def test_esp_in_udp(world: Crossing, family: int) -> None:
     layers = [((suite, mode),) for suite in (GCM, CBC) for mode in (TUNNEL, TRANSPORT)]
     flows = numbered([{"layers": one, "inner": family, "outer": family, "in_udp": True} for one in layers])
     both_carry(world, flows, WHOLE)
+
+
+@dataclass(frozen=True)
+class AsLinuxFills(Flow):
+    """AH over IPv4 as Linux fills it unless told otherwise: to words of eight octets."""
+
+    def _associations(self, way: int) -> list[SaWire]:
+        return [replace(sa, flags=sa.flags & ~ALIGN4) for sa in super()._associations(way)]
+
+
+def test_ah_that_linux_filled_is_opened(world: Crossing) -> None:
+    """The engine sends what RFC 4302 asks for; only a kernel that is told to (ALIGN4) takes that."""
+    flow = AsLinuxFills(1, ((AH, TRANSPORT),))
+    world.protect([flow])
+    ping_from_guest(world, flow.theirs, flow.ours, answer=False)
+    ours, theirs = counts(world)
+    inward, outward = flow.inward[0].id.spi, flow.outward[0].id.spi
+    assert ours[inward] == theirs[inward] >= 1
+    assert ours[outward] >= 1
+    assert theirs[outward] == 0
 
 
 STREAMS = {
