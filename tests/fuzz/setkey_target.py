@@ -54,7 +54,7 @@ def judge(octets: bytes) -> None:
 def main() -> None:
     """Fuzz for as many seconds as the first argument says; the others are libFuzzer's. Exit 0 when nothing was found.
 
-    The process ends at once then: libFuzzer's own end runs Python's, which some versions take for a crash of the target.
+    The process ends at once then: libFuzzer's own end runs Python's, which some versions take for a crash.
     """
     import atheris  # type: ignore[import-not-found,unused-ignore]
 
