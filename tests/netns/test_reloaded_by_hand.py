@@ -76,3 +76,29 @@ def test_a_file_that_the_engine_refuses_in_the_middle(picture: Picture) -> None:
     assert "not done" in said
     assert picture.a.status()["policies"] == {"configuration": 0, "others": 2}
     assert picture.ping() == 3
+
+
+@pytest.mark.parametrize("what", ["any", "icmp"])
+def test_under_fire(picture: Picture, what: str) -> None:
+    """Whatever ends, begins, is read again or written beside it: by routes or by marks, by pairs or by runs."""
+    text = "flush; spdflush;\n" + ASSOCIATIONS + policies(picture.a).replace(" any ", f" {what} ")
+    setkey(picture.a, text)
+    setkey(picture.b, "flush; spdflush;\n" + ASSOCIATIONS + policies(picture.b).replace(" any ", f" {what} "))
+    beside = (
+        "spdadd 10.0.{0}.0/24 10.1.0.0/16 any -P out {1};\nspdadd 10.1.0.0/16 10.0.{0}.0/24 tcp -P in prio {0} {1};\n"
+    )
+    with under_watch(picture):
+        for number in range(3):
+            setkey(picture.a, beside.format(number, ("discard", "none")[number % 2]))
+            picture.a.culvert("reload")
+            picture.a.kill(picture.a.daemon_pid())
+            picture.a.up()
+            setkey(picture.a, text)
+            picture.a.kill(picture.a.engine_pid())
+            picture.a.until(lambda: picture.a.culvert("setkey", "-DP", code=None).returncode == 0, "another engine")
+            setkey(picture.a, text)
+            picture.a.kill(picture.a.engine_pid())
+            picture.a.kill(picture.a.daemon_pid())
+            picture.a.up()
+            setkey(picture.a, text)
+    assert picture.ping() == 3
