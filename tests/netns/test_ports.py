@@ -67,6 +67,11 @@ def test_one_port_is_protected_and_another_is_not(picture: Picture) -> None:
     assert seen_from(picture, 80) == SITE_A.outside[0]
 
 
+def test_both_gateways_prove_it(picture: Picture) -> None:
+    for gateway in (picture.a, picture.b):
+        assert "other: proven." in gateway.culvert("prove").stdout
+
+
 def test_the_gateway_s_own_traffic_of_the_port_has_a_protected_source(picture: Picture) -> None:
     with nothing_in_clear(picture):
         assert seen_from(picture, 443, picture.a.host) == SITE_A.gateway[0]

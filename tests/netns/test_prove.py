@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import subprocess
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -14,17 +15,20 @@ from typing import Any, TypeVar
 
 import pytest
 
+from culvert.config.model import Child, Gateway, Peer
 from culvert.crypto.transforms import ENCRYPTION
 from culvert.ipsec.associations import Direction, Encapsulation, SecurityAssociation
 from culvert.ipsec.policies import Action, Policy, Template
-from culvert.ipsec.selectors import Selector
+from culvert.ipsec.selectors import Selector, decompose, traffic_selector
 from culvert.lab.chapter import OUTSIDE, SITE_A, SITE_B, Chapter, Site
 from culvert.lab.host import Host
 from culvert.network import links, routes, rules
+from culvert.network.facts import observe_facts
 from culvert.network.firewall import Firewall
 from culvert.network.netlink import open_netlink
 from culvert.plan import desired
 from culvert.plan.desired import MARK, TUN, Pair, Route, RouteKind, Rule
+from culvert.plan.desired_state import desired as state_for
 from culvert.proof.prove import prove
 from culvert.proof.subject import Check, Subject, Verdict
 from culvert.xfrm.client import XfrmClient
@@ -104,12 +108,12 @@ async def engine(host: Host, path: Path) -> AsyncIterator[XfrmClient]:
 async def key(
     client: XfrmClient,
     sites: tuple[Site, Site],
-    networks: tuple[Any, Any],
+    selector: Selector,
     spis: tuple[int, int],
     keys: dict[int, bytes],
 ) -> None:
     """Key one side by hand. Each pair is ours and theirs, of SPIs in and out."""
-    (here, there), (near, far), (spi_in, spi_out) = sites, networks, spis
+    (here, there), (spi_in, spi_out) = sites, spis
     outbound = SecurityAssociation(
         source=ip_address(here.outside[0]),
         destination=ip_address(there.outside[0]),
@@ -119,7 +123,7 @@ async def key(
         encryption=GCM,
         encryption_key=keys[spi_out],
         encapsulation=Encapsulation(4500, 4500),
-        selectors=(Selector(near, far),),
+        selectors=(selector,),
     )
     inbound = replace(
         outbound,
@@ -128,21 +132,21 @@ async def key(
         spi=spi_in,
         direction=Direction.IN,
         encryption_key=keys[spi_in],
-        selectors=(Selector(far, near),),
+        selectors=(selector.reversed,),
     )
     for association in (inbound, outbound):
         await client.add_association(association)
     await client.replace_policies(
         [
             Policy(
-                Selector(near, far),
+                selector,
                 Direction.OUT,
                 Action.PROTECT,
                 1,
                 (Template(outbound.source, outbound.destination, REQID),),
             ),
             Policy(
-                Selector(far, near),
+                selector.reversed,
                 Direction.IN,
                 Action.PROTECT,
                 1,
@@ -159,8 +163,8 @@ async def tunnel(chapter: Chapter, folder: Path, version: int, keys: Keys) -> As
     near, far = ip_network(SITE_A.network[version]), ip_network(SITE_B.network[version])
     sides = ((chapter.gateway_a, near, far, SITE_A), (chapter.gateway_b, far, near, SITE_B))
     async with engine(chapter.gateway_a, folder / "a") as a, engine(chapter.gateway_b, folder / "b") as b:
-        await key(a, (SITE_A, SITE_B), (near, far), (SPI_A, SPI_B), keys)
-        await key(b, (SITE_B, SITE_A), (far, near), (SPI_B, SPI_A), keys)
+        await key(a, (SITE_A, SITE_B), Selector(near, far), (SPI_A, SPI_B), keys)
+        await key(b, (SITE_B, SITE_A), Selector(far, near), (SPI_B, SPI_A), keys)
         for host, own, other, site in sides:
             address = ip_address(site.gateway[version])
             await asyncio.to_thread(inside, host, lambda args=(own, other, address): stand(*args))
@@ -193,3 +197,89 @@ async def test_a_peer_that_is_gone_leaves_the_way_back_open(chapter: Chapter, tm
         verdict = await asyncio.to_thread(inside, chapter.gateway_a, lambda: prove(subject(0)))
         assert [one.name for one in verdict.checks if not one.ok] == ["return"]
         assert "no ESP of the peer arrived either" in check(verdict, "return").message
+
+
+@asynccontextmanager
+async def finer_tunnel(chapter: Chapter, folder: Path, version: int, upper: str, keys: Keys) -> AsyncIterator[Selector]:
+    """The same for one protocol and port of site B alone, steered and fenced as it is planned. Give A's selector."""
+    near = traffic_selector(SITE_A.network[version])
+    far = traffic_selector(f"{SITE_B.network[version]}[{upper}]")
+    (selector,) = decompose([near], [far])
+    sides = ((chapter.gateway_a, near, far), (chapter.gateway_b, far, near))
+    async with engine(chapter.gateway_a, folder / "a") as a, engine(chapter.gateway_b, folder / "b") as b:
+        await key(a, (SITE_A, SITE_B), selector, (SPI_A, SPI_B), keys)
+        await key(b, (SITE_B, SITE_A), selector.reversed, (SPI_B, SPI_A), keys)
+        for host, local, remote in sides:
+            child = Child("other", "finer", (local,), (remote,))
+            await asyncio.to_thread(inside, host, lambda child=child: stand_as_planned(child))
+        yield selector
+
+
+async def stand_as_planned(child: Child) -> None:
+    state = state_for(Gateway("gateway", (), (), (Peer("other", (), None, None, (child,)),)), await observe_facts({}))
+    await Firewall().apply(state.firewall)
+    async with open_netlink() as netlink:
+        await links.apply(netlink, 1400)
+        await routes.apply(netlink, state.routes)
+        await rules.apply(netlink, state.rules)
+
+
+@pytest.mark.parametrize(("version", "upper"), [(0, "tcp/443"), (1, "tcp/443"), (0, "udp/53"), (1, "udp/53")])
+async def test_a_child_of_one_port_is_proven_by_what_it_protects(
+    chapter: Chapter, tmp_path: Path, version: int, upper: str
+) -> None:
+    keys = {SPI_A: bytes(20), SPI_B: b"\x01" * 20}
+    async with finer_tunnel(chapter, tmp_path, version, upper, keys) as selector:
+        web = replace(subject(version), selectors=(selector,))
+        verdict = await asyncio.to_thread(inside, chapter.gateway_a, lambda: prove(web))
+        assert verdict.ok, verdict.message
+        assert [one.name for one in verdict.checks if not one.ok] == ["return"]
+        assert verdict.evidence.esp_out == verdict.evidence.probes_sent == 5
+        back = replace(web, selectors=(selector.reversed,))
+        back = replace(back, local_address=web.remote_address, remote_address=web.local_address)
+        back = replace(back, local_networks=web.remote_networks, remote_networks=web.local_networks)
+        back = replace(back, spis_in=web.spis_out, spis_out=web.spis_in)
+        other_way = await asyncio.to_thread(inside, chapter.gateway_b, lambda: prove(back))
+        assert other_way.ok, other_way.message
+        wide = await asyncio.to_thread(inside, chapter.gateway_a, lambda: prove(subject(version)))
+        assert not wide.ok
+        assert "echo request" in check(wide, "clear").message
+
+
+@pytest.mark.parametrize(
+    ("chain", "words", "failed"),
+    [
+        ("fence_walk_out", 'protocol_0_ffff"', "fence"),
+        ("fence_out", "jump", "fence"),
+        ("from_elsewhere", "jump", "fence"),
+        ("steer_in", "jump", "steering"),
+    ],
+)
+async def test_a_rule_that_is_gone_is_not_proven(
+    chapter: Chapter, tmp_path: Path, chain: str, words: str, failed: str
+) -> None:
+    async with finer_tunnel(chapter, tmp_path, 0, "tcp/443", {SPI_A: bytes(20), SPI_B: b"\x01" * 20}) as selector:
+        await asyncio.to_thread(remove_rules, chapter.gateway_a, chain, words)
+        web = replace(subject(0), selectors=(selector,))
+        verdict = await asyncio.to_thread(inside, chapter.gateway_a, lambda: prove(web))
+        assert not verdict.ok
+        assert [one.name for one in verdict.checks if one.ok is False] == [failed]
+
+
+async def test_without_steering_the_segment_is_named(chapter: Chapter, tmp_path: Path) -> None:
+    """And without the fence: else it would not have left."""
+    async with finer_tunnel(chapter, tmp_path, 0, "tcp/443", {SPI_A: bytes(20), SPI_B: b"\x01" * 20}) as selector:
+        await asyncio.to_thread(chapter.gateway_a.run, ["nft", "delete", "table", "inet", "culvert"])
+        web = replace(subject(0), selectors=(selector,))
+        verdict = await asyncio.to_thread(inside, chapter.gateway_a, lambda: prove(web))
+        assert f"{SITE_A.gateway[0]}.61000 > {SITE_B.gateway[0]}.443: TCP [S]" in check(verdict, "clear").message
+        assert "fence" in [one.name for one in verdict.checks if one.ok is False]
+
+
+def remove_rules(host: Host, chain: str, words: str) -> None:
+    """Take rules of our table away, as somebody might by hand."""
+    listed = json.loads(host.run(["nft", "-ja", "list", "chain", "inet", "culvert", chain]).stdout)["nftables"]
+    gone = [one["rule"]["handle"] for one in listed if "rule" in one and words in json.dumps(one["rule"]["expr"])]
+    assert gone
+    for handle in gone:
+        host.run(["nft", "delete", "rule", "inet", "culvert", chain, "handle", str(handle)])

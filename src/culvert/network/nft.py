@@ -26,9 +26,13 @@ async def commit(transaction: str) -> None:
         raise _refused(errors)
 
 
-async def list_table(family: str, name: str) -> list[Json]:
-    """Give the objects of a table as nft lists them. Raise TableNotFoundError, or HostError."""
-    status, output, errors = await _nft("-j", "list", "table", family, name)
+async def list_table(family: str, name: str, *, numeric: bool = False) -> list[Json]:
+    """Give the objects of a table as nft lists them; `numeric`: without names for numbers.
+
+    Raise TableNotFoundError, or HostError.
+    """
+    form = "-jnn" if numeric else "-j"
+    status, output, errors = await _nft(form, "list", "table", family, name)
     if status and "No such file or directory" in errors:
         raise TableNotFoundError(name)
     if status:

@@ -52,11 +52,16 @@ def walk(direction: str, runs: Sequence[Run], act: Act) -> Iterator[list[Json]]:
 
 
 def _in_set(shape: Shape, name: str) -> list[Json]:
-    """Match what is in a set. Without a field to look at, everything of the family is."""
+    """Match what is in a set. Where no address is looked at, nothing else tells the family."""
     parts = list(_fields(shape))
+    family = [] if shape.source_length or shape.destination_length else [_of_family(shape.version)]
     if not parts:
-        return [match(meta("nfproto"), f"ipv{shape.version}")]
-    return [match({"concat": parts} if len(parts) > 1 else parts[0], f"@{name}")]
+        return family
+    return [*family, match({"concat": parts} if len(parts) > 1 else parts[0], f"@{name}")]
+
+
+def _of_family(version: int) -> Json:
+    return match(meta("nfproto"), f"ipv{version}")
 
 
 def _fields(shape: Shape) -> Iterator[Json]:

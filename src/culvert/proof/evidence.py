@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from culvert.addresses import IPAddress, IPNetwork
+from culvert.addresses import IPAddress
 from culvert.capture.packets import ETHERTYPE_IPV4, ETHERTYPE_IPV6, Captured
 from culvert.plan.desired import Route
+from culvert.proof.protection import Flow
 from culvert.proof.subject import Probe
+from culvert.proof.walks import SetRule
 from culvert.wire.esp import EspPacket, esp_of
 from culvert.wire.ip import IpPacket, PacketError, parse_ip
 
@@ -23,19 +25,28 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """Our nftables table as it stands. `dropping` are the base chains' hooks that lead to its drop rules."""
+    """Our nftables table as it stands. `dropping` are the base chains' hooks at which what is in `boxes` is dropped.
+
+    `drops` and `marks` are the rules for what boxes cannot say: they drop it, or mark it for the tunnel.
+    """
 
     dropping: frozenset[str]
     boxes: tuple[Box, ...]
     dormant: bool = False
+    drops: tuple[SetRule, ...] = ()
+    marks: tuple[SetRule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Steering:
-    """Our routes, and the interface that the kernel would send the probe to; empty where it would send it nowhere."""
+    """Our routes, and the interface that the kernel would send the probe to; empty where it would send it nowhere.
+
+    `marked` is the same for a probe that carries the mark of what must enter the tunnel.
+    """
 
     routes: tuple[Route, ...]
     interface: str
+    marked: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +60,17 @@ class SeenEsp:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """`fence` None: there is no table of ours. `lost`: packets that the capture had to let go."""
+    """`fence` None: there is no table of ours. `lost`: packets that the capture had to let go.
+
+    `flow` is what the probes are; None: there is nothing that could be sent.
+    """
 
     probes: tuple[Probe, ...]
     packets: tuple[Captured, ...]
     lost: int
     fence: Fence | None
     steering: Steering
+    flow: Flow | None = None
 
     def ip_packets(self) -> Iterator[tuple[Captured, IpPacket]]:
         """Give those that are IP and can be read."""
@@ -75,8 +90,3 @@ class Evidence:
             if esp is not None and esp.spi in wanted and outgoing in (None, captured.outgoing):
                 found.append(SeenEsp(captured, packet, esp))
         return found
-
-
-def first_host(network: IPNetwork) -> IPAddress:
-    """Give the first address that a host may have."""
-    return network[0] if network.num_addresses <= 2 else network[1]

@@ -9,6 +9,7 @@ from culvert.addresses import IPAddress
 from culvert.capture.packets import Captured
 from culvert.proof.evidence import Fence, Steering
 from culvert.proof.host import Listener, Prober
+from culvert.proof.protection import Flow
 
 
 class FakeListener:
@@ -66,7 +67,7 @@ class FakeHost:
     def listen(self, interface: str) -> AbstractContextManager[Listener]:  # noqa: ARG002
         return nullcontext(self.listener)
 
-    def prober(self, source: IPAddress, destination: IPAddress) -> Prober:  # noqa: ARG002
+    def prober(self, flow: Flow) -> Prober:  # noqa: ARG002
         return FakeProber(self.outside, self._answers, self._refusal)
 
     async def fence(self) -> Fence | None:

@@ -1,7 +1,8 @@
 """Shows that nothing between two networks can be read outside: probes, a capture meanwhile, and a verdict.
 
 1. Listen on every interface towards the Internet.
-2. Send echo requests with random octets from an address of ours to one of the peer's side, and wait for replies.
+2. Send packets with random octets from an address of ours to one of the peer's side: echo requests, and wait for the
+   replies, or where these are not protected, what is.
 3. Look at the fence and the steering.
 4. Judge all of it, one file for each check.
 """
@@ -18,9 +19,11 @@ from culvert.capture.packets import Captured
 from culvert.capture.summary import summarise
 from culvert.entropy import Entropy, RealEntropy
 from culvert.proof.checks import clear, complete, encrypted, fence, probed, returned, steering, texture, unreadable
-from culvert.proof.evidence import Evidence, first_host
+from culvert.proof.choice import choose, first_host
+from culvert.proof.evidence import Evidence
 from culvert.proof.host import Host, RealHost
-from culvert.proof.subject import MARKER_OCTETS, Check, Findings, Probe, Subject, Verdict
+from culvert.proof.protection import Flow, plain
+from culvert.proof.subject import BETWEEN_NETWORKS, MARKER_OCTETS, PROTECTED, Check, Findings, Probe, Subject, Verdict
 
 PROBES = 5
 MARKERS_IN_A_PROBE = 8
@@ -47,22 +50,24 @@ REQUIRED = frozenset({probed.NAME, unreadable.NAME, encrypted.NAME})
 async def prove(subject: Subject, host: Host | None = None, entropy: Entropy | None = None) -> Verdict:
     """Prove, or say what is missing. Raise HostError where this host lets nobody listen."""
     host, entropy = host or RealHost(), entropy or RealEntropy()
-    subject = _with_remote_address(subject)
+    flow = choose(subject)
+    subject = _with_remote_address(subject, flow)
     with ExitStack() as stack:
         taps = [stack.enter_context(host.listen(interface)) for interface in subject.outside]
-        probes = await _probe(subject, host, entropy)
+        probes = await _probe(flow, host, entropy) if flow else _untried(subject)
         fence_found, steering_found = await host.fence(), await host.steering(*_ends(subject))
         packets = [captured for tap in taps for captured in tap.take()]
         lost = sum(tap.lost() for tap in taps)
     packets.sort(key=lambda captured: captured.time_ns)
-    return judge(subject, Evidence(probes, tuple(packets), lost, fence_found, steering_found))
+    return judge(subject, Evidence(probes, tuple(packets), lost, fence_found, steering_found, flow))
 
 
 def judge(subject: Subject, evidence: Evidence) -> Verdict:
     """Weigh the evidence, without looking at the host again."""
     checks = tuple(one(subject, evidence) for one in JUDGES)
     ok = all(check.ok is True if check.name in REQUIRED else check.ok is not False for check in checks)
-    return Verdict(subject.peer, ok, checks, _findings(subject, evidence))
+    scope = BETWEEN_NETWORKS if all(plain(selector) for selector in subject.protected) else PROTECTED
+    return Verdict(subject.peer, ok, checks, _findings(subject, evidence), scope)
 
 
 def as_json(verdict: Verdict) -> dict[str, Any]:
@@ -70,7 +75,9 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
     return dataclasses.asdict(verdict) | {"message": verdict.message}
 
 
-def _with_remote_address(subject: Subject) -> Subject:
+def _with_remote_address(subject: Subject, flow: Flow | None) -> Subject:
+    if flow is not None:
+        return dataclasses.replace(subject, remote_address=flow.destination)
     if subject.remote_address is not None or not subject.remote_networks:
         return subject
     local = subject.local_address
@@ -84,15 +91,18 @@ def _ends(subject: Subject) -> tuple[IPAddress, IPAddress]:
     return subject.local_address or unspecified_like(subject.remote_address), subject.remote_address
 
 
-async def _probe(subject: Subject, host: Host, entropy: Entropy) -> tuple[Probe, ...]:
-    source, destination = _ends(subject)
-    payloads = [entropy.octets(MARKER_OCTETS) * MARKERS_IN_A_PROBE for _ in range(PROBES)]
-    if subject.local_address is None:
+def _untried(subject: Subject) -> tuple[Probe, ...]:
+    """Give a probe that says why there is none; nothing where there is no address to send one from."""
+    source, destination = subject.local_address, subject.remote_address
+    if source is None or destination is None or source.version == destination.version:
         return ()
-    if source.version != destination.version:
-        return (Probe(1, payloads[0], f"{destination} is of another family than {source}"),)
+    return (Probe(1, b"", f"{destination} is of another family than {source}"),)
+
+
+async def _probe(flow: Flow, host: Host, entropy: Entropy) -> tuple[Probe, ...]:
+    payloads = [entropy.octets(MARKER_OCTETS) * MARKERS_IN_A_PROBE for _ in range(PROBES)]
     try:
-        prober = host.prober(source, destination)
+        prober = host.prober(flow)
     except OSError as error:
         return (Probe(1, payloads[0], error.strerror or str(error)),)
     try:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 from culvert.addresses import SocketAddress
@@ -6,6 +7,7 @@ from culvert.daemon.proving import subject_of
 from culvert.daemon.service import Service
 from culvert.ike.status import ChildStatus, IkeStatus, PeerState, PeerStatus
 from culvert.ipsec.associations import AssociationId
+from culvert.ipsec.selectors import traffic_selector
 from culvert.plan.desired import TUN, HostFacts, HostInterface
 
 OUTER, INNER = ip_address("203.0.113.1"), ip_address("192.168.1.1")
@@ -39,6 +41,24 @@ def test_a_gateway_outside_its_networks_has_no_address_to_probe_from(make):
     subject = subject_of(make.configuration().peers[0], PeerStatus("warehouse", PeerState.DOWN), HostFacts(()), ())
     assert subject.local_address is None
     assert subject.gateways == ()
+
+
+def test_the_subject_says_what_is_protected_and_prefers_an_address_that_can_ping(make):
+    peer = make.configuration().peers[0]
+    sides = (("203.0.113.0/24", "10.0.0.0/8[tcp/443]"), ("192.168.1.0/24", "192.168.2.0/24[icmp]"))
+    children = tuple(
+        replace(peer.children[0], local=(traffic_selector(near),), remote=(traffic_selector(far),))
+        for near, far in sides
+    )
+    status = PeerStatus("warehouse", PeerState.DOWN)
+    subject = subject_of(replace(peer, children=children), status, FACTS, ())
+    assert [(str(one.destination), one.protocol) for one in subject.selectors] == [
+        ("10.0.0.0/8", 6),
+        ("192.168.2.0/24", 1),
+    ]
+    assert subject.local_address == INNER
+    web = subject_of(replace(peer, children=children[:1]), status, FACTS, ())
+    assert web.local_address == OUTER
 
 
 async def test_a_proof_is_asked_for_through_the_control_socket(world):

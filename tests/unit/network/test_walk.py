@@ -56,6 +56,14 @@ def test_masked_ports_and_types_of_icmp() -> None:
     assert '{"payload": {"protocol": "icmpv6", "field": "type"}}' in json.dumps(rules(run(echo)))
 
 
+def test_without_addresses_the_family_is_asked_for() -> None:
+    """Else a policy of all IPv4 traffic of a protocol would be one of IPv6 too."""
+    for version in (4, 6):
+        anywhere = Shape(version, 0, 0, True, False, 0, 0xFFFF)
+        for rule in rules(run(anywhere, (0, 0, 6, 0, 443), verdict=Verdict.PROTECT)):
+            assert {"match": {"op": "==", "left": {"meta": {"key": "nfproto"}}, "right": f"ipv{version}"}} in rule
+
+
 def test_one_field_is_no_concatenation() -> None:
     (one,) = sets(OUT, run(Shape(4, 0, 0, True, False, 0, 0), (0, 0, 17, 0, 0)))
     assert (one["type"], one["elem"]) == ("inet_proto", [17])

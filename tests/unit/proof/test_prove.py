@@ -13,6 +13,7 @@ import pytest
 from culvert.addresses import IPAddress
 from culvert.capture.packets import ETHERTYPE_IPV4, OUTGOING, Captured
 from culvert.entropy import SeededEntropy
+from culvert.ipsec.selectors import Selector
 from culvert.plan.desired import STEERED_METRIC, TUN, Route, RouteKind
 from culvert.proof.evidence import Box, Fence, Steering
 from culvert.proof.fake import FakeHost
@@ -204,6 +205,55 @@ async def test_a_gateway_without_an_inner_address_says_so() -> None:
     verdict = await verdict_of(honest(), replace(SUBJECT, local_address=None))
     assert not verdict.ok
     assert "no address inside 192.168.1.0/24" in check(verdict, "probe").message
+
+
+WEB = replace(SUBJECT, selectors=(Selector(NEAR, FAR, 6, (0, 0), (443, 0xFFFF)),))
+
+
+def tcp(source: int, destination: int) -> bytes:
+    return struct.pack("!HH", source, destination) + bytes(16)
+
+
+async def test_where_ping_is_not_protected_a_segment_is_sent() -> None:
+    verdict = await verdict_of(Wire(lambda number, inner: cipher(number, inner + bytes(12))), WEB)
+    assert verdict.ok, verdict.message
+    assert "packets of tcp, port 61000 to 443, were sent from 192.168.1.1" in check(verdict, "probe").message
+    assert verdict.message == "warehouse: proven. Nothing that the children protect could be read outside."
+    assert check(verdict, "return").ok is None
+    assert "not asked for" in check(verdict, "return").message
+
+
+@pytest.mark.parametrize(
+    ("source", "destination", "protocol", "payload", "ok"),
+    [
+        (INNER, PROBED, 6, tcp(9, 443), False),
+        (PROBED, INNER, 6, tcp(443, 9), False),
+        (INNER, PROBED, 6, tcp(443, 9), True),
+        (INNER, PROBED, 6, tcp(9, 80), True),
+        (INNER, PROBED, 17, tcp(9, 443), True),
+        (INNER, PROBED, 1, tcp(0x800, 0), True),
+    ],
+)
+async def test_only_what_is_protected_counts_as_clear(
+    source: IPAddress, destination: IPAddress, protocol: int, payload: bytes, ok: bool
+) -> None:
+    wire = honest()
+    wire.show(ipv4(source, destination, protocol, payload))
+    assert check(await verdict_of(wire, WEB), "clear").ok is ok
+
+
+async def test_a_later_fragment_counts_where_only_its_ports_could_tell() -> None:
+    wire = honest()
+    packet = ipv4(INNER, PROBED, 6, tcp(9, 80))
+    wire.show(packet[:6] + struct.pack("!H", 100) + packet[8:])
+    assert check(await verdict_of(wire, WEB), "clear").ok is False
+
+
+async def test_where_nothing_can_be_sent_the_verdict_says_so() -> None:
+    verdict = await verdict_of(honest(), replace(SUBJECT, selectors=(Selector(NEAR, FAR, 47),)))
+    assert not verdict.ok
+    assert "No probe was tried" in check(verdict, "probe").message
+    assert "192.168.2.0/24[47]" in check(verdict, "probe").message
 
 
 async def test_families_that_differ_are_named() -> None:

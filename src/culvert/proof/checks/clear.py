@@ -1,4 +1,4 @@
-"""Whether anything between the protected networks was seen outside in clear."""
+"""Whether anything that is protected was seen outside in clear."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from culvert.addresses import IKE_PORT, NAT_PORT
 from culvert.capture.packets import Captured
 from culvert.capture.summary import summarise
 from culvert.proof.evidence import Evidence
+from culvert.proof.protection import Protection, flow_of
 from culvert.proof.subject import Check, Subject
 from culvert.wire.ip import AH, ESP, IPV4, IPV6, UDP, IpPacket, PacketError, parse_ip
 from culvert.wire.udp import parse_udp
@@ -17,28 +18,34 @@ MAX_NESTED = 4
 
 
 def judge(subject: Subject, evidence: Evidence) -> Check:
-    """No packet between the networks, whoever sent it, also not inside IP in IP."""
+    """No packet that only the tunnel may carry, whoever sent it, also not inside IP in IP."""
     packets = list(seen(subject, evidence))
     if packets:
         return Check(
             NAME,
             False,
-            f"{len(packets)} packets between the networks were seen in clear on {packets[0].interface}, "
+            f"{len(packets)} packets that only the tunnel may carry were seen in clear on {packets[0].interface}, "
             f"first: {summarise(packets[0])}",
             "Traffic goes round the tunnel. See culvert status for the peer, and nft list table inet culvert.",
         )
-    return Check(NAME, True, f"None of the {len(evidence.packets)} packets seen outside is one between the networks.")
+    return Check(
+        NAME, True, f"None of the {len(evidence.packets)} packets seen outside is one that only the tunnel may carry."
+    )
 
 
 def seen(subject: Subject, evidence: Evidence) -> Iterator[Captured]:
-    """Give the packets between the networks that were captured in clear."""
+    """Give the packets that were captured in clear and should not have been."""
+    protection = Protection(subject.protected)
     for captured, packet in evidence.ip_packets():
-        if any(_clear(subject, layer) for layer in _layers(packet)):
+        if any(_clear(subject, protection, layer) for layer in _layers(packet)):
             yield captured
 
 
-def _clear(subject: Subject, packet: IpPacket) -> bool:
-    return subject.between(packet.source, packet.destination) and not _ours(subject, packet)
+def _clear(subject: Subject, protection: Protection, packet: IpPacket) -> bool:
+    if not subject.between(packet.source, packet.destination) or _ours(subject, packet):
+        return False
+    flow = flow_of(packet)
+    return protection.outgoing(flow) or protection.incoming(flow)
 
 
 def _ours(subject: Subject, packet: IpPacket) -> bool:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from culvert.proof.evidence import Evidence, SeenEsp
+from culvert.proof.protection import Flow
 from culvert.proof.subject import Check, Probe, Subject
+from culvert.wire.ip import TCP
 
 NAME = "encrypted"
-IP_AND_ICMP_OCTETS = {4: 28, 6: 48}
+IP_OCTETS = {4: 20, 6: 40}
+TCP_OCTETS = 20
+ICMP_OR_UDP_OCTETS = 8
 ESP_OVERHEAD_OCTETS = 8 + 2 + 12
 """Least that ESP adds behind its header: IV of 8, trailer of 2, ICV of 12."""
 
@@ -16,9 +20,9 @@ def judge(subject: Subject, evidence: Evidence) -> Check:
     sent = [probe for probe in evidence.probes if probe.sent]
     left = _distinct(evidence.esp(subject.spis_out, outgoing=True))
     arrived = _distinct(evidence.esp(subject.spis_in, outgoing=False))
-    if not sent:
+    if not sent or evidence.flow is None:
         return Check(NAME, None, f"{len(left)} ESP packets left, but no probe was among them.")
-    large = [one for one in left if len(one.esp.sealed) >= _least(sent[0], subject)]
+    large = [one for one in left if len(one.esp.sealed) >= _least(sent[0], evidence.flow)]
     where = ", ".join(subject.outside)
     if len(large) < len(sent):
         return Check(
@@ -31,9 +35,9 @@ def judge(subject: Subject, evidence: Evidence) -> Check:
     return Check(NAME, True, f"{len(left)} ESP packets left and {len(arrived)} arrived by {where} meanwhile.")
 
 
-def _least(probe: Probe, subject: Subject) -> int:
-    version = subject.local_address.version if subject.local_address else 4
-    return IP_AND_ICMP_OCTETS[version] + len(probe.payload) + ESP_OVERHEAD_OCTETS
+def _least(probe: Probe, flow: Flow) -> int:
+    header = TCP_OCTETS if flow.protocol == TCP else ICMP_OR_UDP_OCTETS
+    return IP_OCTETS[flow.source.version] + header + len(probe.payload) + ESP_OVERHEAD_OCTETS
 
 
 def _distinct(seen: list[SeenEsp]) -> list[SeenEsp]:

@@ -10,6 +10,10 @@ NAME = "return"
 
 def judge(subject: Subject, evidence: Evidence) -> Check:
     """Replies came back. Their absence proves nothing: a machine may not answer ping, or not exist."""
+    if evidence.flow is not None and not evidence.flow.icmp:
+        return Check(
+            NAME, None, "The way back was not asked for: ping is not what is protected, and nothing else answers."
+        )
     times = [probe.answered_ns for probe in evidence.probes if probe.answered_ns is not None]
     if times:
         fastest = min(times) / 1_000_000
