@@ -46,6 +46,7 @@ class Drop(IntEnum):
     AH_UNPREDICTABLE = 35
     NESTED_TOO_DEEP = 36
     ICMP_UNBELIEVED = 37
+    LOOPED = 38
 
 
 class Refusal(StrEnum):
@@ -122,6 +123,7 @@ SENTENCES: dict[str, str] = {
     "AH_UNPREDICTABLE": "AH cannot foresee how this packet's options or routing header arrive (RFC 4302 section 3.3.3.1).",
     "NESTED_TOO_DEEP": "The packet came out of more security associations than a policy can ask for.",
     "ICMP_UNBELIEVED": "An ICMP says that a packet does not fit the path, and quotes none of ours: forged, or too late.",
+    "LOOPED": "A packet that this engine sent came back to it to be sent: the way to the other end leads through the tunnel or the link itself.",
     "NO_RESPONSE": "The peer did not answer.",
     "AUTHENTICATION_FAILED": "The two gateways do not have the same secret, or do not expect each other's identity.",
     "NO_PROPOSAL_CHOSEN": "The two gateways have no set of algorithms in common.",

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use crate::bundle::Need;
 use crate::limits::{
-    ACQUIRE_INTERVAL_NANOSECONDS, HOLD_NANOSECONDS, MAX_ASKED, MAX_HELD_OCTETS_PER_SA,
-    MAX_HELD_PACKETS, MAX_HELD_PACKETS_PER_SA,
+    ACQUIRE_INTERVAL_NANOSECONDS, HOLD_NANOSECONDS, MAX_ASKED, MAX_HELD_OCTETS,
+    MAX_HELD_OCTETS_PER_SA, MAX_HELD_PACKETS, MAX_HELD_PACKETS_PER_SA,
 };
 use crate::reason::Drop;
 
@@ -73,11 +73,12 @@ impl Queue {
     }
 }
 
-/// First packets by the SA that they want, bounded for each and in all. The oldest are kept: they are what opens a flow.
+/// First packets by the SA that they want, bounded for each, for each policy and in all. The oldest are kept: they are what opens a flow.
 #[derive(Debug, Default)]
 pub struct AcquireQueue {
     queues: HashMap<Wanted, Queue>,
     held: usize,
+    octets: usize,
 }
 
 impl AcquireQueue {
@@ -98,7 +99,7 @@ impl AcquireQueue {
 
     /// Offer a packet that needs an SA which is not there.
     pub fn hold(&mut self, wanted: Wanted, packet: &[u8], now_ns: u64) -> Verdict {
-        let room = self.held < MAX_HELD_PACKETS;
+        let room = self.has_room_for(wanted.policy, packet);
         let Some(queue) = self.queue(wanted) else {
             return Verdict {
                 acquire: false,
@@ -118,6 +119,7 @@ impl AcquireQueue {
             since_ns: now_ns,
         });
         self.held += 1;
+        self.octets += packet.len();
         Verdict {
             acquire,
             dropped: None,
@@ -129,12 +131,33 @@ impl AcquireQueue {
         self.queue(wanted).is_some_and(|queue| queue.asks(now_ns))
     }
 
-    /// None: too many are wanted already.
+    /// Of all that may wait, one policy has half: who wants very many SAs of one leaves the others their room.
+    fn has_room_for(&self, policy: u32, packet: &[u8]) -> bool {
+        let fits = self.held < MAX_HELD_PACKETS && self.octets + packet.len() <= MAX_HELD_OCTETS;
+        let of_policy = || {
+            self.of(policy)
+                .map(|queue| queue.packets.len())
+                .sum::<usize>()
+        };
+        fits && (self.held < MAX_HELD_PACKETS / 2 || of_policy() < MAX_HELD_PACKETS / 2)
+    }
+
+    /// None: too many are wanted already, in all or of this policy.
     fn queue(&mut self, wanted: Wanted) -> Option<&mut Queue> {
-        if self.queues.len() >= MAX_ASKED && !self.queues.contains_key(&wanted) {
-            return None;
+        if !self.queues.contains_key(&wanted) {
+            let all = self.queues.len();
+            let is_full = all >= MAX_ASKED
+                || (all >= MAX_ASKED / 2 && self.of(wanted.policy).count() >= MAX_ASKED / 2);
+            if is_full {
+                return None;
+            }
         }
         Some(self.queues.entry(wanted).or_default())
+    }
+
+    fn of(&self, policy: u32) -> impl Iterator<Item = &Queue> {
+        let all = self.queues.iter();
+        all.filter_map(move |(wanted, queue)| (wanted.policy == policy).then_some(queue))
     }
 
     /// What packets wait for, in a fixed order: after a new snapshot, look each of them up again.
@@ -156,14 +179,10 @@ impl AcquireQueue {
 
     /// Take all packets that wait for an SA, the oldest first. The next one that needs it asks at once.
     pub fn take(&mut self, wanted: &Wanted) -> Vec<Held> {
-        let packets: Vec<_> = self
-            .queues
-            .remove(wanted)
-            .unwrap_or_default()
-            .packets
-            .into();
-        self.held -= packets.len();
-        packets
+        let queue = self.queues.remove(wanted).unwrap_or_default();
+        self.octets -= queue.octets;
+        self.held -= queue.packets.len();
+        queue.packets.into()
     }
 
     /// Drop what has waited too long; answers how many packets (`AcquireTimeout`). Forgets SAs that nobody wants.
@@ -175,8 +194,12 @@ impl AcquireQueue {
                 .front()
                 .is_some_and(|held| now_ns.saturating_sub(held.since_ns) >= HOLD_NANOSECONDS)
             {
-                let held = queue.packets.pop_front();
-                queue.octets -= held.map_or(0, |held| held.packet.len());
+                let octets = queue
+                    .packets
+                    .pop_front()
+                    .map_or(0, |held| held.packet.len());
+                queue.octets -= octets;
+                self.octets -= octets;
                 self.held -= 1;
             }
         }

@@ -4,12 +4,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 
 use crate::headers::{Outer, Pair};
-use crate::ip::{Fragment, Headers};
+use crate::ip::{Fragment, Headers, protocol};
 use crate::outer;
 use crate::reason::Drop;
 
 /// The hop limit of the outer header, as gif(4) has it.
 pub const HOP_LIMIT: u8 = 30;
+
+/// Links within links that are looked into: the limit of encapsulation that RFC 2473 section 6.6 gives a tunnel.
+const MAX_NESTED_LINKS: usize = 4;
 
 /// The two ends of a link and how it behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +33,7 @@ impl Link {
 
     /// Put an inner packet, which ends at its own length, into an outer one.
     ///
-    /// `identification`: for IPv4, not 0 where AH covers it. Errors: `Truncated`, `Malformed`, `TooBig`.
+    /// `identification`: for IPv4, not 0 where AH covers it. Errors: `Truncated`, `Malformed`, `TooBig`, `Looped`.
     pub fn encapsulate(
         &self,
         inner: &[u8],
@@ -38,6 +41,9 @@ impl Link {
         out: &mut Vec<u8>,
     ) -> Result<(), Drop> {
         let headers = Headers::parse(inner)?;
+        if self.has_sent(inner, headers) {
+            return Err(Drop::Looped);
+        }
         let outer = Outer {
             pair: self.pair,
             tos: if self.ecn { headers.tos } else { 0 },
@@ -48,6 +54,27 @@ impl Link {
         outer.begin(outer::next_header(&headers), headers.length, out)?;
         out.extend(&inner[..headers.length]);
         Ok(())
+    }
+
+    /// Whether a packet is one that went through this link already, be it within others: the host's way to the other end leads
+    /// through the link (a default route does it), and each round would make a longer packet, for ever.
+    fn has_sent(&self, mut packet: &[u8], mut headers: Headers) -> bool {
+        for _ in 0..MAX_NESTED_LINKS {
+            if !matches!(headers.protocol, protocol::IPV4 | protocol::IPV6) {
+                return false;
+            }
+            if (headers.source, headers.destination)
+                == (self.pair.source(), self.pair.destination())
+            {
+                return true;
+            }
+            packet = &packet[headers.transport..headers.length];
+            match Headers::parse(packet) {
+                Ok(inner) => headers = inner,
+                Err(_) => return false,
+            }
+        }
+        true
     }
 
     /// Judge a whole packet of protocol 4 or 41 and answer where the inner packet lies.

@@ -39,14 +39,17 @@ pub const MAX_HELD_PACKETS_PER_SA: usize = 32;
 /// Octets that wait for one security association: about the same number of full packets, or one super-packet.
 pub const MAX_HELD_OCTETS_PER_SA: usize = 64 * 1024;
 
-/// Packets that wait in all: 1,024 full Ethernet packets are 1.5 MiB, and 16 MiB at the very most.
+/// Packets that wait in all, half of which one policy may have: 1,024 full Ethernet packets are 1.5 MiB.
 pub const MAX_HELD_PACKETS: usize = 1_024;
+
+/// Octets that wait in all: some hundred super-packets.
+pub const MAX_HELD_OCTETS: usize = 16 * 1024 * 1024;
 
 /// How long a packet waits for its security association: a set-up with retransmissions, after which senders gave up.
 pub const HOLD_NANOSECONDS: u64 = 30_000_000_000;
 
-/// Security associations that were asked for and are remembered for it. In transport mode any two hosts need one of their
-/// own; what goes over this is dropped until some are forgotten.
+/// Security associations that were asked for and are remembered for it, half of which one policy may have. In transport mode
+/// any two hosts need one of their own; what goes over this is dropped until some are forgotten.
 pub const MAX_ASKED: usize = 1_024;
 
 /// The least time between two ACQUIREs for one security association: the daemon coalesces anyway, the socket should not fill.

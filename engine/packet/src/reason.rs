@@ -80,11 +80,13 @@ pub enum Drop {
     NestedTooDeep = 36,
     /// An ICMP says that a packet does not fit the path, and quotes none of ours: forged, or too late.
     IcmpUnbelieved = 37,
+    /// A packet that this engine sent came back to it to be sent: the way to the other end leads through the tunnel or the link itself.
+    Looped = 38,
 }
 
 impl Drop {
     /// How many reasons there are; their numbers are 0 to COUNT - 1.
-    pub const COUNT: usize = 38;
+    pub const COUNT: usize = 39;
 
     /// Every reason, by number.
     pub const ALL: [Drop; Drop::COUNT] = [
@@ -126,6 +128,7 @@ impl Drop {
         Drop::AhUnpredictable,
         Drop::NestedTooDeep,
         Drop::IcmpUnbelieved,
+        Drop::Looped,
     ];
 
     /// The name used in counters, logs and documentation.
@@ -169,6 +172,7 @@ impl Drop {
             Drop::AhUnpredictable => "AH_UNPREDICTABLE",
             Drop::NestedTooDeep => "NESTED_TOO_DEEP",
             Drop::IcmpUnbelieved => "ICMP_UNBELIEVED",
+            Drop::Looped => "LOOPED",
         }
     }
 }

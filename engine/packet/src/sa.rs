@@ -102,13 +102,21 @@ impl Sa {
     }
 
     /// The same SA with other lifetimes and encapsulation; keys, sequence numbers and counters stay one and the same.
-    pub(crate) fn updated(&self, lifetimes: Lifetimes, encap: Option<Encap>) -> Sa {
-        self.runtime.soft_told.store(false, Relaxed);
-        self.with(SaParams {
+    ///
+    /// Errors: `Invalid` for an encapsulation that it cannot have.
+    pub(crate) fn updated(
+        &self,
+        lifetimes: Lifetimes,
+        encap: Option<Encap>,
+    ) -> Result<Sa, DatabaseError> {
+        let params = SaParams {
             lifetimes,
             encap,
             ..self.params.clone()
-        })
+        };
+        params.check()?;
+        self.runtime.soft_told.store(false, Relaxed);
+        Ok(self.with(params))
     }
 
     /// The same SA between other ends.
@@ -307,7 +315,7 @@ impl Sa {
         !self.runtime.hard_told.swap(true, Relaxed)
     }
 
-    /// True once a second: whether to tell now that its packets come from elsewhere.
+    /// True once a second: whether to tell now that its packets come from elsewhere. `now_s`: not 0.
     pub fn tell_mapping(&self, now_s: u64) -> bool {
         self.runtime.mapping_told_s.swap(now_s, Relaxed) != now_s
     }

@@ -150,7 +150,7 @@ impl Sad {
             None => Err(DatabaseError::NoSuchSa),
             Some(SaEntry::Larval(_)) => self.insert_valid(params, now_s),
             Some(SaEntry::Valid(old)) => {
-                let sa = Arc::new(old.updated(params.lifetimes, params.encap));
+                let sa = Arc::new(old.updated(params.lifetimes, params.encap)?);
                 self.insert(SaEntry::Valid(Arc::clone(&sa)));
                 Ok(sa)
             }

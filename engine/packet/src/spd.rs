@@ -338,7 +338,7 @@ impl Spd {
 
     /// The policy of a direction and selector with its templates moved.
     ///
-    /// Errors: `NoSuchPolicy`, `NoSuchTemplate`.
+    /// Errors: `NoSuchPolicy`, `NoSuchTemplate`, `Invalid` where transport mode would have to change the family.
     pub(crate) fn migrated(
         &self,
         key: PolicyKey,
@@ -351,6 +351,7 @@ impl Spd {
             templates,
             ..old.params.clone()
         };
+        params.check()?;
         Ok(Policy {
             params,
             ..Policy::clone(&old)

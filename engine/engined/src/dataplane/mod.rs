@@ -6,6 +6,7 @@ mod links;
 mod local;
 pub mod outbound;
 mod paths;
+mod rests;
 mod seal;
 mod sender;
 #[cfg(test)]

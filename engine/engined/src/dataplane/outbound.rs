@@ -17,6 +17,7 @@ use packet::snapshot::Snapshot;
 use packet::virtio::VIRTIO_HEADER;
 
 use super::links::Links;
+use super::rests::Rests;
 use super::way_out::WayOut;
 use crate::gif::GifLink;
 use crate::log::{self, Level};
@@ -26,16 +27,17 @@ use crate::shared::Shared;
 const BATCH_READS: usize = 64;
 /// The virtio-net header and the largest packet.
 const READ_OCTETS: usize = VIRTIO_HEADER + 65_536;
-/// How long a TUN that cannot be made anew is left alone.
-const BROKEN_TUN_MS: u32 = 1_000;
+/// How long a device that cannot be made anew is left alone.
+const BROKEN_MS: u32 = 1_000;
 /// The same after it was made anew: should it break again at once, no thread may run hot over it.
-const MENDED_TUN_MS: u32 = 10;
+const MENDED_MS: u32 = 10;
 
 /// The thread of the way out.
 pub struct OutboundThread {
     shared: Arc<Shared>,
     reader: Reader,
     links: Links,
+    rests: Rests,
     way: WayOut,
     buffer: Vec<u8>,
     snapshot_number: u64,
@@ -50,6 +52,7 @@ impl OutboundThread {
             shared,
             reader,
             links: Links::default(),
+            rests: Rests::default(),
             buffer: vec![0; READ_OCTETS],
             snapshot_number: 0,
         }
@@ -105,15 +108,20 @@ impl OutboundThread {
         }
     }
 
-    /// Which devices have packets: the TUN first, then the links in their order.
+    /// Which devices have packets: the TUN first, then the links in their order. Those that rest have none.
     fn wait(&mut self) -> Vec<bool> {
-        let devices = std::iter::once(&self.shared.devices.tun)
-            .chain(self.links.all().map(|link| &link.device));
-        let devices: Vec<Option<BorrowedFd<'_>>> =
-            devices.map(|device| device.descriptor()).collect();
+        let patience_ms = self.patience_ms();
+        let rest = |device: &Arc<dyn TunDevice>| self.rests.has(device);
+        let devices: Vec<&Arc<dyn TunDevice>> = std::iter::once(&self.shared.devices.tun)
+            .chain(self.links.all().map(|link| &link.device))
+            .collect();
+        let polled: Vec<Option<BorrowedFd<'_>>> = devices
+            .iter()
+            .map(|device| device.descriptor().filter(|_| !rest(device)))
+            .collect();
         let mut descriptors = vec![self.shared.outbound_wake.as_fd()];
-        descriptors.extend(devices.iter().flatten());
-        let ready = poll::wait_readable(&descriptors, self.way.patience_ms());
+        descriptors.extend(polled.iter().flatten());
+        let ready = poll::wait_readable(&descriptors, patience_ms);
         let Ok(ready) = ready else {
             return Vec::new();
         };
@@ -121,8 +129,17 @@ impl OutboundThread {
             self.shared.outbound_wake.clear();
         }
         let mut ready = ready[1..].iter();
-        let of_device = |device: &Option<_>| device.is_none() || ready.next() == Some(&true);
-        devices.iter().map(of_device).collect()
+        let of_device = |(device, polled): (&&Arc<dyn TunDevice>, &Option<_>)| match polled {
+            Some(_) => ready.next() == Some(&true),
+            None => !rest(device),
+        };
+        devices.iter().zip(&polled).map(of_device).collect()
+    }
+
+    /// How long nothing needs to happen: no packet has waited long enough, and no device has rested.
+    fn patience_ms(&mut self) -> Option<u32> {
+        let rest_ms = self.rests.end(self.shared.clock.nanoseconds());
+        rest_ms.into_iter().chain(self.way.patience_ms()).min()
     }
 
     fn read_tun(&mut self, snapshot: &Snapshot) -> io::Result<()> {
@@ -156,41 +173,32 @@ impl OutboundThread {
     }
 
     /// An interface that somebody deleted is made anew; who steers packets to it sees it come.
-    fn mend_tun(&self, error: &io::Error) {
-        let pause_ms = match self.shared.devices.tun.reopen() {
-            Ok(()) => {
-                log::write(
-                    Level::Warn,
-                    "The tunnel device was gone and is made anew.",
-                    &[("error", error)],
-                );
-                MENDED_TUN_MS
-            }
-            Err(error) => {
-                log::write(
-                    Level::Error,
-                    "The tunnel device is gone.",
-                    &[("error", &error)],
-                );
-                BROKEN_TUN_MS
-            }
-        };
-        let _ = poll::wait_readable(&[self.shared.outbound_wake.as_fd()], Some(pause_ms));
+    fn mend_tun(&mut self, error: &io::Error) {
+        let tun = Arc::clone(&self.shared.devices.tun);
+        self.mend(&tun, "tunnel", error);
     }
 
     /// The same for a link. One that was just removed is not missed.
-    fn mend_link(&self, link: &GifLink, error: &io::Error) {
+    fn mend_link(&mut self, link: &GifLink, error: &io::Error) {
         if self.links.is_current(&self.shared.gifs) {
-            log::write(
-                Level::Warn,
-                "A link's device was gone and is made anew.",
-                &[("link", &link.gif.name), ("error", error)],
-            );
-            let pause_ms = match link.device.reopen() {
-                Ok(()) => MENDED_TUN_MS,
-                Err(_) => BROKEN_TUN_MS,
-            };
-            let _ = poll::wait_readable(&[self.shared.outbound_wake.as_fd()], Some(pause_ms));
+            self.mend(&link.device, &link.gif.name, error);
         }
+    }
+
+    /// Meanwhile the others go on: a device that cannot be made anew, because its name is another's now, rests alone.
+    fn mend(&mut self, device: &Arc<dyn TunDevice>, name: &str, error: &io::Error) {
+        let reopened = device.reopen();
+        let (level, sentence, rest_ms, error) = match &reopened {
+            Ok(()) => (
+                Level::Warn,
+                "A device was gone and is made anew.",
+                MENDED_MS,
+                error,
+            ),
+            Err(error) => (Level::Error, "A device is gone.", BROKEN_MS, error),
+        };
+        log::write(level, sentence, &[("device", &name), ("error", error)]);
+        self.rests
+            .begin(device, self.shared.clock.nanoseconds(), rest_ms);
     }
 }

@@ -1,6 +1,5 @@
 //! What becomes of a datagram that arrives: told apart, and ESP and AH taken off it.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -31,10 +30,6 @@ pub const NON_ESP_MARKER: [u8; 4] = [0; 4];
 pub const KEEPALIVE: u8 = 0xff;
 /// SAs that one packet may come out of: as many as a policy can ask for.
 const MAX_NESTED: usize = 6;
-/// The least time between two notices of one SA's mapping.
-const MAPPING_INTERVAL_NS: u64 = 1_000_000_000;
-/// SAs whose last notice is remembered.
-const MAX_MAPPINGS: usize = 1_024;
 
 /// What comes by a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +53,6 @@ pub struct WayIn {
     pub exits: Exits,
     pub links: Links,
     pub locals: LocalAddresses,
-    mappings: HashMap<u64, u64>,
     whole: Vec<u8>,
     pub now_ns: u64,
 }
@@ -73,7 +67,6 @@ impl WayIn {
             exits: Exits::default(),
             links: Links::default(),
             locals: LocalAddresses::default(),
-            mappings: HashMap::new(),
             whole: Vec::new(),
         }
     }
@@ -259,24 +252,20 @@ impl WayIn {
     }
 
     /// An authentic packet, the newest so far, from elsewhere than the SA says: a NAT has chosen anew.
-    fn judge_mapping(&mut self, sa: &Arc<Sa>, remote: SocketAddr, sequence: u64) {
+    fn judge_mapping(&self, sa: &Arc<Sa>, remote: SocketAddr, sequence: u64) {
         let params = sa.params();
         let Some(encap) = params.encap else {
             return;
         };
         let as_known = (remote.ip(), remote.port()) == (params.source, encap.source_port);
-        if as_known || params.source.is_unspecified() || sequence != sa.newest_received() {
+        // Without a window the newest packet may be an old one, sent again by whoever saw it.
+        let is_newest = params.replay_window > 0 && sequence == sa.newest_received();
+        if as_known || params.source.is_unspecified() || !is_newest {
             return;
         }
-        let told_ns = self.mappings.get(&sa.serial()).copied();
-        if told_ns.is_some_and(|told_ns| self.now_ns - told_ns < MAPPING_INTERVAL_NS) {
-            return;
+        if sa.tell_mapping(self.now_s()) {
+            self.shared.notify(Notice::Mapping(Arc::clone(sa), remote));
         }
-        if self.mappings.len() >= MAX_MAPPINGS {
-            self.mappings.clear();
-        }
-        self.mappings.insert(sa.serial(), self.now_ns);
-        self.shared.notify(Notice::Mapping(Arc::clone(sa), remote));
     }
 
     /// A router says that a packet does not fit. It is believed who quotes a packet of an SA of ours: anybody can send such a

@@ -7,13 +7,15 @@ use packet::acquire::{AcquireQueue, Wanted};
 use packet::bundle::Need;
 use packet::flow::FlowCache;
 use packet::headers::must_not_be_fragmented;
-use packet::ip::{Fragment, Headers};
+use packet::icmp::{self, Quote};
+use packet::ip::{Fragment, Headers, protocol};
 use packet::reason::Drop;
 use packet::reassembly::Reassembler;
+use packet::sa::Protocol;
 use packet::segment::Segments;
 use packet::selector::Selector;
 use packet::snapshot::{Outbound, Snapshot};
-use packet::virtio::VirtioHeader;
+use packet::virtio::{VIRTIO_HEADER, VirtioHeader};
 
 use super::links::link_of;
 use super::paths::Paths;
@@ -117,6 +119,9 @@ impl WayOut {
     /// One read of the TUN, virtio-net header first.
     pub fn read_tun(&mut self, snapshot: &Snapshot, octets: &[u8]) {
         let outcome = judge(octets).and_then(|segments| {
+            if has_sealed(snapshot, segments.headers(), &octets[VIRTIO_HEADER..]) {
+                return Err(Drop::Looped);
+            }
             match segments.headers().fragment != Fragment::Whole && snapshot.wants_whole() {
                 true => self.put_together(snapshot, &segments),
                 false => self.decide(snapshot, &segments, octets, Origin::Tun),
@@ -166,6 +171,9 @@ impl WayOut {
         inner: &[u8],
         outer: &mut Vec<u8>,
     ) -> Result<(), Drop> {
+        if has_sealed(snapshot, &Headers::parse(inner)?, inner) {
+            return Err(Drop::Looped);
+        }
         let link = link_of(&link.gif).ok_or(Drop::Malformed)?;
         let identification = self.identification() as u16;
         link.encapsulate(inner, identification, outer)?;
@@ -270,13 +278,17 @@ impl WayOut {
         self.give_buffer(packet);
     }
 
-    /// After a change, the packets whose SA has come go their way; the others wait on.
+    /// After a change, the packets whose SA has come go their way, or wait for the next that they need; the others wait on.
     pub fn release_held(&mut self, snapshot: &Snapshot) {
         for wanted in self.waiting.waiting() {
             let Some(Ok(front)) = self.waiting.front(&wanted).map(judge) else {
                 continue;
             };
-            if !matches!(snapshot.outbound(front.headers()), Outbound::NeedSa(_)) {
+            let waits_on = matches!(
+                snapshot.outbound(front.headers()),
+                Outbound::NeedSa(need) if Wanted::from(&*need) == wanted
+            );
+            if !waits_on {
                 for held in self.waiting.take(&wanted) {
                     self.read_tun(snapshot, &held.packet);
                 }
@@ -311,6 +323,25 @@ impl WayOut {
             }
         }
     }
+}
+
+/// Whether a packet is one that an SA of ours has sealed: its way to the other end leads back to us, where it would be sealed
+/// again, for ever.
+fn has_sealed(snapshot: &Snapshot, headers: &Headers, packet: &[u8]) -> bool {
+    if !matches!(
+        headers.protocol,
+        protocol::ESP | protocol::AH | protocol::UDP
+    ) {
+        return false;
+    }
+    let sealed_by = |quote: Quote| {
+        let protocol = Protocol::from_number(quote.protocol)?;
+        let sa = snapshot.outbound_sa(quote.destination, quote.spi, protocol)?;
+        Some((sa.params().source, quote.source))
+    };
+    icmp::read_quote(packet)
+        .and_then(sealed_by)
+        .is_some_and(|(ours, source)| ours == source || ours.is_unspecified())
 }
 
 /// One read of a device: a packet, or many in one.

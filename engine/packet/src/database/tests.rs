@@ -1,9 +1,10 @@
 use super::*;
+use crate::algorithm::Integrity;
 use crate::esp;
 use crate::ip::protocol;
 use crate::sa::{Direction, Encap, FLAG_ESN, Lifetimes, Mode, Protocol};
 use crate::spd::{PolicyDirection, Template};
-use crate::testing::{address, gcm_params, policy, selector};
+use crate::testing::{address, ah_params, gcm_params, policy, selector};
 
 fn request(min: u32, max: u32) -> SpiRequest {
     let (source, destination) = (address("192.0.2.1"), address("192.0.2.2"));
@@ -259,6 +260,24 @@ fn an_update_keeps_numbers_and_counters() {
         (encap, 7, 0)
     );
     assert_eq!((old.sent_sequence(), old.usage()), (2, new.usage()));
+}
+
+/// What NEWSA refuses, no update brings in: AH in UDP would leave as if it were ESP.
+#[test]
+fn an_update_is_judged_too() {
+    let mut database = Database::new();
+    let ah = ah_params(Integrity::HmacSha256_128);
+    let sa = database.add_sa(ah.clone(), 0).unwrap();
+    let encap = Some(Encap {
+        source_port: 4500,
+        destination_port: 4500,
+    });
+    let refused = database.update_sa(SaParams { encap, ..ah }, 1);
+    assert_eq!(refused.unwrap_err().errno(), 22);
+    let SaEntry::Valid(now) = database.sad().get(sa.id()).unwrap() else {
+        panic!()
+    };
+    assert!(Arc::ptr_eq(now, &sa));
 }
 
 #[test]

@@ -222,3 +222,30 @@ proptest! {
         }
     }
 }
+
+/// The host's way to the other end leads through the link: one ping would go round for ever, longer each time.
+#[test]
+fn what_the_link_has_sent_does_not_go_in_again() {
+    let links = ENDS.map(link);
+    let refused = |link: &Link, packet: &[u8]| link.encapsulate(packet, 1, &mut vec![]);
+    for (one, other) in [(links[0], links[1]), (links[1], links[0])] {
+        let sent = encapsulated(&one, &inners()[0]);
+        assert_eq!(refused(&one, &sent), Err(Drop::Looped));
+        let through_another = encapsulated(&other, &sent);
+        assert_eq!(refused(&one, &through_another), Err(Drop::Looped));
+    }
+    let mut nested = inners()[0].clone();
+    for number in 0..MAX_NESTED_LINKS as u8 {
+        let ours = format!("203.0.113.{}", 10 + number);
+        nested = encapsulated(&link((&ours, "198.51.100.9")), &nested);
+        let outcome = refused(&links[0], &nested);
+        assert_eq!(outcome.is_err(), number == MAX_NESTED_LINKS as u8 - 1);
+    }
+}
+
+/// What is in the link between its own two ends, and no packet of its own, is none of these.
+#[test]
+fn the_ends_themselves_may_speak_through_the_link() {
+    let (ours, theirs) = ENDS[0];
+    encapsulated(&link(ENDS[0]), &udp_between(ours, theirs, (1, 2)));
+}

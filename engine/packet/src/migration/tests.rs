@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::*;
 use crate::database::Database;
 use crate::esp;
@@ -117,4 +119,31 @@ fn a_policy_without_ends_stays_as_it_is_and_its_sas_move() {
     assert_eq!(moved.sas.len(), 1);
     assert_eq!(moved.sas[0].1.id().destination, address("198.51.100.9"));
     assert_eq!(moved.policy.params.templates, written.templates);
+}
+
+/// Around a tunnel that moves to another family, a step in transport mode that does not move too has no packets.
+#[test]
+fn no_migration_makes_a_policy_that_could_not_be_written() {
+    let mut database = Database::new();
+    let mut params = tunnel_policy(PolicyDirection::Out);
+    let around = Template {
+        protocol: Protocol::Ah,
+        mode: Mode::Transport,
+        ..params.templates[0]
+    };
+    params.templates.push(around);
+    let before = database.add_policy(params, 0).unwrap();
+    let elsewhere = Migration {
+        new: (address("2001:db8::1"), address("2001:db8::2")),
+        ..to("198.51.100.9")
+    };
+    let refused = database.migrate(key(), &[elsewhere], None);
+    assert_eq!(refused.unwrap_err().errno(), 22);
+    assert!(Arc::ptr_eq(&before, &database.spd().get(key()).unwrap()));
+    let both = Migration {
+        protocol: Protocol::Ah,
+        mode: Mode::Transport,
+        ..elsewhere
+    };
+    database.migrate(key(), &[elsewhere, both], None).unwrap();
 }

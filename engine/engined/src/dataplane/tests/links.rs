@@ -1,28 +1,35 @@
 //! gif links: in clear, in transport mode, in a tunnel; and what must not come in by them.
 
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
 use netio::TunDevice;
 use packet::bundle::Step;
 use packet::sa::Mode;
 
 use super::modes::{Wanted, carry, ends, esp, udp_packet, world};
 use super::*;
-use crate::gif::Gif;
+use crate::gif::{Gif, GifHost};
 
 /// A link between the two ends of a family.
 fn link(world: &World, ipv4: bool) -> Arc<MemoryTun> {
     let (local, remote) = ends(ipv4);
     // Packets are written to ourselves: what left for the peer comes from us.
-    for (name, local, remote) in [("gif0", local, remote), ("gif1", remote, local)] {
-        let gif = Gif {
-            name: name.into(),
-            local,
-            remote,
-            ecn_friendly: false,
-            no_ingress_filter: false,
-        };
-        world.shared.gifs.set(gif).unwrap();
-    }
+    link_named(world, "gif0", (local, remote));
+    link_named(world, "gif1", (remote, local));
     device(world, "gif0")
+}
+
+fn link_named(world: &World, name: &str, (local, remote): (IpAddr, IpAddr)) {
+    let gif = Gif {
+        name: name.into(),
+        local,
+        remote,
+        ecn_friendly: false,
+        no_ingress_filter: false,
+    };
+    world.shared.gifs.set(gif).unwrap();
 }
 
 fn device(world: &World, name: &str) -> Arc<MemoryTun> {
@@ -179,4 +186,78 @@ fn a_step_knows_gif_from_tunnel_by_the_mode_of_its_sa() {
     let mut world = world(&[esp(Mode::Transport, true)], true, None);
     let sa = world.database.snapshot().sas()[0].clone();
     assert_eq!(Step::opened(&sa, protocol::IPV4).mode, Mode::Transport);
+}
+
+/// The way to the other end leads through the link itself, as a default route does: one packet would go round for ever.
+#[test]
+fn what_a_link_has_sent_does_not_go_round() {
+    let in_clear = World::new();
+    let sealed = world(&[esp(Mode::Transport, true)], true, None);
+    for mut world in [in_clear, sealed] {
+        link(&world, true);
+        let wire = through(&mut world, &inner(true));
+        put(&device(&world, "gif0"), &wire[0]);
+        world.outbound.turn();
+        assert!(world.on_the_wire().is_empty());
+        assert_eq!(world.drops(Drop::Looped), 1);
+    }
+}
+
+/// A device that cannot be made anew: somebody took its name.
+struct Broken {
+    ready: netio::poll::Event,
+    reopened: AtomicU32,
+}
+
+impl TunDevice for Broken {
+    fn read(&self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::Error::from_raw_os_error(libc::EBADFD))
+    }
+
+    fn write(&self, _: &[IoSlice<'_>]) -> io::Result<usize> {
+        Err(io::Error::from_raw_os_error(libc::EBADFD))
+    }
+
+    fn reopen(&self) -> io::Result<()> {
+        self.reopened.fetch_add(1, Relaxed);
+        Err(io::Error::from_raw_os_error(libc::EINVAL))
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.ready.as_fd())
+    }
+}
+
+struct BrokenGifs(Arc<Broken>);
+
+impl GifHost for BrokenGifs {
+    fn open(&self, _: &str) -> io::Result<Arc<dyn TunDevice>> {
+        Ok(self.0.clone())
+    }
+
+    fn remove(&self, _: &str) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_link_without_its_device_holds_nobody_up() {
+    let broken = Arc::new(Broken {
+        ready: netio::poll::Event::new().unwrap(),
+        reopened: AtomicU32::new(0),
+    });
+    broken.ready.set();
+    let mut world = World::with_policies();
+    world.add_sa(true);
+    let gifs = Box::new(BrokenGifs(broken.clone()));
+    world.shared = Arc::new(Shared::with_gifs(world.shared.devices.clone(), gifs).unwrap());
+    world.outbound = OutboundThread::new(world.shared.clone());
+    world.publish();
+    link_named(&world, "gif0", ends(true));
+    for number in 0..5 {
+        world.put(&packet(&[number]));
+        world.outbound.turn();
+    }
+    assert_eq!(taken(&world.udp).len(), 5);
+    assert_eq!(broken.reopened.load(Relaxed), 1);
 }

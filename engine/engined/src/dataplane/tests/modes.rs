@@ -1,7 +1,10 @@
 //! Every protocol in every mode over either family, alone and in bundles.
 
 use packet::algorithm::{Integrity, Transform};
+use packet::bundle::Step;
+use packet::protect::{self, Choice};
 use packet::sa::{Mode, Protocol, SaParams};
+use packet::sad::SaEntry;
 use packet::secret::Secret;
 use packet::spd::{PolicyParams, Template};
 
@@ -209,37 +212,133 @@ fn transport_mode_passes_a_nat_in_udp() {
     }
 }
 
-#[test]
-fn a_nat_that_chose_anew_is_told_once_a_second() {
+/// A world whose SA goes in UDP, with so wide a window, and what it has sent of three packets.
+fn sent_in_udp(replay_window: u32) -> (World, Vec<Sent>) {
     let encap = Encap {
         source_port: 4500,
         destination_port: 4500,
     };
     let mut world = world(&[esp(Mode::Tunnel, true)], true, Some(encap));
+    let sa = association(0, esp(Mode::Tunnel, true), ends(true));
+    world.database.delete_sa(sa.id()).unwrap();
+    let params = SaParams {
+        encap: Some(encap),
+        replay_window,
+        ..sa
+    };
+    world.database.add_sa(params, 1).unwrap();
+    world.publish();
     let (source, destination) = ends(true);
     (0..3).for_each(|_| world.put(&udp_packet(source, destination, b"x")));
     world.outbound.turn();
-    let from = |port| SocketAddr::new("192.0.2.77".parse().unwrap(), port);
-    let mut sent = taken(&world.udp);
+    let sent = taken(&world.udp);
+    (world, sent)
+}
+
+fn from(port: u16) -> SocketAddr {
+    SocketAddr::new("192.0.2.77".parse().unwrap(), port)
+}
+
+fn deliver_from(world: &mut World, sent: &Sent, port: u16) {
+    let received = Received {
+        local: ends(true).1,
+        remote: from(port),
+        traffic_class: 0,
+        segment_octets: sent.octets.len(),
+        octets: sent.octets.len(),
+    };
+    world.udp.put(received, &sent.octets);
+    world.inbound.turn();
+}
+
+#[test]
+fn a_nat_that_chose_anew_is_told_once_a_second() {
+    let (mut world, sent) = sent_in_udp(64);
+    let began_s = world.shared.clock.seconds();
+    deliver_from(&mut world, &sent[1], 1_024);
+    deliver_from(&mut world, &sent[2], 1_025);
+    let seconds = world.shared.clock.seconds() - began_s;
     // Not the newest: an attacker could have kept it back.
-    let old = sent.remove(0);
-    for (sent, port) in sent.into_iter().zip([1_024, 1_025]).chain([(old, 1_026)]) {
-        let received = Received {
-            local: destination,
-            remote: from(port),
-            traffic_class: 0,
-            segment_octets: sent.octets.len(),
-            octets: sent.octets.len(),
-        };
-        world.udp.put(received, &sent.octets);
-        world.inbound.turn();
-    }
+    deliver_from(&mut world, &sent[0], 1_026);
     assert_eq!(world.came_out().len(), 3);
     let notices = Vec::from(world.shared.take_notices());
-    let [Notice::Mapping(sa, remote)] = notices.as_slice() else {
+    assert!(notices.len() as u64 <= 1 + seconds, "{notices:?}");
+    let Some(Notice::Mapping(sa, remote)) = notices.first() else {
         panic!("{notices:?}")
     };
     assert_eq!((sa.params().spi, *remote), (SPI, from(1_024)));
+}
+
+/// Whoever saw a packet may send it again from where he likes.
+#[test]
+fn without_a_window_nobody_can_tell_a_new_mapping() {
+    let (mut world, sent) = sent_in_udp(0);
+    (0..3).for_each(|_| deliver_from(&mut world, &sent[2], 1_024));
+    assert_eq!(world.came_out().len(), 3);
+    assert!(world.shared.take_notices().is_empty());
+}
+
+/// The host's way to the peer leads into the TUN, where the policy would have the same packet sealed again and again.
+#[test]
+fn what_was_sealed_is_not_sealed_again() {
+    let encap = Encap {
+        source_port: 4500,
+        destination_port: 4500,
+    };
+    for wanted in [
+        esp(Mode::Tunnel, true),
+        esp(Mode::Transport, false),
+        ah(Mode::Transport, true),
+    ] {
+        let mut world = world(&[wanted], wanted.ipv4, None);
+        let (source, destination) = ends(wanted.ipv4);
+        world.put(&udp_packet(source, destination, b"x"));
+        world.outbound.turn();
+        let wire = world.on_the_wire();
+        world.put(&wire[0]);
+        world.outbound.turn();
+        assert!(world.on_the_wire().is_empty());
+        assert_eq!(world.drops(Drop::Looped), 1);
+    }
+    let mut world = world(&[esp(Mode::Transport, true)], true, Some(encap));
+    let (source, destination) = ends(true);
+    world.put(&udp_packet(source, destination, b"x"));
+    world.outbound.turn();
+    let wire = world.on_the_wire();
+    world.put(&wire[0]);
+    // A packet of another SA on the same port is no loop.
+    let mut other = wire[0].clone();
+    other[28] ^= 1;
+    world.put(&other);
+    world.outbound.turn();
+    assert_eq!(
+        (world.on_the_wire().len(), world.drops(Drop::Looped)),
+        (1, 1)
+    );
+}
+
+/// Of two SAs that are not there, the second is asked for when the first has come: the first ping needs no second.
+#[test]
+fn a_packet_that_waits_asks_for_each_sa_of_its_bundle() {
+    let steps = [esp(Mode::Tunnel, true), ah(Mode::Transport, true)];
+    let mut world = world(&steps, true, None);
+    world.database.flush_sas(None);
+    world.publish();
+    let (source, destination) = ends(true);
+    world.put(&udp_packet(source, destination, b"x"));
+    for (number, step) in steps.into_iter().enumerate() {
+        world.outbound.turn();
+        let notices = Vec::from(world.shared.take_notices());
+        let [Notice::Acquire(need, _)] = notices.as_slice() else {
+            panic!("{notices:?}")
+        };
+        assert_eq!(need.template, number);
+        let params = association(number as u32, step, (source, destination));
+        world.database.add_sa(params, 1).unwrap();
+        world.publish();
+    }
+    world.outbound.turn();
+    assert_eq!(world.on_the_wire().len(), 1);
 }
 
 #[test]
@@ -285,10 +384,14 @@ fn an_sa_within_more_than_six_is_not_opened() {
     world.outbound.turn();
     let six = world.on_the_wire().remove(0);
     // Sealed once more by the outermost SA, as no policy would have it.
-    world.put(&six);
-    world.outbound.turn();
-    let twelve = world.on_the_wire().remove(0);
-    world.arrive(&twelve);
+    let id = association(5, steps[5], (source, destination)).id();
+    let Some(SaEntry::Valid(sa)) = world.database.sad().get(id) else {
+        panic!()
+    };
+    let step = Step::opened(sa, protocol::IPV4);
+    let mut seven = Vec::new();
+    protect::seal(&step, &six, &Choice::default(), &mut seven, 1).unwrap();
+    world.arrive(&seven);
     assert_eq!(world.drops(Drop::NestedTooDeep), 1);
     assert!(world.came_out().is_empty());
 }
