@@ -221,8 +221,10 @@ class Session:
 
     async def _change_policies(self, statements: list[OfPolicies]) -> None:
         changed = change(statements, self._tables.policies)
-        self._undo.touched.update(changed.keys())
+        if self.client.backend == "kernel":  # it may stop half way; the engine does nothing of what it refuses
+            self._undo.touched.update(changed.keys())
         await self.client.load_policies(changed.adds, changed.updates, changed.deletes)
+        self._undo.touched.update(changed.keys())
 
     async def _act(self, statement: Statement) -> None:
         match statement:

@@ -308,6 +308,20 @@ async def test_policies_that_cannot_be_steered_are_taken_back_and_those_before_t
         assert not await bench.client.associations()
 
 
+async def test_what_another_setkey_adds_at_the_same_time_is_not_taken_back(bench, monkeypatch):
+    load = bench.client.load_policies
+
+    async def overtaken(*changes):
+        monkeypatch.setattr(bench.client, "load_policies", load)
+        await load([statement.policy for statement in parse(OUT, "", TableResolver()).statements])
+        await load(*changes)
+
+    monkeypatch.setattr(bench.client, "load_policies", overtaken)
+    assert not await bench.run(OUT + IN)
+    assert "there is a policy" in bench.told[-1].what
+    assert await bench.policies() == [(f"{A}/32", Direction.OUT)]
+
+
 async def test_policies_are_flushed_and_added_in_one_step_whatever_stands_between(bench, monkeypatch):
     """In between, what is protected before and after would pass in clear."""
     assert await bench.run(OUT + IN)
