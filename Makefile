@@ -1,6 +1,6 @@
 # One door. `make help` lists the targets; each does its own set-up, and says what it is doing.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench sim fmt reasons install uninstall
+.PHONY: help setup demo test check bench fuzz sim fmt reasons install uninstall
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -28,6 +28,9 @@ check: python ## formats, types, lints, import contract, generated tables
 bench: python ## throughput and latency beside strongSwan's user-space plugin and plain routing
 	@$(PYTHON) tools/setup.py test
 	@$(BIN)/python -m bench $(ARGS)
+
+fuzz: setup ## the engine's readers against any octets, a minute for each
+	@$(BIN)/python tools/fuzz.py $(ARGS)
 
 sim: python ## a thousand simulated set-ups over a bad network
 	@$(PYTHON) tools/setup.py run

@@ -36,6 +36,9 @@ PACKAGES = {
     },
     "test": {
         "tcpdump": "tcpdump",
+        "tshark": "tshark",
+        "linux.uml": "user-mode-linux",
+        "modprobe": "kmod",
         "iperf3": "iperf3",
         "iptables": "iptables",
         "ufw": "ufw",

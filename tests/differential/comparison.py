@@ -12,14 +12,13 @@ from culvert.wire.netlink.policy import parse_policy
 from culvert.wire.netlink.sa import SA_OCTETS, SaWire, parse_sa
 from culvert.wire.netlink.structures import CurrentWire
 from tests.differential.conversation import Reply, Request
+from tests.differential.messages import FIRST_ASKED_INDEX
 
 FURTHER = {22: "tfc_padding", 24: "extra_flags"}
 """Attributes that are compared as octets."""
 
 OWN = ("direction", "drops", "legacy", "mode_any", "selectors")
 """Fields that the kernel has no attribute for."""
-FIRST_ASKED_INDEX = 8 * 0x100
-"""Indexes below were chosen by the data plane: of them only the direction is compared."""
 
 
 def outcome(reply: Reply) -> str:

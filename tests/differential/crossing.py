@@ -8,10 +8,11 @@ inside ---------- gateway ============ switch ------------ guest
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from culvert.lab.host import Host
 from culvert.lab.lab import Lab
@@ -23,6 +24,8 @@ from tests.differential.flows import ENDS, OUR_HOST, THEIR_HOSTS, THEIR_NETWORK,
 from tests.differential.neighbours import BRIDGE, Neighbour, ask_kernel
 from tests.differential.stories import CLEAN
 from tests.uml.guest import Guest
+
+T = TypeVar("T")
 
 TABLE = "220"
 LANS = {4: ("192.168.1.1/24", "192.168.1.0/24"), 6: ("2001:db8:1::1/64", "2001:db8:1::/64")}
@@ -58,15 +61,19 @@ class Crossing:
 
     def drops(self) -> dict[Drop, int]:
         """Give what the engine dropped so far, by reason."""
+        return self.with_client(lambda client: client.counters())
 
-        async def ask() -> dict[Drop, int]:
+    def with_client(self, work: Callable[[XfrmClient], Awaitable[T]]) -> T:
+        """Do something with a client of the engine's."""
+
+        async def connected() -> T:
             client = await XfrmClient.connect(self.engine)
             try:
-                return await client.counters()
+                return await work(client)
             finally:
                 client.close()
 
-        return asyncio.run(ask())
+        return asyncio.run(connected())
 
     def speaker(self, flow: Flow) -> Host:
         """Who speaks at our end of a flow."""
@@ -111,13 +118,14 @@ def _steer(gateway: Host) -> None:
         ours, theirs = ENDS[version]
         gateway.ip(f"-{version}", "rule", "add", "not", "fwmark", str(MARK), "lookup", TABLE)
         lan = LANS[version][0].split("/")[0]
-        _route(gateway, str(THEIR_NETWORK[version]), "src", lan, "mtu", str(TUNNELLED_MTU))
-        _route(gateway, str(THEIR_HOSTS[version]), "src", str(ours))
+        route_into(gateway, TUN, str(THEIR_NETWORK[version]), "src", lan, "mtu", str(TUNNELLED_MTU))
+        route_into(gateway, TUN, str(THEIR_HOSTS[version]), "src", str(ours))
         gateway.ip(f"-{version}", "route", "add", str(THEIR_HOSTS[version]), "via", str(theirs))
 
 
-def _route(gateway: Host, network: str, *words: str) -> None:
-    gateway.ip("route", "replace", network, "dev", TUN, "table", TABLE, *words)
+def route_into(gateway: Host, device: str, network: str, *words: str) -> None:
+    """Send what goes to `network` and is not the engine's own into a device."""
+    gateway.ip("route", "replace", network, "dev", device, "table", TABLE, *words)
 
 
 def _guest_lines() -> Iterator[str]:

@@ -9,7 +9,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from culvert.addresses import IPAddress
 from culvert.wire.netlink.numbers import Xfrm
 from culvert.wire.netlink.policy import POLICY_IN, POLICY_OUT, PolicyWire, TemplateWire, emit_policy
-from culvert.wire.netlink.sa import ReplayWire, SaWire
+from culvert.wire.netlink.sa import EncapsulationWire, ReplayWire, SaWire
 from culvert.wire.netlink.structures import IdWire, SelectorWire
 from tests.differential.conversation import Request
 from tests.differential.messages import AF_UNSPEC, ALIGN4, ESN, TRANSPORT, TUNNEL, V4, V6, new
@@ -24,6 +24,7 @@ THEIR_HOSTS = {4: ip_network("198.51.100.0/24"), 6: ip_network("2001:db8:77::/64
 ENDS = {4: V4, 6: V6}
 """The gateways: ours, theirs."""
 WINDOW = ReplayWire(64)
+NAT_PORT = 4500
 
 Layer = tuple[Suite, int]
 """A suite and the mode in which it is applied."""
@@ -34,6 +35,7 @@ class Flow:
     """Traffic of a family to the guest's address `number`. `layers`: what is applied, the innermost first.
 
     `outer` is the family of tunnels. Where the first layer is transport mode, the flow is the gateways' own.
+    `protocol` is the only one that the policies are for; 0: all. `in_udp`: the last layer, ESP, goes in UDP (RFC 3948).
     """
 
     number: int
@@ -41,11 +43,14 @@ class Flow:
     inner: int = 4
     outer: int = 4
     esn: bool = False
+    protocol: int = 0
+    in_udp: bool = False
 
     def __str__(self) -> str:
         modes = {TRANSPORT: "transport", TUNNEL: f"tunnel in {self.outer}"}
         layers = ", ".join(f"{suite.name} {modes[mode]}" for suite, mode in self.layers)
-        return f"IPv{self.inner} by {layers}{' with ESN' if self.esn else ''}"
+        extra = f"{' with ESN' if self.esn else ''}{' in UDP' if self.in_udp else ''}"
+        return f"IPv{self.inner} by {layers}{extra}"
 
     @property
     def between_hosts(self) -> bool:
@@ -85,7 +90,10 @@ class Flow:
             # AH over IPv4 in words of four octets, as RFC 4302 section 3.3.3.2.1 has it and the kernel does when told.
             flags |= ALIGN4 * (suite.protocol == AH and source.version == 4)
             sa = SaWire(IdWire(destination, spi, suite.protocol), source, self.reqid(place), mode)
-            found.append(replace(sa, flags=flags, replay=WINDOW, **suite.attributes()))  # type: ignore[arg-type]
+            last = place == len(self.layers) - 1
+            encapsulation = EncapsulationWire(NAT_PORT, NAT_PORT) if self.in_udp and last else None
+            sa = replace(sa, flags=flags, replay=WINDOW, encapsulation=encapsulation)
+            found.append(replace(sa, **suite.attributes()))  # type: ignore[arg-type]
         return found
 
     def reqid(self, place: int) -> int:
@@ -97,18 +105,19 @@ class Flow:
         there, back = (self.ours, self.theirs), (self.theirs, self.ours)
         out, inward = (there, back) if engine else (back, there)
         leaving, arriving = (self.outward, self.inward) if engine else (self.inward, self.outward)
-        return [_policy(out, POLICY_OUT, leaving), _policy(inward, POLICY_IN, arriving)]
+        return [self._policy(out, POLICY_OUT, leaving), self._policy(inward, POLICY_IN, arriving)]
+
+    def _policy(self, ends: tuple[IPAddress, IPAddress], direction: int, associations: list[SaWire]) -> PolicyWire:
+        source, destination = (host_network(end) for end in ends)
+        templates = tuple(_template(sa) for sa in associations)
+        return PolicyWire(
+            SelectorWire(source, destination, self.protocol), direction, priority=100, templates=templates
+        )
 
     def requests(self, *, engine: bool) -> list[Request]:
         """Give the messages that set up one end."""
         associations = [Request(Xfrm.NEWSA, new(sa)) for sa in (*self.outward, *self.inward)]
         return associations + [Request(Xfrm.NEWPOLICY, emit_policy(one)) for one in self.policies(engine=engine)]
-
-
-def _policy(ends: tuple[IPAddress, IPAddress], direction: int, associations: list[SaWire]) -> PolicyWire:
-    source, destination = (host_network(end) for end in ends)
-    templates = tuple(_template(sa) for sa in associations)
-    return PolicyWire(SelectorWire(source, destination), direction, priority=100, templates=templates)
 
 
 def _template(sa: SaWire) -> TemplateWire:

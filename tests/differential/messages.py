@@ -22,6 +22,8 @@ NOECN, DECAP_DSCP, NO_PMTU_DISCOVERY, AF_UNSPEC, ALIGN4, ESN = 1, 2, 4, 32, 64, 
 TFCPAD, EXTRA_FLAGS, LEGACY = 22, 24, 0x4004
 DONT_ENCAP_DSCP = 1
 SPI = 0x10001
+FIRST_ASKED_INDEX = 8 * 0x10_0000
+"""Indexes of policies below were chosen by the data plane: of them only the direction is compared."""
 ONE = SelectorWire(NEAR, FAR)
 ONE6 = SelectorWire(NEAR6, FAR6)
 WEB = SelectorWire(NEAR, FAR, 6, (0, 0), (443, 0xFFFF))

@@ -10,7 +10,7 @@ from tests.uml.guest import Guest
 
 TAP, BRIDGE = "tap0", "br0"
 DEVICE = f"vec0:transport=tap,ifname={TAP},depth=128,gro=0"
-MODULES = ("ipv6", "esp4", "esp6", "ah4", "ah6", "ipip", "sit", "ip6_tunnel")
+MODULES = ("ipv6", "xfrm_user", "esp4", "esp6", "ah4", "ah6", "ipip", "sit", "ip6_tunnel")
 """Some are loaded when they are needed, others have to be there before."""
 
 

@@ -19,7 +19,22 @@ from culvert.wire.netlink.policy import (
 )
 from culvert.wire.netlink.structures import IdWire, SelectorWire
 from tests.differential.conversation import ANSWERED, Request
-from tests.differential.messages import FAR, FAR6, LIVES, NEAR, NEAR6, ONE, ONE6, SPI, TRANSPORT, TUNNEL, V4, V6, WEB
+from tests.differential.messages import (
+    FAR,
+    FAR6,
+    FIRST_ASKED_INDEX,
+    LIVES,
+    NEAR,
+    NEAR6,
+    ONE,
+    ONE6,
+    SPI,
+    TRANSPORT,
+    TUNNEL,
+    V4,
+    V6,
+    WEB,
+)
 from tests.differential.suites import AH, ESP
 
 OUT = PolicyWire(ONE, POLICY_OUT, priority=100, templates=(TemplateWire(IdWire(V4[1], 0, ESP), V4[0], 7, TUNNEL),))
@@ -117,8 +132,8 @@ def _rest() -> list[PolicyCase]:
         PolicyCase("flags", replace(OUT, flags=3)),
         PolicyCase("share", replace(OUT, share=3)),
         PolicyCase("discard with a template", replace(OUT, action=BLOCK)),
-        PolicyCase("an index", replace(OUT, index=8 * 0x100 + 1)),
-        PolicyCase("an index of another direction", replace(OUT, index=8 * 0x100 + 2)),
+        PolicyCase("an index", replace(OUT, index=FIRST_ASKED_INDEX + 1)),
+        PolicyCase("an index of another direction", replace(OUT, index=FIRST_ASKED_INDEX + 2)),
         PolicyCase("an index of our own", replace(OUT, index=0x40000001)),
         PolicyCase("direction 3", replace(OUT, direction=3)),
         PolicyCase("action 2", replace(OUT, action=2)),

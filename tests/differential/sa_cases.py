@@ -67,7 +67,7 @@ def _suites() -> list[SaCase]:
 
 def _windows() -> list[SaCase]:
     cases = [case(f"old window {size}", association(GCM, replay_window=size)) for size in (0, 1, 31, 32)]
-    for size in (0, 1, 31, 32, 33, 64, 100, 1024, 4096):
+    for size in (0, 1, 31, 32, 33, 64, 100, 1024, 4096, 32_768, 65_536):
         wire = ReplayWire(size)
         cases.append(case(f"window {size}", association(GCM, replay=wire)))
         cases.append(case(f"window {size} ESN", association(GCM, replay=wire, flags=ESN)))

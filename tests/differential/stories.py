@@ -17,7 +17,7 @@ from culvert.wire.netlink.policy import (
 from culvert.wire.netlink.sa import EncapsulationWire, SaWire, emit_sa_id, emit_spi_request
 from culvert.wire.netlink.structures import IdWire
 from tests.differential.conversation import ANSWERED, DUMPED, Request
-from tests.differential.messages import LIVES, ONE, SPI, TRANSPORT, TUNNEL, V4, WEB, association, new
+from tests.differential.messages import FIRST_ASKED_INDEX, LIVES, ONE, SPI, TRANSPORT, TUNNEL, V4, WEB, association, new
 from tests.differential.policy_cases import OUT, template
 from tests.differential.sa_cases import AH_SHA, GCM
 from tests.differential.suites import AH, ESP
@@ -56,7 +56,7 @@ def flush(protocol: int) -> Request:
 
 
 NO_POLICY = Request(Xfrm.DELPOLICY, POLICY_ID)
-INDEXED = replace(OUT, index=8 * 0x100 + 1)
+INDEXED = replace(OUT, index=FIRST_ASKED_INDEX + 1)
 STORIES = (
     Story("an association twice", (_add(), _add())),
     Story("one SPI, two protocols", (_add(), _add(association(AH_SHA)))),

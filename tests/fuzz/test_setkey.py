@@ -93,7 +93,7 @@ if importlib.util.find_spec("atheris"):
         for number, seed in enumerate(SEEDS):
             (tmp_path / f"seed{number}").write_bytes(seed)
         target = ROOT / "tests/fuzz/setkey_target.py"
-        command = [sys.executable, str(target), f"-max_total_time={SECONDS:.0f}", "-max_len=4096", str(tmp_path)]
+        command = [sys.executable, str(target), str(SECONDS), "-max_len=4096", str(tmp_path)]
         paths = os.pathsep.join((str(ROOT / "src"), os.environ.get("PYTHONPATH", "")))
         environment = {**os.environ, "PYTHONPATH": paths}
         done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)

@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 
 PLUGINS = (
-    "random nonce openssl aes md5 sha1 sha2 hmac kdf gcm ctr ccm xcbc cmac chapoly curve25519 gmp "
-    "pem pkcs1 x509 pubkey constraints kernel-libipsec kernel-netlink socket-default vici updown"
+    "random nonce openssl aes md5 sha1 sha2 hmac kdf gcm ctr ccm xcbc cmac chapoly curve25519 gmp pem pkcs1 x509 "
+    "pubkey constraints kernel-libipsec kernel-netlink socket-default vici updown"
 )
 """kernel-libipsec stands before kernel-netlink: the first that offers IPsec serves it."""
 

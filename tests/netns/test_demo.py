@@ -81,6 +81,36 @@ def test_people_see_the_picture_the_steps_and_the_next_step() -> None:
     assert "culvert up" in done.stdout.strip().splitlines()[-1]
 
 
+def test_the_chapter_is_done_by_hand_and_leaves_nothing(folder: Path) -> None:
+    command = [*COMMAND, "--scenario", "chapter", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment(folder)) as demo:
+        said, _ = demo.communicate(timeout=90)
+    document = json.loads(said)
+    assert (demo.returncode, document["ok"], document["scenario"]) == (0, True, "chapter"), document
+    assert document["proof"] == {}
+    assert document["outside"]["esp_packets"] >= 18
+    assert (document["outside"]["ike_packets"], document["outside"]["other_packets"]) == (0, 0)
+    assert document["outside"]["found"] == 0
+    readable = next(step for step in document["steps"] if step["title"].startswith("read it outside"))
+    assert "6 packets with the pings' payload" in readable["detail"]
+    assert namespaces(demo.pid) == []
+    assert left_over(folder) == []
+
+
+def test_people_see_the_chapter_s_lines_whole() -> None:
+    command = [*COMMAND, "--scenario", "chapter"]
+    narrow = {**os.environ, "COLUMNS": "60"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False, env=narrow)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = [line.strip() for line in done.stdout.splitlines()]
+    assert "ifconfig gif0 inet 192.168.1.1 192.168.2.1 netmask 0xffffffff" in lines
+    assert "gif0: flags=8011<UP,POINTTOPOINT,MULTICAST> mtu 1280" in lines
+    assert any("IP 192.168.1.1 > 192.168.2.1: ICMP echo request" in line for line in lines)
+    assert "spdadd 203.0.113.1/32 198.51.100.1/32 ipencap -P out ipsec" in lines
+    assert any("ESP(spi=0x00010001,seq=0x1)" in line for line in lines)
+    assert lines[-2] == "All of it held."
+
+
 def test_what_is_kept_can_be_looked_at_and_taken_down(folder: Path) -> None:
     with subprocess.Popen([*COMMAND, "--keep"], stdout=subprocess.PIPE, text=True, env=environment(folder)) as demo:
         said, _ = demo.communicate(timeout=90)
@@ -97,16 +127,26 @@ def test_what_is_kept_can_be_looked_at_and_taken_down(folder: Path) -> None:
     assert left_over(folder) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
-def test_an_interrupted_demonstration_leaves_nothing(number: signal.Signals, folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "scenario", "moment"),
+    [
+        (signal.SIGINT, "offices", "wait for the tunnel"),
+        (signal.SIGTERM, "offices", "wait for the tunnel"),
+        (signal.SIGINT, "chapter", "make the virtual link"),
+    ],
+    ids=["ctrl-c", "sigterm", "ctrl-c in the chapter"],
+)
+def test_an_interrupted_demonstration_leaves_nothing(
+    number: signal.Signals, scenario: str, moment: str, folder: Path
+) -> None:
     # Whoever started us in the background had Ctrl-C ignored, and what we start would inherit that.
-    command = ["env", "--default-signal=INT", *COMMAND]
+    command = ["env", "--default-signal=INT", *COMMAND, "--scenario", scenario]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(folder)
     ) as demo:
         shown = ""
         deadline = time.monotonic() + 60
-        while "wait for the tunnel" not in shown:
+        while moment not in shown:
             assert select.select([demo.stdout], [], [], max(deadline - time.monotonic(), 0))[0], shown
             shown += os.read(demo.stdout.fileno(), 4096).decode()
         demo.send_signal(number)

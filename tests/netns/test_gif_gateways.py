@@ -213,3 +213,29 @@ def test_what_others_take_from_a_link_is_put_back(by_hand: Picture) -> None:
         for words in (("address", "flush", "dev", "gif0"), ("link", "set", "gif0", "down"), ("link", "delete", "gif0")):
             host.ip(*words)
             by_hand.a.until(lambda: by_hand.ping(count=1, wait_s=1) == 1, f"the link after ip {' '.join(words)}")
+
+
+def test_down_closed_keeps_in_what_the_link_carried(by_hand: Picture) -> None:
+    before = by_hand.a.standing()
+    joined(by_hand)
+    secured(by_hand)
+    by_hand.a.culvert("down", "--closed")
+    host = by_hand.chapter.gateway_a
+    with outside(by_hand) as heard:
+        host.set_sysctl("net.ipv4.ip_forward", "1")
+        assert by_hand.ping(count=2, wait_s=1) == 0
+        own = host.run(["ping", "-n", "-c", "1", "-W", "1", "-p", MARKER, SITE_B.gateway[0]], check=False)
+        assert "No route to host" in own.stderr
+        host.set_sysctl("net.ipv4.ip_forward", "0")
+    assert heard.readable() == []
+    by_hand.a.down()
+    assert by_hand.a.standing() == before
+
+
+def test_the_routes_follow_the_other_end_when_it_changes(by_hand: Picture) -> None:
+    joined(by_hand)
+    for gateway, ends in ((by_hand.a, ("10.7.0.1", "10.7.0.2")), (by_hand.b, ("10.7.0.2", "10.7.0.1"))):
+        gateway.culvert("ifconfig", "gif0", "inet", *ends)
+    assert "192.168.2.0/24 via 10.7.0.2 dev gif0" in by_hand.a.host.ip("route")
+    assert by_hand.ping() == 3
+    assert by_hand.ping(source=by_hand.chapter.gateway_a, to="10.7.0.2") == 3

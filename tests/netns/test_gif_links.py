@@ -17,7 +17,7 @@ from culvert.config.model import Ends, Gif
 from culvert.errors import HostError
 from culvert.lab.chapter import Chapter
 from culvert.lab.host import Host
-from culvert.network import gifs
+from culvert.network import dead_ends, gifs
 from culvert.network.netlink import open_netlink
 
 pytestmark = pytest.mark.root
@@ -83,6 +83,25 @@ def test_what_others_take_away_is_put_back(gateway: Host, device: int) -> None:
     assert do(gateway, lambda netlink: gifs.apply(netlink, [LINK])) is True
     (standing,) = do(gateway, gifs.observe)
     assert standing.is_as(LINK)
+
+
+def test_the_host_s_own_route_to_the_same_network_is_left_alone(gateway: Host, device: int) -> None:
+    gateway.ip("route", "add", "192.168.2.0/24", "via", "192.168.1.7")
+    with pytest.raises(HostError, match=r"route 192\.168\.2\.0/24"):
+        do(gateway, lambda netlink: gifs.apply(netlink, [LINK]))
+    assert "192.168.2.0/24 via 192.168.1.7" in gateway.ip("route")
+
+
+def test_behind_a_link_is_a_dead_end(gateway: Host, device: int) -> None:
+    before = gateway.ip("route", "show", "table", "all"), gateway.ip("-6", "route", "show", "table", "all")
+    assert do(gateway, lambda netlink: dead_ends.apply(netlink, [LINK])) is True
+    assert do(gateway, lambda netlink: dead_ends.apply(netlink, [LINK])) is False
+    for address in ("192.168.2.1", "192.168.2.34", "fd00::2", "2001:db8:2::34"):
+        assert gateway.run(["ip", "route", "get", address], check=False).returncode != 0, address
+    assert do(gateway, lambda netlink: dead_ends.apply(netlink, [replace(LINK, routes=())])) is True
+    assert "203.0.113.254" in gateway.ip("route", "get", "192.168.2.34")
+    do(gateway, dead_ends.sweep)
+    assert (gateway.ip("route", "show", "table", "all"), gateway.ip("-6", "route", "show", "table", "all")) == before
 
 
 def test_a_device_that_is_not_there_is_named(gateway: Host) -> None:

@@ -179,12 +179,12 @@ async def test_with_a_tunnel_it_is_proven(chapter: Chapter, tmp_path: Path, vers
         assert [one.name for one in torn.checks if not one.ok] == ["fence"]
 
 
-async def test_one_key_for_both_directions_shows(chapter: Chapter, tmp_path: Path) -> None:
-    """Then both directions have the same nonces: what comes back as it went out is the same ciphertext."""
+async def test_one_key_for_both_directions_repeats_nothing(chapter: Chapter, tmp_path: Path) -> None:
+    """What comes back as it went out is another ciphertext: each engine masks the numbers in its nonces."""
     async with tunnel(chapter, tmp_path, 0, {SPI_A: bytes(20), SPI_B: bytes(20)}):
         verdict = await asyncio.to_thread(inside, chapter.gateway_a, lambda: prove(subject(0)))
-        assert [one.name for one in verdict.checks if not one.ok] == ["texture"]
-        assert "occurs twice" in check(verdict, "texture").message
+        assert verdict.ok, verdict.message
+        assert check(verdict, "texture").ok
 
 
 async def test_a_peer_that_is_gone_leaves_the_way_back_open(chapter: Chapter, tmp_path: Path) -> None:

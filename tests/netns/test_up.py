@@ -48,6 +48,19 @@ def test_two_networks_are_joined_and_parted_again(picture):
     assert [path.name for path in picture.a.run_dir.iterdir()] == ["culvert.log"]
 
 
+def test_the_log_is_one_whoever_of_the_two_processes_writes(picture):
+    picture.a.culvert("up", "-c", str(picture.a.file), "-d", "--log-json", "--log-level", "info")
+    lines = [json.loads(line) for line in picture.a.log().splitlines()]
+    ready = [line for line in lines if line["message"] in ("The engine is ready.", "The gateway is ready.")]
+    assert len(ready) == 2
+    assert all(line["level"] == "info" and line["time"].endswith("+00:00") for line in ready)
+    assert len({line["time"][:13] for line in ready}) <= 2
+    picture.a.down()
+    (picture.a.run_dir / "culvert.log").unlink()
+    picture.a.culvert("up", "-c", str(picture.a.file), "-d", "--log-level", "error")
+    assert not picture.a.log()
+
+
 def test_a_wrong_secret_is_said_at_both_ends(picture):
     picture.b.write(secret="another secret that is long enough")
     picture.b.up()

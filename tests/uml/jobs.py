@@ -7,12 +7,20 @@ import selectors
 import socket
 import subprocess
 import threading
+from ipaddress import ip_network
 from typing import Any
 
+from culvert.wire.netlink.policy import POLICY_IN, POLICY_OUT, PolicyWire, emit_policy_info
+from culvert.wire.netlink.structures import SelectorWire
 from culvert.xfrm.transport import kernel_transport
 from tests.differential import conversation
 
 IP_FREEBIND, IPV6_FREEBIND = (0, 15), (41, 78)
+
+UDP_ENCAP, UDP_ENCAP_ESPINUDP = 100, 2
+IP_XFRM_POLICY, IPV6_XFRM_POLICY = (0, 17), (41, 35)
+kept: list[socket.socket] = []
+"""Open until `leave_esp_in_udp`."""
 
 
 def shell(script: str) -> str:
@@ -69,3 +77,24 @@ def _echo_stream(listener: socket.socket) -> None:
         connection, _ = listener.accept()
     with connection, connection.makefile("rb") as reader:
         connection.sendall(reader.read())
+
+
+def take_esp_in_udp(port: int) -> None:
+    """From now on have the kernel take the ESP packets out of what comes to this port, whatever policies say of it."""
+    for version in (4, 6):
+        sock = socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6, socket.SOCK_DGRAM)
+        if version == 6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.setsockopt(socket.IPPROTO_UDP, UDP_ENCAP, UDP_ENCAP_ESPINUDP)
+        everything = ip_network("0.0.0.0/0" if version == 4 else "::/0")
+        for direction in (POLICY_IN, POLICY_OUT):
+            bypass = PolicyWire(SelectorWire(everything, everything), direction)
+            sock.setsockopt(*(IP_XFRM_POLICY if version == 4 else IPV6_XFRM_POLICY), emit_policy_info(bypass))
+        sock.bind(("", port))
+        kept.append(sock)
+
+
+def leave_esp_in_udp() -> None:
+    """Close what `take_esp_in_udp` opened."""
+    while kept:
+        kept.pop().close()

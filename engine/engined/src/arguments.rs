@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::log::Level;
 
 /// How to call the program.
-pub const USAGE: &str = "usage: culvert-engine --socket PATH --tun NAME --mark N [--ready-fd FD] [--log-level error|warn|info|debug|trace]";
+pub const USAGE: &str = "usage: culvert-engine --socket PATH --tun NAME --mark N [--ready-fd FD] [--log-level error|warn|info|debug|trace] [--log-format text|json]";
 
 /// What the command line said.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub struct Arguments {
     pub ready_fd: Option<i32>,
     /// How much is logged.
     pub log_level: Level,
+    /// Whether the log is JSON.
+    pub log_json: bool,
 }
 
 impl Arguments {
@@ -31,7 +33,7 @@ impl Arguments {
     pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, String> {
         let mut arguments = arguments.into_iter();
         let (mut socket, mut tun, mut mark, mut ready_fd) = (None, None, None, None);
-        let mut log_level = Level::Info;
+        let (mut log_level, mut log_json) = (Level::Info, false);
         while let Some(name) = arguments.next() {
             let name = name
                 .into_string()
@@ -55,6 +57,13 @@ impl Arguments {
                         .parse()
                         .map_err(|()| format!("there is no log level {value:?}"))?
                 }
+                "--log-format" => {
+                    log_json = match value.as_str() {
+                        "text" => false,
+                        "json" => true,
+                        _ => return Err(format!("there is no log format {value:?}")),
+                    }
+                }
                 _ => return Err(format!("there is no option {name}")),
             }
         }
@@ -64,6 +73,7 @@ impl Arguments {
             mark: mark.ok_or("--mark is missing")?,
             ready_fd,
             log_level,
+            log_json,
         })
     }
 }
@@ -90,6 +100,9 @@ mod tests {
         let arguments =
             parse("--socket /run/c.sock --tun culvert0 --mark 0x10 --ready-fd 5 --log-level debug")
                 .unwrap();
+        assert!(!arguments.log_json);
+        let json = parse("--socket s --tun t --mark 1 --log-format json").unwrap();
+        assert!(json.log_json);
         assert_eq!(arguments.socket, PathBuf::from("/run/c.sock"));
         assert_eq!(
             (arguments.mark, arguments.ready_fd, arguments.log_level),

@@ -59,6 +59,7 @@ pub fn main() -> ExitCode {
         }
     };
     log::set_level(arguments.log_level);
+    log::set_json(arguments.log_json);
     let mut ready = match arguments.ready_fd.map(process::inherited).transpose() {
         Ok(ready) => ready,
         Err(error) => {

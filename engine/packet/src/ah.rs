@@ -57,7 +57,7 @@ fn seal_next(sa: &Sa, parts: &Parts<'_>, out: &mut Vec<u8>, now_s: u64) -> Resul
     // All that can fail comes before a number is taken.
     let headers = covered::headers(&out[..start])?;
     let sequence = Sequence {
-        full: sa.take_sequence(1)?,
+        full: sa.take_sequence()?,
         extended: sa.params().esn(),
     };
     let header = &mut out[start..];

@@ -157,7 +157,7 @@ fn seal_next(
     }
     let layout = Layout::new(sa.cipher(), payload);
     let out = out.get_mut(..layout.total).ok_or(Drop::TooBig)?;
-    let full = sa.take_sequence(1)?;
+    let full = sa.take_sequence()?;
     out[..4].copy_from_slice(&sa.params().spi.to_be_bytes());
     out[4..8].copy_from_slice(&(full as u32).to_be_bytes());
     let sequence = Sequence {

@@ -195,7 +195,8 @@ impl Front {
     }
 
     /// The headers that each hop needs, and so the place for a security protocol in transport mode or for a fragment
-    /// header: in IPv6 behind hop-by-hop options, routing header, and destination options for the hops of the latter.
+    /// header: in IPv6 behind hop-by-hop options, routing header, and destination options for the hops of the latter. All
+    /// extension headers are judged: what follows is no fragment either.
     ///
     /// Errors: `Truncated`, `Malformed`, `Fragment` for what is a fragment already.
     pub fn unfragmentable(packet: &[u8]) -> Result<Front, Drop> {

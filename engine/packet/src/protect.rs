@@ -134,16 +134,13 @@ fn shifted(opened: Opened, by: usize) -> Opened {
 /// The longest packet that these steps make into one of at most `mtu` octets, headers of both included; 0: there is none.
 ///
 /// `front`: octets of the packet's own headers that transport mode keeps in front (`Front::unfragmentable`). UDP
-/// encapsulation by the last step is counted.
+/// encapsulation by any of the steps is counted.
 pub fn capacity(steps: &[Step], front: usize, mtu: usize) -> usize {
-    let udp = match steps.last() {
-        Some(last) if last.sa.params().encap.is_some() => UDP_HEADER,
-        _ => 0,
-    };
-    let mut room = mtu.saturating_sub(udp);
+    let mut room = mtu;
     for (number, step) in steps.iter().enumerate().rev() {
         let front = front_of(steps, number, front);
-        let left = room.saturating_sub(front);
+        let udp = step.sa.params().encap.map_or(0, |_| UDP_HEADER);
+        let left = room.saturating_sub(front + udp);
         let inner = match step.sa.params().protocol {
             Protocol::Esp => esp::inner_capacity(&step.sa, left),
             Protocol::Ah => left.saturating_sub(ah::header_octets(&step.sa)),

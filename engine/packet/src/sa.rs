@@ -258,16 +258,16 @@ impl Sa {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Take the next `count` sequence numbers and answer the first. None is ever given twice.
+    /// Take the next sequence number. None is ever given twice.
     ///
     /// Errors: `SequenceExhausted` (RFC 4303 section 3.3.3), `SaExpired` at a hard limit.
-    pub(crate) fn take_sequence(&self, count: u64) -> Result<u64, Drop> {
+    pub(crate) fn take_sequence(&self) -> Result<u64, Drop> {
         self.check_hard_limits()?;
-        let first = self.runtime.sent.fetch_add(count, Relaxed) + 1;
-        if first + count - 1 > self.last_sequence() {
-            return Err(Drop::SequenceExhausted);
+        let number = self.runtime.sent.fetch_add(1, Relaxed) + 1;
+        match number > self.last_sequence() {
+            true => Err(Drop::SequenceExhausted),
+            false => Ok(number),
         }
-        Ok(first)
     }
 
     /// The highest number that may be sent.

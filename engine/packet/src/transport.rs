@@ -24,8 +24,6 @@ pub(crate) fn begin<'a>(
     out: &mut Vec<u8>,
 ) -> Result<Parts<'a>, Drop> {
     let front = Front::unfragmentable(packet)?;
-    // No part of what is protected may turn out to be a fragment either.
-    Front::before_upper(packet)?;
     out.clear();
     out.extend(&packet[..front.end]);
     if out[0] >> 4 == 4 && u16_at(out, 4) == 0 {

@@ -19,13 +19,12 @@ if TYPE_CHECKING:
 
 SCENARIOS = ("offices", "chapter")
 STORIES = "`offices`: two gateways and IKE. `chapter`: the handbook's two steps by hand, gif and setkey."
-NEXT_STEP = "A gateway of your own: sudo make install, write both files as above into /etc/culvert, then `culvert up`."
 PICTURE = """\
    the office                    the Internet                    the warehouse
 
   192.168.1.20                  +-----------+                     192.168.2.34
        |                        |           |                          |
-  192.168.1.1        ESP, IKE   |  somebody |   ESP, IKE          192.168.2.1
+  192.168.1.1        {carried}   |  somebody |   {carried}          192.168.2.1
    [gateway] 203.0.113.1 =======|  listens  |======= 198.51.100.1 [gateway]
                                 +-----------+"""
 
@@ -50,14 +49,14 @@ def demo(context: click.Context, scenario: str, keep: bool, as_json: bool) -> No
         raise HostError(problems)
     enter_user_namespace()
     signal.signal(signal.SIGTERM, _interrupt)
-    audience = Quiet() if as_json else Stage(Console(highlight=False))
     stories: dict[str, type[Story]] = {story.name: story for story in (Offices, ChapterByHand)}
-    demonstration = stories[scenario](audience, keep=keep)
+    story = stories[scenario]
+    demonstration = story(Quiet() if as_json else Stage(Console(highlight=False), story.carried), keep=keep)
     outcome = demonstration.run()
     if as_json:
-        click.echo(json.dumps(outcome.document(NEXT_STEP) | ({"kept": demonstration.kept} if keep else {})))
+        click.echo(json.dumps(outcome.document(story.next_step) | ({"kept": demonstration.kept} if keep else {})))
     else:
-        _close(Console(highlight=False), outcome, demonstration.kept)
+        _close(Console(highlight=False), outcome, demonstration)
     context.exit(0 if outcome.ok else 1)
 
 
@@ -81,10 +80,10 @@ class Quiet:
 class Stage:
     """Shows the picture, and each step as it happens."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, carried: str) -> None:
         self._console = console
         console.print("Two networks, joined over one that neither of them trusts.\n")
-        console.print(Text(PICTURE, style="cyan"))
+        console.print(Text(PICTURE.format(carried=carried), style="cyan"))
         console.print()
 
     def begins(self, title: str) -> None:
@@ -98,12 +97,12 @@ class Stage:
             self._console.print(Text(f"              {step.detail}", style="dim" if step.ok else "red"), soft_wrap=True)
 
     def text(self, heading: str, lines: list[str]) -> None:
-        self._console.print(Text(f"         {heading}:", style="dim"))
+        self._console.print(Text(f"         {heading}:", style="dim"), soft_wrap=True)
         for line in lines:
-            self._console.print(Text(f"            {line}", style="dim"))
+            self._console.print(Text(f"            {line}", style="dim"), soft_wrap=True)
 
 
-def _close(console: Console, outcome: Outcome, kept: list[str]) -> None:
+def _close(console: Console, outcome: Outcome, story: Story) -> None:
     if outcome.outside.esp_packets:
         console.print("\nWhat the listener saw:")
         for line in _outside(outcome.outside):
@@ -114,24 +113,29 @@ def _close(console: Console, outcome: Outcome, kept: list[str]) -> None:
             console.print(Text(f"  {gateway}: {'proven' if verdict.get('ok') else 'NOT proven'}"))
             for check in _checks(verdict):
                 console.print(Text(f"    {check}", style="dim"), soft_wrap=True)
-    if kept:
+    if story.kept:
         console.print("\nLeft standing:")
-        for line in kept:
+        for line in story.kept:
             console.print(Text(f"  {line}"), soft_wrap=True)
     console.print()
     console.print("All of it held." if outcome.ok else "It did not hold: see above.")
-    console.print(NEXT_STEP, soft_wrap=True)
+    console.print(story.next_step, soft_wrap=True)
 
 
 def _outside(outside: Outside) -> list[str]:
     lines = [
-        f"ESP  {outside.esp_packets:6} packets of {outside.esp_octets[0]} to {outside.esp_octets[1]} octets",
-        f"IKE  {outside.ike_packets:6} packets of {outside.ike_octets[0]} to {outside.ike_octets[1]} octets",
+        _kind("ESP", outside.esp_packets, outside.esp_octets),
+        _kind("IKE", outside.ike_packets, outside.ike_octets),
         f"else {outside.other_packets:6} packets",
         *(f"  {line}" for line in outside.excerpt),
         f"the payload, looked for in every octet: found in {outside.found} packets",
     ]
     return [*lines, f"{outside.missed} packets passed too fast to be kept"] if outside.missed else lines
+
+
+def _kind(name: str, packets: int, octets: tuple[int, int]) -> str:
+    sizes = f" of {octets[0]} to {octets[1]} octets" if packets else ""
+    return f"{name:4} {packets:6} packets{sizes}"
 
 
 def _checks(verdict: dict[str, object]) -> list[str]:

@@ -17,6 +17,10 @@ INTERRUPTED = 130
 """What shells expect after Ctrl-C: 128 and SIGINT's number."""
 
 
+class WordsError(CulvertError):
+    """Wrong usage: the words of a command make no sense, whatever the host is like."""
+
+
 def exit_code_of(error: BaseException) -> int:
     """Say on standard error what went wrong, and give the exit code."""
     match error:
@@ -29,7 +33,7 @@ def exit_code_of(error: BaseException) -> int:
             code = error.exit_code
         case CulvertError():
             say(error)
-            code = NOT_GOOD
+            code = WRONG_USAGE if isinstance(error, WordsError) else NOT_GOOD
         case KeyboardInterrupt() | click.Abort():
             code = INTERRUPTED
         case BrokenPipeError():

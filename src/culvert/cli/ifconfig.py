@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 import click
 
+from culvert.cli.failures import WordsError
 from culvert.cli.options import directories, json_flag, run_dir
 from culvert.control.client import Client
 from culvert.errors import CulvertError, Problem
@@ -57,7 +58,7 @@ def _change(client: Client, links: list[dict[str, Any]], name: str, words: tuple
 
 def refuse(where: str, failure: Any) -> NoReturn:
     """Raise what a person reads for a word that could not be used."""
-    raise CulvertError(Problem(failure.what, where, failure.what_to_do)) from failure
+    raise WordsError(Problem(failure.what, where, failure.what_to_do)) from failure
 
 
 def _show(links: list[dict[str, Any]], interface: str | None, as_json: bool) -> None:

@@ -22,8 +22,8 @@ _FAMILIES = {4: "Internet", 6: "Internet6"}
 def routes(as_json: bool) -> None:
     """Show the routes of this host, and those that lead into the tunnel, as netstat -rn does.
 
-    Flags: U up, H a single host, G by a gateway, S static, R refused. culvert0 is the tunnel itself: what a policy
-    protects is led there, whatever the other routes say.
+    Flags: U up, H a single host, G by a gateway, S static, R refused, for want of the link that led there. culvert0 is
+    the tunnel itself: what a policy protects is led there, whatever the other routes say.
     """
     import asyncio
 
@@ -43,10 +43,12 @@ async def _table() -> list[TableRoute]:
 
 
 def layout(table: list[TableRoute]) -> str:
-    """Give the table as a person knows it from FreeBSD."""
+    """Give the table as a person knows it from FreeBSD, without the refusals that wait behind a route."""
     lines = ["Routing tables"]
+    led = {route.destination for route in table if not route.unreachable}
+    shown = [route for route in table if not (route.unreachable and route.destination in led)]
     for version, heading in _FAMILIES.items():
-        rows = [_HEADINGS, *(_row(route) for route in table if route.destination.version == version)]
+        rows = [_HEADINGS, *(_row(route) for route in shown if route.destination.version == version)]
         widths = [max(len(row[column]) for row in rows) + 2 for column in range(len(_HEADINGS))]
         lines += ["", f"{heading}:"]
         lines += ["".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -57,7 +59,8 @@ def _row(route: TableRoute) -> tuple[str, ...]:
     whole = route.destination.prefixlen == 0
     destination = "default" if whole else str(route.destination.network_address if _host(route) else route.destination)
     via = route.next_hop or (route.source if _host(route) else None)
-    return destination, str(via) if via else f"link#{route.interface}", _flags(route), route.interface, ""
+    gateway = str(via) if via else "-" if route.unreachable else f"link#{route.interface}"
+    return destination, gateway, _flags(route), route.interface, ""
 
 
 def _host(route: TableRoute) -> bool:

@@ -11,10 +11,22 @@ from culvert.cli.setkey_entries import association_entry, association_of, policy
 from culvert.errors import CulvertError, Problem
 from culvert.ipsec.associations import AssociationId, Protocol
 from culvert.ipsec.policies import Policy
+from culvert.setkey.bounds import MAX_PROBLEMS
 from culvert.setkey.dumps import Moment, render_sad, render_spd
 from culvert.setkey.entries import State
 from culvert.setkey.parse import Parsed
-from culvert.setkey.rehearse import Objection, Tables, both_ways_in, change, matching, numbered, rehearse
+from culvert.setkey.rehearse import (
+    Objection,
+    PolicyKey,
+    Tables,
+    both_ways_in,
+    change,
+    matching,
+    numbered,
+    policy_key,
+    rehearse,
+    restoring,
+)
 from culvert.setkey.source import Source
 from culvert.setkey.statements import (
     AddAssociation,
@@ -69,15 +81,16 @@ class Manner:
 
 @dataclass(slots=True)
 class _Undo:
-    """What a text has added so far, and whether it took something away or replaced it, which cannot be undone."""
+    """What a text has done so far.
+
+    `policies` are those that were there before it, `touched` what it may have changed of them. `lost`: it took
+    associations away. Their keys must not be used again from the first sequence number, so they stay away.
+    """
 
     associations: list[AssociationId] = field(default_factory=list)
-    policies: list[Policy] = field(default_factory=list)
+    policies: dict[PolicyKey, Policy] = field(default_factory=dict)
+    touched: set[PolicyKey] = field(default_factory=set)
     lost: bool = False
-
-    def note(self, policies: Iterable[Policy], *, lost: bool) -> None:
-        self.policies += policies
-        self.lost |= lost
 
 
 @dataclass(slots=True)
@@ -99,6 +112,7 @@ class Session:
         self._source, self._undo = parsed.source, _Undo()
         statements = self._worded(parsed.statements)
         await self._look(statements)
+        self._undo.policies = dict(self._tables.policies)
         statements = numbered(statements, self._reqids())
         objections = self._objections(statements)
         refused = {id(objection.statement) for objection in objections}
@@ -135,8 +149,10 @@ class Session:
     def _objections(self, statements: list[Statement]) -> list[Objection]:
         """Tell what would be refused, and give it."""
         objections = rehearse(statements, self._tables.copy())
-        for objection in objections:
+        for objection in objections[:MAX_PROBLEMS]:
             self._object(objection)
+        if len(objections) > MAX_PROBLEMS:
+            self.tell(Problem(f"{len(objections)} statements are refused; these are the first", self._source.file))
         return objections
 
     def _object(self, objection: Objection) -> None:
@@ -166,8 +182,20 @@ class Session:
             if done and step is not steps[-1]:
                 rehearse(step, self._tables)
         if self.client.backend == "engine" and any(isinstance(one, OfPolicies) for one in statements):
-            self.gateway.settle()
+            good &= await self._settled()
         return good
+
+    async def _settled(self) -> bool:
+        """Have the policies steered and fenced. Where that fails, they must not seem to stand."""
+        try:
+            self.gateway.settle()
+        except CulvertError as error:
+            for problem in error.problems:
+                self.tell(problem)
+            if not self.manner.best_effort:
+                await self._take_back()
+            return False
+        return True
 
     async def _step(self, step: list[Statement]) -> bool:
         """Do one statement, or a row of those about policies. Give False where it was refused, and tell why."""
@@ -193,8 +221,8 @@ class Session:
 
     async def _change_policies(self, statements: list[OfPolicies]) -> None:
         changed = change(statements, self._tables.policies)
+        self._undo.touched.update(changed.keys())
         await self.client.load_policies(changed.adds, changed.updates, changed.deletes)
-        self._undo.note(changed.adds, lost=bool(changed.deletes or changed.updates))
 
     async def _act(self, statement: Statement) -> None:
         match statement:
@@ -215,7 +243,6 @@ class Session:
                 await self.dump_policies()
 
     async def _delete(self, statement: OfAssociations) -> None:
-        self._undo.lost = True
         match statement:
             case DeleteAssociation():
                 identities = [statement.id]
@@ -224,10 +251,12 @@ class Session:
             case FlushAssociations():
                 identities = self._tables.flushed(statement.protocol)
                 if len(identities) == len(self._of(statement.protocol)):
+                    self._undo.lost |= bool(identities)
                     await self.client.flush_associations(statement.protocol)
                     return
             case _:
                 identities = []
+        self._undo.lost |= bool(identities)
         for identity in identities:
             await self.client.delete_association(identity)
 
@@ -235,13 +264,15 @@ class Session:
         return [key for key in self._tables.associations if protocol in (None, key.protocol)]
 
     async def _take_back(self) -> None:
-        """Take away what the text has added so far; what it took away itself is gone."""
+        """Have the policies as they were, and take away the associations that the text has added so far."""
+        if self._undo.touched:
+            present = {policy_key(policy): policy for policy in await self.client.policies()}
+            back = restoring(self._undo.policies, present, self._undo.touched)
+            await self.client.load_policies(back.adds, back.updates, back.deletes)
         for identity in reversed(self._undo.associations):
             await self.client.delete_association(identity)
-        if self._undo.policies:
-            await self.client.load_policies(deletes=self._undo.policies)
         if self._undo.lost:
-            what = "what stands before this is done as far as it takes away or replaces; what it added is taken back"
+            what = "the associations that it takes away are gone; everything else is as it was"
             self.tell(Problem(what, self._source.file))
 
     async def dump_associations(self, protocol: Protocol | None = None) -> None:
@@ -266,13 +297,17 @@ _OF_ASSOCIATIONS = (AddAssociation, GetAssociation, DeleteAssociation, DeleteAss
 
 
 def _steps(statements: Iterable[Statement]) -> Iterator[list[Statement]]:
-    """Give rows of statements about policies, which are done in one, and all others by themselves."""
+    """Give statements about policies as one row, and all others by themselves, before it.
+
+    Files flush policies first, and add them last. Between the two, what was protected and will be must not pass in
+    clear, so both are one step. Associations do not depend on policies; only a dump has to show what stands before it.
+    """
     row: list[Statement] = []
     for statement in statements:
         if isinstance(statement, OfPolicies):
             row.append(statement)
             continue
-        if row:
+        if row and isinstance(statement, DumpPolicies):
             yield row
             row = []
         yield [statement]

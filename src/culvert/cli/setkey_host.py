@@ -38,13 +38,13 @@ class SystemResolver:
     def service(self, name: str, transport: str) -> int | None:
         try:
             return socket.getservbyname(name, transport) if transport else socket.getservbyname(name)
-        except OSError:
+        except (OSError, ValueError):  # a NUL, or what is no UTF-8
             return None
 
     def protocol(self, name: str) -> int | None:
         try:
             return socket.getprotobyname(name)
-        except OSError:
+        except (OSError, ValueError):
             return None
 
 
@@ -90,7 +90,8 @@ def read_file(path: Path) -> str:
 
 
 def _decoded(octets: bytes) -> str:
-    return octets.decode(errors="surrogateescape")
+    """Some editors put a byte order mark in front of UTF-8, which nobody sees."""
+    return octets.decode(errors="surrogateescape").removeprefix("\ufeff")
 
 
 def problem_of(error: CulvertError) -> Problem:

@@ -39,10 +39,10 @@ def up(*, file: Path, detach: bool, backend: str | None, log_json: bool, log_lev
     from culvert.cli.ready import Ready
 
     with Ready(ready_fd) as ready:
-        _run(file, ready, as_json=log_json, level=LEVELS[log_level])
+        _run(file, ready, as_json=log_json, level=log_level)
 
 
-def _run(file: Path, ready: Ready, *, as_json: bool, level: int) -> None:
+def _run(file: Path, ready: Ready, *, as_json: bool, level: str) -> None:
     import resource
 
     from culvert.daemon.logging import set_up
@@ -50,6 +50,6 @@ def _run(file: Path, ready: Ready, *, as_json: bool, level: int) -> None:
     from culvert.daemon.wiring import build
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # secrets are in our memory; they belong into no file
-    journal = set_up(as_json=as_json, level=level)
-    options = Options(run_dir(), state_dir(), file.absolute())
+    journal = set_up(as_json=as_json, level=LEVELS[level])
+    options = Options(run_dir(), state_dir(), file.absolute(), level, as_json)
     run(options, journal, build, ready.say)

@@ -82,6 +82,10 @@ def _of_routes(gif: Gif) -> Iterator[Flaw]:
         if network.version not in versions:
             what = f"{network} is IPv{network.version}, and {gif.name} has no inner addresses of that family"
             yield Flaw(gif.name, "routes", what, "Add them to `inner`, or remove the route.")
+        elif network.is_loopback or network.is_multicast or network.is_link_local:
+            yield Flaw(
+                gif.name, "routes", f"{network} lies behind no link", "Write a network behind the other gateway."
+            )
         elif gif.outer is not None and gif.outer.remote in network:
             what = f"{network} holds {gif.outer.remote}, the outer end of {gif.name} itself"
             yield Flaw(gif.name, "routes", what, "A link cannot lead to its own end: write a narrower network.")

@@ -121,7 +121,8 @@ class FakePlane:
         self._gone = asyncio.Event()
         self.started = 0
         self.others = NOBODY
-        self.written = NOBODY
+        self.written = self.kept = NOBODY
+        self.restored = False
         self.on_change: Callable[[], None] = lambda: None
 
     def write(self, others: Others) -> None:
@@ -132,6 +133,13 @@ class FakePlane:
     async def runs(self) -> bool:
         return self.running
 
+    async def recall(self) -> Others:
+        self.others = self.kept
+        return self.others
+
+    async def forget(self) -> None:
+        self.kept = NOBODY
+
     async def start(
         self, on_event: Callable[[Event], None], on_change: Callable[[], None], on_path: Callable[[], None]
     ) -> bool:
@@ -139,6 +147,7 @@ class FakePlane:
         ran, self.running = self.running, True
         self.on_event, self.on_change, self.on_path = on_event, on_change, on_path
         self.written = self.written if ran else self.others
+        self.restored = not ran and bool(self.others.count)
         self.started += 1
         self._gone = asyncio.Event()
         return ran

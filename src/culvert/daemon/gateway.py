@@ -89,6 +89,8 @@ class Gateway:
                 await self._undo(stood)
                 raise
             self._applied = applied
+        if self._parts.data_plane.restored:
+            self._say_what_is_lost()
         self.phase = Phase.READY
         self._shell_task = self._tasks.spawn("ike", self.shell.run())
         self.shell.post(Configured(gateway.peers, gateway.identity, self._inherited.reqids))
@@ -100,12 +102,14 @@ class Gateway:
         return loaded.gateway
 
     async def _prepared(self, gateway: model.Gateway) -> Applied:
-        """Plan with what others wrote into an engine that runs already: its fence must not open for a moment."""
+        """Plan with what others wrote into an engine that runs already, or has gone: the fence must not open."""
         try:
             if await self._parts.data_plane.runs():
                 self._taken_over = await self._start_data_plane()
                 await self._parts.data_plane.look()
                 self._parts.resolver.learnt = await self._parts.data_plane.path_mtus()
+            else:
+                await self._parts.data_plane.recall()
             applied = await self._planned(gateway)
             await self._name_hindrances(applied)
         except (CulvertError, asyncio.CancelledError):

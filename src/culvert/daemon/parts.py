@@ -89,6 +89,7 @@ async def take_down(parts: Parts, ending: Ending) -> None:
     ]
     if ending is Ending.OPEN:
         steps.append(("firewall table", network.remove_firewall))
+        steps.append(("policies of others", parts.data_plane.forget))
     for what, act in steps:
         try:
             await act()

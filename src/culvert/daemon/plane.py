@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
 from culvert.addresses import IPAddress, SocketAddress
 from culvert.config.model import Gif
+from culvert.daemon.kept import KeptPolicies
 from culvert.daemon.logging import Journal
 from culvert.daemon.seams import CountedAssociation
 from culvert.daemon.tasks import Tasks
@@ -41,6 +42,8 @@ from culvert.xfrm.migrations import Move
 
 STOP_S = 5.0
 """How long an engine may take to end by itself."""
+KEPT = "policies"
+"""Name of the file beside the engine's socket in which the policies of others outlive engine and daemon."""
 MANY = 2_000
 """Policies of others from which on they are read beside the event loop."""
 
@@ -50,18 +53,20 @@ class EnginePlane:
 
     name = "engine"
 
-    def __init__(self, socket: Path, tasks: Tasks, journal: Journal) -> None:
-        self._socket = socket
+    def __init__(
+        self, socket: Path, tasks: Tasks, journal: Journal, *, log_level: str = "info", log_json: bool = False
+    ) -> None:
+        self._socket, self._log_level, self._log_json = socket, log_level, log_json
         self._tasks, self._journal = tasks, journal
         self._process: EngineProcess | None = None
         self._client: XfrmClient | None = None
         self._on_event: Callable[[ike.Event], None] = lambda _event: None
         self._on_change: Callable[[], None] = lambda: None
         self._on_path: Callable[[], None] = lambda: None
-        self._fresh = False
-        """Started by us, and without what the engine before it held: until a start ends well."""
+        self.restored = False
         self._dumped = Dumped((), ())
         self._unused: list[bytes] = []
+        self._kept = KeptPolicies(socket.with_name(KEPT))
         self._applied: tuple[Policy, ...] = ()
         self.others = NOBODY
 
@@ -71,23 +76,39 @@ class EnginePlane:
             process.release()
         return process is not None
 
+    async def recall(self) -> Others:
+        if not self._dumped.others and (bodies := await asyncio.to_thread(self._kept.read)):
+            self._dumped = _read_parts(bodies)
+            self.others, self._unused = await _others(self._dumped), self._dumped.unused
+        return self.others
+
     async def start(
         self, on_event: Callable[[ike.Event], None], on_change: Callable[[], None], on_path: Callable[[], None]
     ) -> bool:
         self._on_event, self._on_change, self._on_path = on_event, on_change, on_path
         await self._bury()
-        self._process = await EngineProcess.attach(self._socket)
-        if self._process is None:
-            self._process, self._fresh = await EngineProcess.start(self._socket, TUN, MARK), True
+        await self.recall()
+        running = await EngineProcess.attach(self._socket)
+        self._process = running or await self._spawn()
         self._client = await XfrmClient.connect(self._socket)
         await self._client.subscribe(changes=True, mapping=True, path_mtu=True)
-        if self._fresh:
-            # What others wrote is lost with the engine before. Their policies are put back, so that what they protect
-            # meets them, and waits for associations in vain, instead of passing in clear.
-            await self._client.load_policy_bodies(self._dumped.others)
-        fresh, self._fresh = self._fresh, False
+        await self._restore(self._client)
         self._tasks.spawn("read the engine", self._read(self._client))
-        return not fresh
+        return running is not None
+
+    async def _restore(self, client: XfrmClient) -> None:
+        """Put the policies of others back into an engine that has none: they were lost with the one before.
+
+        What they protect then meets them, and waits for associations in vain, instead of passing in clear. That
+        engine may be one that somebody started and did not live to fill, or is ours.
+        """
+        lost = self._dumped.others
+        if lost and not _read_parts(await client.policy_bodies()).others:
+            await client.load_policy_bodies(lost)
+            self.restored = True
+
+    async def _spawn(self) -> EngineProcess:
+        return await EngineProcess.start(self._socket, TUN, MARK, self._log_level, log_json=self._log_json)
 
     async def _bury(self) -> None:
         """Let go of the one before. Where its connection ended, so does its process: wait, or its ports stay taken."""
@@ -125,9 +146,10 @@ class EnginePlane:
     async def _look(self) -> Dumped:
         """Dump the SPD, and read the policies of others where they are others than before."""
         bodies = await self._connected().policy_bodies()
-        found = _read(lambda: dumped.part(bodies))
+        found = _read_parts(bodies)
         if found.unused != self._unused:
             self.others = await _others(found)
+            await asyncio.to_thread(self._kept.write, found.others)
             self._unused = found.unused
         self._dumped = found
         return found
@@ -187,6 +209,9 @@ class EnginePlane:
         if self._process is not None:
             self._process.release()
         self._client = self._process = None
+
+    async def forget(self) -> None:
+        self._kept.forget()
 
     async def shut_down(self) -> None:
         process = await EngineProcess.attach(self._socket) or self._process
@@ -261,6 +286,10 @@ async def _others(found: Dumped) -> Others:
     if len(found.others) < MANY:
         return _read(lambda: dumped.read_others(found.others))
     return await asyncio.to_thread(_read, lambda: dumped.read_others(found.others))
+
+
+def _read_parts(bodies: Iterable[bytes]) -> Dumped:
+    return _read(lambda: dumped.part(bodies))
 
 
 _T = TypeVar("_T")

@@ -26,6 +26,8 @@ class Options:
     run_dir: Path
     state_dir: Path = Path("/var/lib/culvert")
     file: Path = Path("/etc/culvert/gateway.toml")
+    log_level: str = "info"
+    log_json: bool = False
 
 
 def run(

@@ -41,7 +41,7 @@ class RuntimeLinks:
         known = [gif.name for gif in self.over(gateway).gifs]
         if name not in known:
             listed = ", ".join(known) or "none"
-            raise CulvertError(Problem(f"there is no gif link {name}", what_to_do=f"There is: {listed}."))
+            raise CulvertError(Problem(f"there is no gif link {name}", "ifconfig", f"There is: {listed}."))
         self._by_name[name] = None
 
     def adopt(self, gateway: Gateway, found: Iterable[Gif]) -> None:

@@ -48,8 +48,19 @@ class DataPlane(PacketMover, Protocol):
     others: Others
     """The policies that others wrote, as they were at the last look. The same object while they are the same."""
 
+    restored: bool
+    """A start put the policies of others back into one that had none; their associations are gone."""
+
     async def runs(self) -> bool:
         """Tell whether one runs here, ours or a former daemon's."""
+        ...
+
+    async def recall(self) -> Others:
+        """Give the policies of others that were in one that is gone; `start` puts them into the next one."""
+        ...
+
+    async def forget(self) -> None:
+        """Have nothing to recall: no fence is left that they are needed for."""
         ...
 
     async def start(
@@ -57,7 +68,7 @@ class DataPlane(PacketMover, Protocol):
     ) -> bool:
         """Start it, or take over the one that runs. Tell whether one ran.
 
-        One that is started anew gets the policies of others back that were last seen; associations it does not get.
+        One that has none gets the policies of others back that were last seen; associations it does not get.
         Its events go to `on_event`; `on_change` is called when somebody changed its policies, `on_path` when it learnt
         or forgot what fits on a path.
         """

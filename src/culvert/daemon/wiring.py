@@ -30,6 +30,8 @@ from culvert.proof.subject import Subject
 
 ENGINE_SOCKET = "engine.sock"
 """Name of the engine's control socket inside the run directory."""
+ENGINE_LEVELS = {"warning": "warn"}
+"""Levels of the log that the engine calls otherwise."""
 
 
 def build(options: Options, journal: Journal) -> Parts:
@@ -41,7 +43,7 @@ def build(options: Options, journal: Journal) -> Parts:
         tunnel_mtu=tunnel_mtu,
         prove=proof,
         network=LinuxNetwork(options.run_dir),
-        data_plane=EnginePlane(options.run_dir / ENGINE_SOCKET, tasks, journal),
+        data_plane=_engine(options, tasks, journal),
         core=Endpoint(RealEntropy(), clock.now()),
         resolver=Resolver(RealHost()),
         clock=clock,
@@ -49,6 +51,11 @@ def build(options: Options, journal: Journal) -> Parts:
         tasks=tasks,
         manager=ServiceManager.of_environment(),
     )
+
+
+def _engine(options: Options, tasks: Tasks, journal: Journal) -> EnginePlane:
+    level = ENGINE_LEVELS.get(options.log_level, options.log_level)
+    return EnginePlane(options.run_dir / ENGINE_SOCKET, tasks, journal, log_level=level, log_json=options.log_json)
 
 
 def plan(gateway: Gateway, facts: HostFacts, suites: Suites, others: Others) -> DesiredState:

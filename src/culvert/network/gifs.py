@@ -115,11 +115,15 @@ async def _fit(netlink: Netlink, device: StandingGif, gif: Gif) -> None:
     for ends in gif.inner:
         if ends not in standing:
             await _address(netlink, "add", device.index, ends)
+    # A route names the other end; where that is another, all are made anew. Never "replace": it would take the place of
+    # the host's own route to the same network.
+    kept = set(device.routes) & set(gif.routes) if set(device.inner) == set(gif.inner) else set()
     for network in device.routes:
-        if network not in gif.routes:
+        if network not in kept:
             await _route(netlink, "del", device.index, network, None)
     for network in gif.routes:
-        await _route(netlink, "replace", device.index, network, _next_hop(gif, network))
+        if network not in kept:
+            await _route(netlink, "add", device.index, network, _next_hop(gif, network))
 
 
 def _next_hop(gif: Gif, network: IPNetwork) -> IPAddress | None:

@@ -145,6 +145,8 @@ def _commands(firewall: Firewall, counts: Mapping[str, tuple[int, int]]) -> Iter
     yield from _network_sets("own", (network for network in ours if network.prefixlen))
     yield from _network_sets("private", (pair.remote for pair in firewall.fenced if _is_private(pair.remote)))
     yield from _network_sets("peers", firewall.peers)
+    if firewall.gifs:
+        yield from _network_sets("near", firewall.near)
     yield from _walks(firewall)
     yield from _from_elsewhere(firewall)
     yield from _fence_in(firewall)
@@ -246,6 +248,8 @@ def _fence_in(firewall: Firewall) -> Iterator[Json]:
         yield _rule("fence_in", FOR_THIS_HOST, *expressions, SET_MARK, ACCEPT)
     yield _rule("fence_in", {"jump": {"target": "from_elsewhere"}})
     yield from _false_friends(["fenced", "guarded"] if firewall.guarded else ["fenced"])
+    if firewall.gifs:
+        yield from _false_neighbours(firewall)
     for gif in firewall.gifs:
         yield from _of_link(gif)
     yield _base("fence_input", "input", RAW)
@@ -283,6 +287,15 @@ def _false_friends(pairs: Iterable[str]) -> Iterator[Json]:
         far = [match(addresses(version, "saddr", "daddr"), f"@{name}{version}") for name in pairs]
         for destination in (near, *far):
             yield _rule("fence_in", not_ours, source, destination, BY_ANOTHER_WAY, counter("fenced_in"), DROP)
+
+
+def _false_neighbours(firewall: Firewall) -> Iterator[Json]:
+    """Drop what comes by a gif link in the name of this host, or of a host on a wire of ours."""
+    by_link = match(meta("iifname"), any_of([gif.name for gif in firewall.gifs]))
+    yield _rule("fence_in", by_link, FROM_THIS_HOST, counter("fenced_in"), DROP)
+    for version in VERSIONS:
+        near = match(field(IP[version], "saddr"), f"@near{version}")
+        yield _rule("fence_in", by_link, near, BY_ANOTHER_WAY, counter("fenced_in"), DROP)
 
 
 def _ours() -> Iterator[tuple[Json, ...]]:

@@ -116,6 +116,8 @@ class Firewall:
     `fenced` never crosses the outside in clear. `guarded` are pairs of which a part is protected; the runs say which.
     `peers` may speak IKE and ESP with us; empty means anybody.
 
+    `near` are the networks on the host's own wires, where there are gif links: none brings packets of theirs.
+
     Runs judge what is not in `fenced`, by direction. What arrives and is forwarded must pass `inward` and `forward`.
     """
 
@@ -129,6 +131,7 @@ class Firewall:
     inward: tuple[Run, ...] = ()
     forward: tuple[Run, ...] = ()
     gifs: tuple[Gif, ...] = ()
+    near: tuple[IPNetwork, ...] = ()
 
     @property
     def elements(self) -> int:

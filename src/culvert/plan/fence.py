@@ -13,7 +13,7 @@ from culvert.plan.division import Division, divide
 from culvert.plan.entries import NOBODY, Others
 from culvert.plan.links import made
 from culvert.plan.mtu import Sizes
-from culvert.plan.pairs import Protected, attached_inside, network_key
+from culvert.plan.pairs import Protected, attached_inside, attached_networks, network_key
 
 
 def firewall(sizes: Sizes, division: Division | None = None, others: Others = NOBODY) -> Firewall:
@@ -30,7 +30,13 @@ def firewall(sizes: Sizes, division: Division | None = None, others: Others = NO
         inward=division.inward,
         forward=division.forward,
         gifs=made(sizes.gateway),
+        near=_near(sizes) if made(sizes.gateway) else (),
     )
+
+
+def _near(sizes: Sizes) -> tuple[IPNetwork, ...]:
+    found = {network for _, network in attached_networks(sizes.facts) if not network.is_link_local}
+    return tuple(sorted(found, key=network_key))
 
 
 def _networks(pairs: Iterable[Protected]) -> tuple[Pair, ...]:

@@ -15,6 +15,6 @@ MAX_PROBLEMS = 1_000
 MAX_NAMES = 256
 """Host names of one file that are looked up: each may take seconds."""
 MAX_ADDRESSES = 16
-"""Addresses of one name that are used, so that a pair of names makes at most 256 statements."""
+"""Addresses that one name may have, so that a pair of names makes at most 256 statements."""
 MAX_SHOWN_CHARACTERS = 160
 """Of a line with a problem, so much is shown around the place."""

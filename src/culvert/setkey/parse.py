@@ -111,7 +111,7 @@ class _Reading:
             return False
         if text[end - 1] != ";":
             return self._parts(start, end, None)
-        self._context.at = start + len(statement) - len(statement.lstrip())
+        self._context.at = start
         try:
             found = self._read(words)
         except Wrong as wrong:

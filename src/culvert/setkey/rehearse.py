@@ -5,7 +5,7 @@ Nothing of a text is applied where something in it is refused, and so that has t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeGuard
 
@@ -153,6 +153,27 @@ class Change:
     deletes: tuple[Policy, ...]
     updates: tuple[Policy, ...]
     adds: tuple[Policy, ...]
+
+    def keys(self) -> Iterator[PolicyKey]:
+        """Give what it touches."""
+        return map(policy_key, (*self.deletes, *self.updates, *self.adds))
+
+
+def policy_key(policy: Policy) -> PolicyKey:
+    """Give what tells a policy apart."""
+    return policy.selector, policy.direction
+
+
+def restoring(
+    before: Mapping[PolicyKey, Policy], now: Mapping[PolicyKey, Policy], touched: Iterable[PolicyKey]
+) -> Change:
+    """Give what makes the touched ones be as they were before."""
+    keys = tuple(touched)
+    return Change(
+        tuple(now[key] for key in keys if key in now and key not in before),
+        tuple(before[key] for key in keys if key in now and key in before and now[key] != before[key]),
+        tuple(before[key] for key in keys if key not in now and key in before),
+    )
 
 
 def change(statements: Sequence[OfPolicies], present: Mapping[PolicyKey, Policy]) -> Change:

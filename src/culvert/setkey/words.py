@@ -30,6 +30,7 @@ COMMANDS = (
 )
 
 _STATEMENT = re.compile(r"""[^;#"]*+(?:(?:\#[^\n]*+|"[^"\n]*+"?)[^;#"]*+)*+;""")
+_NOTHING = re.compile(r"""(?:\s++|\#[^\n]*+)*+""")
 _WORD = re.compile(r"""[^\s/\[\]"\#;]++|[/\[\]]|"[^"\n]*+"?|\#[^\n]*+""")
 _BEGINNING = re.compile(rf"^[^\S\n]*+({'|'.join(COMMANDS)})(?![^\s;#])", re.MULTILINE)
 
@@ -82,13 +83,22 @@ class Words:
 
 
 def statements(text: str) -> Iterator[tuple[int, int]]:
-    """Give where each statement begins and ends, its `;` included; the last one may lack it."""
+    """Give where each statement begins and ends, its `;` included; the last one may lack it.
+
+    Blanks and comments before a statement are none of it: there may be very many.
+    """
     at = 0
     while match := _STATEMENT.match(text, at):
-        yield at, match.end()
+        yield beginning(text, at), match.end()
         at = match.end()
-    if at < len(text):
+    if (at := beginning(text, at)) < len(text):
         yield at, len(text)
+
+
+def beginning(text: str, at: int) -> int:
+    """Give the place of the first word from a place on, or the end of the text."""
+    match = _NOTHING.match(text, at)
+    return match.end() if match else at
 
 
 def cut(statement: str) -> list[str]:

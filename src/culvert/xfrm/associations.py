@@ -12,6 +12,7 @@ from culvert.ipsec.associations import (
     Direction,
     Encapsulation,
     Mode,
+    Protocol,
     SecurityAssociation,
 )
 from culvert.ipsec.lifetimes import Lifetimes
@@ -24,6 +25,7 @@ from culvert.wire.netlink.replay import ReplayWire
 from culvert.wire.netlink.sa import (
     EXTRA_DONT_ENCAP_DSCP,
     STATE_AF_UNSPEC,
+    STATE_ALIGN4,
     STATE_DECAP_DSCP,
     STATE_ESN,
     STATE_NOECN,
@@ -171,7 +173,13 @@ def _flags(association: SecurityAssociation, *, inner_may_differ: bool) -> int:
         | STATE_DECAP_DSCP * (association.decap_dscp and _receives(association))
         | STATE_ESN * association.esn
         | STATE_AF_UNSPEC * (inner_may_differ and association.mode is Mode.TUNNEL)
+        | STATE_ALIGN4 * _is_ah_over_ipv4(association)
     )
+
+
+def _is_ah_over_ipv4(association: SecurityAssociation) -> bool:
+    """Whether padding is to be the least that RFC 4302 section 3.3.3.2.1 allows: the kernel sends and wants more."""
+    return association.id.protocol is Protocol.AH and association.destination.version == 4
 
 
 def _aead(association: SecurityAssociation) -> Algorithm | None:

@@ -49,12 +49,18 @@ class EngineProcess:
         self._loop.add_reader(self._descriptor, self._ended)
 
     @classmethod
-    async def start(cls, socket_path: Path, tun: str, mark: int, log_level: str = "info") -> EngineProcess:
-        """Start an engine and wait until it is ready. Raise HostError with what the host refused."""
+    async def start(
+        cls, socket_path: Path, tun: str, mark: int, log_level: str = "info", *, log_json: bool = False
+    ) -> EngineProcess:
+        """Start an engine and wait until it is ready. Raise HostError with what the host refused.
+
+        Its log goes to our standard error; `log_level` is "error", "warn", "info", "debug" or "trace".
+        """
         program = find_program()
         reader, writer = os.pipe()
         with open(reader, "rb", buffering=0) as ready:  # noqa: PTH123
             arguments = ["--socket", str(socket_path), "--tun", tun, "--mark", str(mark), "--log-level", log_level]
+            arguments += ["--log-format", "json"] if log_json else []
             try:
                 process = cls(_spawn(program, [*arguments, "--ready-fd", str(writer)], writer))
             finally:

@@ -25,7 +25,7 @@ IN = f"spdadd {W}/32 {A}/32 ipencap -P in ipsec esp/tunnel/{W}-{A}/require;\n"
 
 class Gateway:
     def __init__(self):
-        self.runs, self.settled = True, 0
+        self.runs, self.settles, self.settled = True, True, 0
 
     def require(self):
         if not self.runs:
@@ -33,6 +33,8 @@ class Gateway:
 
     def settle(self):
         self.require()
+        if not self.settles:
+            raise HostError(Problem("the gateway is gone", "here"))
         self.settled += 1
 
 
@@ -287,6 +289,47 @@ async def test_what_was_added_before_a_refusal_is_taken_back(bench, monkeypatch)
     assert not await bench.run(OUT + three + IN, best_effort=True)
     assert len(await bench.client.associations()) == 2
     assert len(await bench.client.policies()) == 2
+
+
+async def test_policies_that_cannot_be_steered_are_taken_back_and_those_before_them_stand_again(bench):
+    assert await bench.run(OUT + IN)
+    before = await bench.client.policies()
+    bench.gateway.settles = False
+    changed = OUT.replace("require", "use").replace("spdadd", "spdupdate")
+    for text in (
+        f"spdflush; {ADD}{OUT}",
+        changed,
+        f"spddelete {W} {A} 4 -P in; {ADD}",
+        ADD + OUT.replace("ipencap", "any"),
+    ):
+        assert not await bench.run(text)
+        assert "the gateway is gone" in bench.told[-1].what
+        assert set(await bench.client.policies()) == set(before)
+        assert not await bench.client.associations()
+
+
+async def test_policies_are_flushed_and_added_in_one_step_whatever_stands_between(bench, monkeypatch):
+    """In between, what is protected before and after would pass in clear."""
+    assert await bench.run(OUT + IN)
+    counts = []
+    add = bench.client.add_association
+
+    async def counted(association):
+        counts.append(len(await bench.client.policies()))
+        await add(association)
+
+    monkeypatch.setattr(bench.client, "add_association", counted)
+    assert await bench.run(f"spdflush; flush;\n{ADD}{OUT}{ADD.replace('0x1001', '0x1002')}{IN}")
+    assert counts == [2, 2]
+    assert len(await bench.client.policies()) == 2
+
+
+async def test_what_is_refused_very_often_is_told_a_thousand_times(bench):
+    text = "".join(OUT.replace("192.0.2.1/32", f"10.0.{number >> 8}.{number & 255}") for number in range(1_500))
+    assert await bench.run(text)
+    assert not await bench.run(text)
+    assert len(bench.told) == 1_001
+    assert "1500 statements are refused" in bench.told[-1].what
 
 
 async def test_the_end_of_the_data_plane_is_told_as_such(bench):

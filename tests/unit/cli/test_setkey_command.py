@@ -169,3 +169,44 @@ def test_names_of_services_and_protocols_are_the_hosts():
     done = setkey("-nc", text="spdadd nobody.invalid 10.0.0.2 any -P out none;")
     assert done.returncode == 1
     assert "the source cannot be used" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"spdadd 1.2.3.4[a\0b] 5.6.7.8 tcp -P out none;",
+        b"spdadd 1.2.3.4[\xff\xfe] 5.6.7.8 tcp -P out none;",
+        b"spdadd 1.2.3.4 5.6.7.8 t\0cp -P out none;",
+        b"spdadd 1.2.3.4 5.6.7.8 \xff -P out none;",
+        b"spdadd a\0b 5.6.7.8 any -P out none;",
+        b"spdadd \xff 5.6.7.8 any -P out none;",
+        b"\xff\xfef\0l\0u\0s\0h\0;\0",
+        bytes(range(256)) * 4_096,
+        b"spdflush\n" * 100_000,
+        b'"' * 1_048_576,
+        b"#" * 1_048_576,
+        b"\n" * 1_048_576 + b"dance",
+    ],
+    ids=lambda text: repr(text[:20]),
+)
+def test_octets_of_any_kind_are_refused_and_not_more(tmp_path, text):
+    file = tmp_path / "ipsec.conf"
+    file.write_bytes(text)
+    done = setkey("-n", "-f", str(file))
+    assert done.returncode == 1
+    assert "nothing of it was done" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_mark_of_byte_order_is_read_over(tmp_path):
+    file = tmp_path / "ipsec.conf"
+    file.write_bytes(b"\xef\xbb\xbfflush;\r\nspdflush;\r\n")
+    assert setkey("-n", "-f", str(file)).returncode == 0
+
+
+@pytest.mark.parametrize("what", [".", "/dev/null/none", "nowhere"])
+def test_what_is_no_file_is_told(tmp_path, what):
+    done = setkey("-n", "-f", str(tmp_path / what))
+    assert done.returncode == 1
+    assert "cannot be read" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -487,3 +487,21 @@ async def test_a_fresh_engine_says_once_that_the_associations_of_others_are_lost
     await world.gateway.settle()
     assert (await world.gateway.status())["gateway"]["warnings"] == []
     await world.gateway.stop(Ending.OPEN)
+
+
+async def test_where_engine_and_daemon_ended_at_once_the_fence_still_knows_what_it_is_for(world):
+    world.plane.kept = written()
+    await world.gateway.start()
+    assert all(wall.out for wall in world.network.walls)
+    assert world.plane.written.count == 1
+    (warning,) = (await world.gateway.status())["gateway"]["warnings"]
+    assert "culvert setkey" in warning["what_to_do"]
+    await world.gateway.stop(Ending.CLOSED)
+    assert world.plane.kept.count == 1
+
+
+async def test_an_open_end_forgets_what_others_wrote(world):
+    world.plane.kept = written()
+    await world.gateway.start()
+    await world.gateway.stop(Ending.OPEN)
+    assert world.plane.kept is NOBODY

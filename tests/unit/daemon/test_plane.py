@@ -109,3 +109,44 @@ async def test_associations_tell_which_way_they_work(bench: Bench) -> None:
     await bench.client.add_association(replace(OUT, spi=0x3000, direction=None))
     found = {one.id.spi: one.direction for one in await bench.plane.associations()}
     assert found == {0x1000: Direction.OUT, 0x2000: Direction.IN, 0x3000: None}
+
+
+BY_HAND = Policy(Selector(ip_network("10.0.0.0/8"), ip_network("10.1.0.0/16")), Direction.OUT, Action.DISCARD, 5)
+
+
+async def another(path: Path, *, recalled: int) -> EnginePlane:
+    """Have the next daemon find an engine at this place."""
+    journal = Journal(logging.getLogger("culvert.test"))
+    plane = EnginePlane(path, Tasks(journal), journal)
+    assert (await plane.recall()).count == recalled
+    assert await plane.start(lambda _: None, lambda: None, lambda: None)
+    return plane
+
+
+async def test_policies_of_others_outlive_engine_and_daemon(bench: Bench, tmp_path: Path) -> None:
+    """An engine that has none is one that somebody started and did not live to fill: nobody else takes all away."""
+    await bench.client.add_policy(BY_HAND)
+    assert (await bench.plane.look()).count == 1
+    engine, elsewhere = FakeEngine(), tmp_path / "later"
+    elsewhere.mkdir()
+    engine.listen(elsewhere / "engine.sock")
+    (tmp_path / "policies").rename(elsewhere / "policies")
+    later = await another(elsewhere / "engine.sock", recalled=1)
+    assert later.restored
+    assert (await later.look()).count == 1
+    await later.detach()
+    again = await another(elsewhere / "engine.sock", recalled=1)
+    assert not again.restored
+    await again.detach()
+    await again.forget()
+    engine.close()
+    assert not (elsewhere / "policies").exists()
+
+
+async def test_policies_of_others_that_are_taken_away_are_not_recalled(bench: Bench, tmp_path: Path) -> None:
+    await bench.client.add_policy(BY_HAND)
+    await bench.plane.look()
+    await bench.client.flush_policies()
+    await bench.plane.look()
+    journal = Journal(logging.getLogger("culvert.test"))
+    assert (await EnginePlane(tmp_path / "engine.sock", Tasks(journal), journal).recall()).count == 0

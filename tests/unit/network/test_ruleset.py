@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import Any
 
+from culvert.config.model import Ends, Gif
 from culvert.network.ruleset import COUNTERS, render, render_removal
 from culvert.plan.desired import Attached, Clamp, Firewall, Pair
 
@@ -122,3 +123,13 @@ def test_counters_go_on_from_where_they_were() -> None:
     assert set(counters) == set(COUNTERS)
     assert (counters["fenced_out"]["packets"], counters["fenced_out"]["bytes"]) == (7, 588)
     assert counters["fenced_in"]["packets"] == 0
+
+
+def test_a_link_brings_nothing_in_the_name_of_this_host_or_of_its_wires() -> None:
+    ends = Ends(ip_address("203.0.113.1"), ip_address("198.51.100.1"))
+    firewall = Firewall((), gifs=(Gif("gif0", ends),), near=(ip_network("192.168.1.0/24"),))
+    judged = [rule for rule in rules(firewall, "fence_in") if "gif0" in rule]
+    assert all("drop" in rule for rule in judged)
+    assert sum("@near" in rule for rule in judged) == 2
+    assert elements(firewall, "near4") == [{"prefix": {"addr": "192.168.1.0", "len": 24}}]
+    assert not any("@near" in rule for rule in rules(Firewall((PAIR,)), "fence_in"))

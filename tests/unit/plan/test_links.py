@@ -11,7 +11,9 @@ from culvert.config.model import Ends, Gateway, Gif
 from culvert.ipsec.associations import Direction
 from culvert.ipsec.policies import Action, Policy, Template
 from culvert.ipsec.selectors import Selector
-from culvert.plan.desired import Firewall, HostFacts, Pair, Sysctl
+from culvert.plan.conflicts import conflicts
+from culvert.plan.desired import Firewall, HostFacts, HostInterface, Pair, Sysctl
+from culvert.plan.desired_state import desired
 from culvert.plan.entries import entries
 from culvert.plan.links import is_protected, made
 from culvert.plan.runs import compile_runs
@@ -71,3 +73,27 @@ def test_what_is_routed_through_a_link_is_forwarded() -> None:
     forwarding = Sysctl("net.ipv4.ip_forward", "1")
     assert forwarding in host_sysctls(routed, HostFacts(()))
     assert forwarding not in host_sysctls(alone, HostFacts(()))
+
+
+WIRES = HostFacts(
+    (
+        HostInterface("outside", 1500, ((OURS, 24), (ip_address("fe80::1"), 64))),
+        HostInterface("lan", 1500, ((ip_address("192.168.1.1"), 24),)),
+        HostInterface("gif0", 1280, ((ip_address("192.168.1.1"), 32),)),
+    )
+)
+
+
+def test_no_link_brings_packets_of_the_host_s_own_wires() -> None:
+    gateway = Gateway("office", (), (), gifs=(LINK,))
+    assert desired(gateway, WIRES).firewall.near == (ip_network("192.168.1.0/24"), ip_network("203.0.113.0/24"))
+    assert desired(replace(gateway, gifs=()), WIRES).firewall.near == ()
+
+
+@pytest.mark.parametrize(
+    ("network", "problems"),
+    [("192.168.1.0/24", 1), ("192.168.1.64/26", 1), ("192.168.0.0/16", 0), ("192.168.1.7/32", 0), ("10.0.0.0/8", 0)],
+)
+def test_a_route_to_a_wire_of_the_host_is_a_conflict(network: str, problems: int) -> None:
+    gateway = Gateway("office", (), (), gifs=(replace(LINK, routes=(ip_network(network),)),))
+    assert len(conflicts(gateway, WIRES)) == problems

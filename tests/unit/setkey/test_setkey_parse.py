@@ -1,5 +1,6 @@
 """setkey's language: what each statement means, and what is told of every mistake."""
 
+import time
 from ipaddress import ip_address, ip_network
 
 import pytest
@@ -30,7 +31,8 @@ NAMES = TableResolver(
     hosts={
         "vpn.example": ["192.0.2.1"],
         "both.example": ["192.0.2.1", "2001:db8::1"],
-        "many.example": [f"192.0.2.{number}" for number in range(1, 41)],
+        "many.example": [f"192.0.2.{number}" for number in range(1, 17)],
+        "hundreds.example": [f"192.0.2.{number}" for number in range(1, 18)],
         "six.example": ["2001:db8::6"],
     },
     services={"http": 80},
@@ -177,6 +179,10 @@ def test_names_of_hosts_stand_for_all_their_addresses_in_pairs():
     found = read("spdadd -4 many.example 10.0.0.0/8 any -P out none;").statements
     assert len(found) == 16
     assert len({one.at for one in found}) == 1
+
+
+def test_a_name_with_too_many_addresses_is_refused_for_some_would_be_left_out():
+    assert "17 addresses, and 16 are the most" in problem("spdadd hundreds.example 10.0.0.0/8 any -P out none;").what
 
 
 # Policies
@@ -456,6 +462,38 @@ def test_no_key_is_ever_shown():
         assert parsed.problems
         assert "deadbeef" not in str(parsed.problems) + repr(parsed)
         assert "deadbeef" not in repr(read(f"add {A} {W} esp 256 -E aes-cbc 0x{secret} -A hmac-sha2-256 {SHA};"))
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "0xdeadbe",
+        "deadbeefd",
+        "0xdeadzzbeef0123456789",
+        "0xdeadbeef deadbeef deadbeef",
+        '"deadbeef',
+        "\n\t0xdeadbe",
+        "\n\n deadbeef\n deadbeef",
+        "# a comment\n 0xdeadbeef",
+    ],
+)
+def test_what_should_have_been_a_key_is_not_shown_either(key):
+    for text in (
+        f"add {A} {W} ah 256 -A hmac-sha1 {key};",
+        f"add {A} {W} esp 256 -A hmac-sha1 {key} -E no-cipher 0x22;",
+    ):
+        parsed = parse(text, "ipsec.conf", NAMES)
+        assert parsed.problems
+        assert not any(part in str(parsed.problems) for part in ("dead", "beef"))
+
+
+def test_the_lines_of_very_many_problems_are_found_in_no_time():
+    """Each by itself would be looked for from the beginning: seconds for 64 Mi characters, a thousand times."""
+    text = "# nothing\n" * 1_000_000 + "dance;\n" * 1_500
+    began = time.monotonic()
+    parsed = parse(text, "ipsec.conf", NAMES)
+    assert time.monotonic() - began < 5
+    assert parsed.problems[999].where == "ipsec.conf:1001000:1"
 
 
 def test_legacy_allows_what_is_only_weak():

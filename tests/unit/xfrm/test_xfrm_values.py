@@ -10,8 +10,8 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from culvert.addresses import SocketAddress
-from culvert.crypto.transforms import BY_NAME, Encryption
-from culvert.ipsec.associations import Direction, Mode, SecurityAssociation
+from culvert.crypto.transforms import BY_NAME, Encryption, Integrity
+from culvert.ipsec.associations import Direction, Mode, Protocol, SecurityAssociation
 from culvert.ipsec.policies import LAST_INDEX, OWN_INDEX, Action, Policy
 from culvert.ipsec.selectors import Selector
 from culvert.wire.netlink.algorithms import Algorithm
@@ -20,7 +20,7 @@ from culvert.wire.netlink.framing import Message
 from culvert.wire.netlink.numbers import Groups, Xfrm
 from culvert.wire.netlink.policy import PolicyWire
 from culvert.wire.netlink.replay import ReplayWire
-from culvert.wire.netlink.sa import STATE_AF_UNSPEC, SaWire, emit_sa, parse_sa
+from culvert.wire.netlink.sa import STATE_AF_UNSPEC, STATE_ALIGN4, SaWire, emit_sa, parse_sa
 from culvert.wire.netlink.structures import IdWire, SelectorWire
 from culvert.xfrm import associations, spd
 from culvert.xfrm.client import XfrmClient
@@ -71,6 +71,17 @@ def test_another_family_may_be_inside_where_no_selector_says_which() -> None:
     assert associations.to_wire(SA).flags == STATE_AF_UNSPEC
     assert associations.to_wire(replace(SA, selectors=(SELECTOR,))).flags == 0
     assert associations.to_wire(replace(SA, mode=Mode.TRANSPORT)).flags == 0
+
+
+def test_ah_over_ipv4_has_no_more_padding_than_the_rfc_allows() -> None:
+    """Without the flag the kernel takes AH-SHA2-256 from nobody who does as RFC 4302 says, the engine among them."""
+    integrity = BY_NAME["sha256"]
+    assert isinstance(integrity, Integrity)
+    unencrypted = replace(SA, encryption=None, encryption_key=b"", integrity=integrity, integrity_key=bytes(32))
+    v4 = replace(unencrypted, protocol=Protocol.AH, mode=Mode.TRANSPORT)
+    assert associations.to_wire(v4).flags == STATE_ALIGN4
+    v6 = replace(v4, source=ip_address("2001:db8::1"), destination=ip_address("2001:db8::2"))
+    assert associations.to_wire(v6).flags == 0
 
 
 def kernel_says(**fields: object) -> associations.AssociationState:

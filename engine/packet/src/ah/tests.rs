@@ -9,7 +9,7 @@ use crate::checksum;
 use crate::headers::DontFragment;
 use crate::ip::protocol;
 use crate::protect::{self, Choice, Unwrapped};
-use crate::sa::{FLAG_ESN, Mode, SaParams};
+use crate::sa::{FLAG_ESN, Lifetimes, Mode, SaParams};
 use crate::secret::Secret;
 use crate::testing::{
     INTEGRITIES, address, ah_params, extension, hostile_packets, ipv4, ipv6_with, octets,
@@ -268,6 +268,20 @@ fn what_may_change_over_ipv4_does_and_nothing_else() {
     });
 }
 
+/// RFC 4302 appendix A1 whole, and types that it does not know: the first list counts as it is, all else as zero.
+#[test]
+fn each_option_changes_or_not_as_the_appendix_says() {
+    const IMMUTABLE: [u8; 5] = [130, 133, 134, 148, 149];
+    let step = unguarded(false);
+    for kind in (2..=255).filter(|kind| ![131, 137].contains(kind)) {
+        let mut packet = sealed(&step, &with_options(&[kind, 4, 1, 2]));
+        assert!(opened(&step, &packet).is_ok());
+        packet[23] ^= 0xff;
+        let expected = !IMMUTABLE.contains(&kind);
+        assert_eq!(opened(&step, &packet).is_ok(), expected, "{kind}");
+    }
+}
+
 #[test]
 fn what_may_change_over_ipv6_does_and_nothing_else() {
     let chain = [
@@ -426,6 +440,27 @@ fn only_an_authentic_packet_moves_the_window() {
     assert!(opened(&step, &packets[0]).is_ok() && opened(&step, &packets[2]).is_ok());
     assert_eq!(step.sa.drops().get(Drop::Replayed), 1);
     assert_eq!(step.sa.usage().packets, 6);
+}
+
+#[test]
+fn a_hard_limit_ends_both_directions() {
+    let lifetimes = Lifetimes {
+        hard_packets: 1,
+        ..Lifetimes::NONE
+    };
+    let params = SaParams {
+        lifetimes,
+        ..ah_params(Integrity::HmacSha1_96)
+    };
+    let [sender, receiver] = [(); 2].map(|()| step(params.clone(), Mode::Transport));
+    let other = step(ah_params(Integrity::HmacSha1_96), Mode::Transport);
+    let inner = ipv4("192.0.2.1", "192.0.2.2", protocol::UDP, &[1; 33]);
+    sealed(&other, &inner);
+    let packets = [sealed(&sender, &inner), sealed(&other, &inner)];
+    let refused = protect::seal(&sender, &inner, &CHOICE, &mut Vec::new(), 5);
+    assert_eq!(refused, Err(Drop::SaExpired));
+    let results = packets.map(|packet| opened(&receiver, &packet).map(drop));
+    assert_eq!(results, [Ok(()), Err(Drop::SaExpired)]);
 }
 
 #[test]

@@ -95,7 +95,7 @@ fn packets_of_rfc_3602_are_the_same_up_to_the_icv() {
     assert_eq!(same.count(), 4);
 }
 
-const MASK: u64 = 0xf000_0000_0000_0006;
+const MASK: u64 = 0xf100_0000_0000_000e;
 
 /// The IV of a packet with this sequence number.
 fn iv(cipher: &Cipher, full: u64) -> Vec<u8> {
@@ -117,7 +117,7 @@ fn random_ivs_differ_by_packet_and_by_association_and_counters_are_the_number_ma
         );
         if transform.counter_key().is_some() {
             let masked = iv(&first, 0x0102_0304_0506_0708);
-            assert_eq!(masked, [0xf1, 2, 3, 4, 5, 6, 7, 0x0e]);
+            assert_eq!(masked, [0xf0, 2, 3, 4, 5, 6, 7, 6]);
         } else if first.iv_octets() > 0 {
             assert_ne!(iv(&first, 1), iv(&first, 2));
             assert_ne!(iv(&first, 1), iv(&second, 1));

@@ -485,3 +485,22 @@ fn debug_shows_no_keys() {
     let shown = format!("{database:?} {sa:?}");
     assert!(shown.contains("Secret(20 octets)") && !shown.contains("90, 90"));
 }
+
+#[test]
+fn an_update_gives_a_soft_limit_anew() {
+    let mut database = Database::new();
+    let lifetimes = |soft_add_s| Lifetimes {
+        soft_add_s,
+        ..Lifetimes::NONE
+    };
+    let params = |soft_add_s| SaParams {
+        lifetimes: lifetimes(soft_add_s),
+        ..gcm_params()
+    };
+    database.add_sa(params(10), 0).unwrap();
+    assert_eq!(database.expire(10).len(), 1);
+    assert_eq!(database.expire(20).len(), 0);
+    database.update_sa(params(30), 20).unwrap();
+    assert_eq!(database.expire(29).len(), 0);
+    assert_eq!(database.expire(30).len(), 1);
+}

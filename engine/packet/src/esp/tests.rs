@@ -357,6 +357,15 @@ fn a_trailer_that_no_sender_writes_is_refused() {
     );
 }
 
+#[test]
+fn what_is_longer_than_any_packet_is_refused() {
+    let inward = sa(gcm_params());
+    let longest = &mut vec![1; MAX_PACKET_OCTETS + 1];
+    assert_eq!(open(&inward, longest, 1), Err(Drop::TooBig));
+    let shorter = &mut longest[..65_532];
+    assert_eq!(open(&inward, shorter, 1), Err(Drop::NotAuthentic));
+}
+
 /// Every length from none to one that holds a whole packet of any transform, of octets that say all or nothing.
 #[test]
 fn every_short_length_is_dropped_by_name() {

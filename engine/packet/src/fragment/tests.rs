@@ -182,6 +182,12 @@ fn what_must_not_be_cut_is_too_big() {
 
 #[test]
 fn a_fragment_that_would_end_behind_the_longest_packet_is_refused() {
+    // 65,535 octets less a header of 20 and 8,179 units of 8.
+    for (payload, fits) in [(83, true), (84, false)] {
+        let mut packet = plain(&vec![0; payload]);
+        packet[6..8].copy_from_slice(&8_179u16.to_be_bytes());
+        assert_eq!(cut(&packet, 68).is_ok(), fits, "{payload}");
+    }
     let mut packet = plain(&[0; 200]);
     packet[6..8].copy_from_slice(&[0x1f, 0xff]);
     assert_eq!(cut(&packet, 100), Err(Drop::Malformed));

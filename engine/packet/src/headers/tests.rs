@@ -151,6 +151,20 @@ fn fragments_have_no_place_for_anything() {
 }
 
 #[test]
+fn no_packet_is_longer_than_the_longest() {
+    for (payload, refused) in [(65_495, None), (65_496, Some(Drop::Malformed))] {
+        let packet = ipv6(
+            "2001:db8::1",
+            "2001:db8::2",
+            protocol::UDP,
+            &vec![0; payload],
+        );
+        assert_eq!(Front::before_upper(&packet).err(), refused);
+        assert_eq!(Headers::parse(&packet).err(), refused);
+    }
+}
+
+#[test]
 fn a_chain_without_end_is_refused() {
     let most = vec![(protocol::DESTINATION_OPTIONS, extension(1)); MAX_EXTENSION_HEADERS];
     assert!(Front::before_upper(&ipv6_with(&most, protocol::UDP, &[])).is_ok());

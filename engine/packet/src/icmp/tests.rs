@@ -240,6 +240,25 @@ fn only_true_errors_are_read() {
     assert_eq!(read_too_big(&inside), None);
 }
 
+/// A message in fragments is no message yet; of a fragment behind the first, what looks like an SPI is payload.
+#[test]
+fn fragments_tell_nothing() {
+    let mut error = told(&esp4(100), 1_300).unwrap();
+    for field in [[0x20, 0], [0, 1]] {
+        error[6..8].copy_from_slice(&field);
+        checksum::write_ipv4(&mut error, 20);
+        assert_eq!(read_too_big(&error), None);
+    }
+    let mut quoted = esp4(100);
+    quoted[6] = 0x20;
+    assert_eq!(read_quote(&quoted).unwrap().spi, 0x1001);
+    quoted[7] = 1;
+    assert_eq!(read_quote(&quoted), None);
+    let mut short = esp4(100);
+    short[0] = 0x44;
+    assert_eq!(read_quote(&short), None);
+}
+
 proptest! {
     #[test]
     fn arbitrary_octets_do_no_harm(packet in octets(0..120), more in hostile_packets(), mtu in any::<u32>()) {

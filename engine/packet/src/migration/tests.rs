@@ -105,6 +105,22 @@ fn a_migration_that_cannot_be_changes_nothing() {
     );
 }
 
+#[test]
+fn a_policy_without_ends_stays_as_it_is_and_its_sas_move() {
+    let mut database = Database::new();
+    let mut written = tunnel_policy(PolicyDirection::Out);
+    let template = &mut written.templates[0];
+    (template.source, template.destination) = (address("0.0.0.0"), address("0.0.0.0"));
+    database.add_policy(written.clone(), 0).unwrap();
+    database.add_sa(gcm_params(), 0).unwrap();
+    let moved = database
+        .migrate(key(), &[to("198.51.100.9")], None)
+        .unwrap();
+    assert_eq!(moved.sas.len(), 1);
+    assert_eq!(moved.sas[0].1.id().destination, address("198.51.100.9"));
+    assert_eq!(moved.policy.params.templates, written.templates);
+}
+
 /// Around a tunnel that moves to another family, a step in transport mode that does not move too has no packets.
 #[test]
 fn no_migration_makes_a_policy_that_could_not_be_written() {

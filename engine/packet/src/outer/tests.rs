@@ -55,6 +55,16 @@ fn congestion_reaches_both_kinds_of_packet() {
 }
 
 #[test]
+fn the_flow_label_stays() {
+    let mut packet = ipv6("::1", "::2", 17, &[0; 8]);
+    packet[1..4].copy_from_slice(&[0x0a, 0xbc, 0xde]);
+    write_tos(&mut packet, 0xff);
+    assert_eq!(packet[..4], [0x6f, 0xfa, 0xbc, 0xde]);
+    write_tos(&mut packet, 0);
+    assert_eq!(packet[..4], [0x60, 0x0a, 0xbc, 0xde]);
+}
+
+#[test]
 fn congestion_over_a_packet_that_cannot_say_so_is_dropped_unless_ecn_is_off() {
     let mut packet = ipv4("10.0.0.1", "10.0.0.2", 17, &[]);
     assert_eq!(

@@ -204,7 +204,19 @@ fn capacity_counts_udp() {
         ..some(ESP, false)
     };
     let in_udp = step(in_udp, Mode::Tunnel);
-    assert_eq!(capacity(&[bare], 20, 1_492), capacity(&[in_udp], 20, 1_500));
+    assert_eq!(
+        capacity(std::slice::from_ref(&bare), 20, 1_492),
+        capacity(std::slice::from_ref(&in_udp), 20, 1_500)
+    );
+    for steps in [
+        [in_udp.clone(), bare.clone()],
+        [bare.clone(), in_udp.clone()],
+        [in_udp.clone(), in_udp.clone()],
+    ] {
+        let outside = capacity(&steps[1..], 20, 1_500);
+        let within = capacity(&steps[..1], 20, outside);
+        assert_eq!(capacity(&steps, 20, 1_500), within);
+    }
     assert_eq!(capacity(&[], 20, 1_500), 1_500);
     assert_eq!(capacity(&[step(some(ESP, false), Mode::Tunnel)], 20, 40), 0);
 }

@@ -105,6 +105,20 @@ fn before_the_first_packet_there_is_no_earlier_half() {
     assert_eq!(ReplayWindow::new(64).full_sequence(1), Some(1));
 }
 
+/// All of the window and as much above it, with the end of the low half at each place in it (RFC 4303 appendix A2.1).
+#[test]
+fn the_low_half_tells_the_number_around_its_end() {
+    for window in [1, 2, 32, 33, 64] {
+        for top in (2 << 32) - 70..(2u64 << 32) + 70 {
+            let mut ring = ReplayWindow::new(window);
+            ring.advance(top).unwrap();
+            for sent in top + 1 - u64::from(window)..top + 70 {
+                assert_eq!(ring.full_sequence(sent as u32), Some(sent));
+            }
+        }
+    }
+}
+
 #[test]
 fn a_state_of_any_shape_is_taken() {
     for window in [0, 32, 65_536] {

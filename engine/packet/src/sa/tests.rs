@@ -90,7 +90,32 @@ fn no_progress_goes_past_the_last_number() {
     ] {
         let sa = cbc(flags);
         assert_eq!(sa.advance(&progress(sent, newest)).is_ok(), taken);
-        assert_eq!(sa.take_sequence(1).is_ok(), !taken);
+        assert_eq!(sa.take_sequence().is_ok(), !taken);
         assert_eq!(sa.newest_received(), if taken { newest } else { 0 });
     }
+}
+
+/// 0 says that it was never used.
+#[test]
+fn a_use_in_the_first_second_is_one() {
+    let sa = sa(gcm_params());
+    sa.carried(1, 20, 0);
+    assert_eq!(sa.usage().first_use_s, 1);
+    sa.carried(1, 20, 9);
+    assert_eq!(sa.usage().first_use_s, 1);
+}
+
+/// The numbers of what arrives are the other end's, whatever its key.
+#[test]
+fn what_only_opens_takes_no_numbers() {
+    let mut database = Database::new();
+    let of = |spi, direction| SaParams {
+        spi,
+        direction: Some(direction),
+        ..gcm_params()
+    };
+    let outbound = database.add_sa(of(0x2001, Direction::Out), 0).unwrap();
+    outbound.take_sequence().unwrap();
+    let inbound = database.add_sa(of(0x2002, Direction::In), 0).unwrap();
+    assert_eq!((outbound.sent_sequence(), inbound.sent_sequence()), (1, 0));
 }

@@ -231,6 +231,23 @@ fn headers_and_payload_that_make_no_packet_are_refused() {
     assert_eq!(step.sa.drops().get(Drop::InnerMalformed), 1);
 }
 
+/// A fragment's beginning is covered by a checksum over the whole, which is not there to compute.
+#[test]
+fn the_checksum_of_a_fragment_is_left_as_it_is() {
+    let mut header = extension(1);
+    header[3] = 1;
+    let packet = ipv6_with(
+        &[(protocol::FRAGMENT, header)],
+        protocol::UDP,
+        &[0, 9, 0, 10, 0, 8, 7, 7],
+    );
+    let headers = Headers::parse(&packet).unwrap();
+    assert_eq!(headers.fragment, Fragment::First);
+    let mut repaired = packet.clone();
+    repair_checksum(&mut repaired, &headers);
+    assert_eq!(repaired, packet);
+}
+
 proptest! {
     #[test]
     fn tcp_comes_out_as_it_went_in_and_right_behind_a_nat(tcp in tcp_packets(any::<u8>(), 200)) {

@@ -45,6 +45,14 @@ fn the_outer_header_is_whole() {
 }
 
 #[test]
+fn an_identification_of_zero_is_not_sent() {
+    let mut out = Vec::new();
+    let tunnel = step(gcm_params());
+    protect::seal(&tunnel, &inner(false), &Choice::default(), &mut out, 1).unwrap();
+    assert_eq!(out[4..6], [0, 1]);
+}
+
+#[test]
 fn dont_fragment_goes_out_as_it_was_chosen() {
     let flag = |step: &Step, inner: &[u8], choice| sealed(step, inner, choice)[6] == 0x40;
     let plain = step(gcm_params());

@@ -35,6 +35,11 @@ class ChapterByHand(Story):
 
     name = "chapter"
     proves = False
+    carried = "gif, ESP"
+    next_step = (
+        "A gateway of your own: sudo make install, write [gateway] with its address into /etc/culvert/gateway.toml, "
+        "`culvert up -d`, then the commands as above."
+    )
 
     def _story(self, lab: Lab, directory: Path) -> None:
         with self._step("build five network namespaces: two offices and the Internet") as note:

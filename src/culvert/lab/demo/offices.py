@@ -33,6 +33,10 @@ class Offices(Story):
     """Two gateways from two short files; IKE makes the keys."""
 
     name = "offices"
+    carried = "ESP, IKE"
+    next_step = (
+        "A gateway of your own: sudo make install, write both files as above into /etc/culvert, then `culvert up`."
+    )
 
     def _story(self, lab: Lab, directory: Path) -> None:
         with self._step("build five network namespaces: two offices and the Internet") as note:

@@ -39,6 +39,10 @@ class Story(ABC):
     name = ""
     proves = True
     """Whether the gateways are asked to prove it."""
+    carried = ""
+    """What the Internet carries, in eight letters for the picture."""
+    next_step = ""
+    """What to do after it, with machines of one's own."""
 
     def __init__(self, audience: Audience, *, keep: bool = False) -> None:
         self._audience, self._keep = audience, keep

@@ -40,8 +40,8 @@ from culvert.wire.netlink.structures import (
 SA_OCTETS = 224
 SA_ID_OCTETS = 24
 UDP_ENCAP_ESPINUDP = 2
-STATE_NOECN, STATE_DECAP_DSCP, STATE_AF_UNSPEC, STATE_ESN = 1, 2, 32, 128
-"""XFRM_STATE_*. AF_UNSPEC: the inner traffic may be of another family than the tunnel."""
+STATE_NOECN, STATE_DECAP_DSCP, STATE_AF_UNSPEC, STATE_ALIGN4, STATE_ESN = 1, 2, 32, 64, 128
+"""XFRM_STATE_*. AF_UNSPEC: the inner traffic may be of another family than the tunnel. ALIGN4: AH fills words of 4."""
 EXTRA_DONT_ENCAP_DSCP = 1
 """XFRM_SA_XFLAG_*."""
 
