@@ -147,7 +147,14 @@ impl GifTable {
         })
     }
 
-    /// Removes a link and its interface.
+    /// Makes the interface of a link anew. None: the link was removed meanwhile, and so shall its interface be.
+    pub fn mend(&self, link: &GifLink) -> Option<io::Result<()>> {
+        let links = lock(&self.links);
+        let there = &links.get(&link.gif.name)?.device;
+        Arc::ptr_eq(there, &link.device).then(|| there.reopen())
+    }
+
+    /// Removes a link and its interface, which may be gone already.
     ///
     /// # Errors
     /// `ENOENT`, or what the host says.
@@ -157,10 +164,14 @@ impl GifTable {
         if removed.is_none() {
             return Err(Refusal::new(libc::ENOENT, "there is no such link"));
         }
-        self.host.remove(name).map_err(|error| {
-            let errno = error.raw_os_error().unwrap_or(libc::EIO);
-            Refusal::about(errno, format!("the host did not remove {name}: {error}"))
-        })
+        match self.host.remove(name) {
+            Err(error) if error.raw_os_error() != Some(libc::EBADFD) => {
+                let errno = error.raw_os_error().unwrap_or(libc::EIO);
+                let sentence = format!("the host did not remove {name}: {error}");
+                Err(Refusal::about(errno, sentence))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Removes them all; what the host says to it is not asked.
@@ -240,6 +251,28 @@ mod tests {
         table.delete("gif0").unwrap();
         assert_eq!(table.delete("gif0").unwrap_err().errno, libc::ENOENT);
         assert!(table.links().is_empty() && lock(&host.0).is_empty());
+    }
+
+    /// Somebody deleted the interface, and somebody else the link: none of the two comes back.
+    #[test]
+    fn a_link_whose_interface_is_gone_is_removed_and_not_mended() {
+        struct Gone(MemoryGifs);
+        impl GifHost for Gone {
+            fn open(&self, name: &str) -> io::Result<Arc<dyn TunDevice>> {
+                self.0.open(name)
+            }
+            fn remove(&self, _: &str) -> io::Result<()> {
+                Err(io::Error::from_raw_os_error(libc::EBADFD))
+            }
+        }
+        let table = GifTable::new(Box::new(Gone(MemoryGifs::default())));
+        table.set(gif("gif0", 1)).unwrap();
+        let link = table.links().remove(0);
+        assert!(table.mend(&link).is_some());
+        table.delete("gif0").unwrap();
+        assert!(table.mend(&link).is_none());
+        table.set(gif("gif0", 1)).unwrap();
+        assert!(table.mend(&link).is_none());
     }
 
     #[test]

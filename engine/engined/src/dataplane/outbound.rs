@@ -175,19 +175,24 @@ impl OutboundThread {
     /// An interface that somebody deleted is made anew; who steers packets to it sees it come.
     fn mend_tun(&mut self, error: &io::Error) {
         let tun = Arc::clone(&self.shared.devices.tun);
-        self.mend(&tun, "tunnel", error);
+        self.rest(&tun, "tunnel", tun.reopen(), error);
     }
 
     /// The same for a link. One that was just removed is not missed.
     fn mend_link(&mut self, link: &GifLink, error: &io::Error) {
-        if self.links.is_current(&self.shared.gifs) {
-            self.mend(&link.device, &link.gif.name, error);
+        if let Some(reopened) = self.shared.gifs.mend(link) {
+            self.rest(&link.device, &link.gif.name, reopened, error);
         }
     }
 
     /// Meanwhile the others go on: a device that cannot be made anew, because its name is another's now, rests alone.
-    fn mend(&mut self, device: &Arc<dyn TunDevice>, name: &str, error: &io::Error) {
-        let reopened = device.reopen();
+    fn rest(
+        &mut self,
+        device: &Arc<dyn TunDevice>,
+        name: &str,
+        reopened: io::Result<()>,
+        error: &io::Error,
+    ) {
         let (level, sentence, rest_ms, error) = match &reopened {
             Ok(()) => (
                 Level::Warn,
@@ -198,7 +203,7 @@ impl OutboundThread {
             Err(error) => (Level::Error, "A device is gone.", BROKEN_MS, error),
         };
         log::write(level, sentence, &[("device", &name), ("error", error)]);
-        self.rests
-            .begin(device, self.shared.clock.nanoseconds(), rest_ms);
+        let now_ns = self.shared.clock.nanoseconds();
+        self.rests.begin(device, now_ns, rest_ms);
     }
 }
