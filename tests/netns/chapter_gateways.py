@@ -113,7 +113,7 @@ class Gateway:
 
     def engine_pid(self) -> int:
         pids = self.host.run(["ip", "netns", "pids", self.host.namespace]).stdout.split()
-        return next(int(pid) for pid in pids if Path(f"/proc/{pid}/comm").read_text().startswith("culvert-engine"))
+        return next(int(pid) for pid in pids if command_of(pid).startswith("culvert-engine"))
 
     def standing(self) -> dict[str, str]:
         """All that a gateway could leave on its host."""
@@ -135,6 +135,13 @@ class Gateway:
             subprocess.run(["tail", f"--pid={pid}", "-s", "0.01", "-f", "/dev/null"], check=True, timeout=10)
         finally:
             os.close(descriptor)
+
+
+def command_of(pid: str) -> str:
+    """Give the name of a process; none where it has ended meanwhile."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text()
+    return ""
 
 
 @dataclass
