@@ -83,7 +83,7 @@ def judge(
     found = 0
     for packet in packets:
         parsed = _parsed(packet)
-        if parsed is not None:
+        if parsed is not None and not _stays_on_the_link(parsed):
             sizes[_kind(parsed)].append(len(packet.octets))
         found += _readable(packet, parsed, secrets, private)
     return Outside(
@@ -105,6 +105,12 @@ def _parsed(packet: Captured) -> IpPacket | None:
         return parse_ip(packet.octets)
     except PacketError:
         return None
+
+
+def _stays_on_the_link(packet: IpPacket) -> bool:
+    """Tell what a host says to its cable alone, such as multicast listener reports: nobody on the Internet sees it."""
+    source = packet.source
+    return source.version == 6 and (source.is_link_local or source.is_unspecified)
 
 
 def _kind(packet: IpPacket) -> str:
