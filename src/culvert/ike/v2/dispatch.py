@@ -110,7 +110,7 @@ def _answer_unprotected(ctx: Context, header: Header, notify: Notify, path: Path
 def _request(ctx: Context, sa: IkeSa, header: Header, data: bytes, path: Path) -> None:
     verdict = window.judge(sa.window, header.message_id, data)
     if verdict is window.Verdict.REPEATED:
-        ctx.emit(Transmit(path[0], path[1], sa.window.last_response))
+        requests.transmit(ctx, sa.window.last_response, path)
         return
     if verdict is window.Verdict.OUTSIDE or not table.request_allowed(sa.state, header.exchange):
         what = f"exchange {int(header.exchange)} with message ID {header.message_id} while {sa.state}"

@@ -15,6 +15,9 @@ from culvert.wire.isakmp.header import read_header
 from culvert.wire.isakmp.message import Message, emit_message
 from culvert.wire.isakmp.numbers import ExchangeType
 
+Path = tuple[SocketAddress, SocketAddress]
+"""Our end and the peer's."""
+
 
 def send(
     ctx: Context,
@@ -28,11 +31,11 @@ def send(
     """Send a request of ours; it is repeated until it is answered or the peer counts as dead."""
     message_id = sa.window.next_request
     if exchange is ExchangeType.IKE_SA_INIT:
-        data = emit_message(Message(sa.spi_i, sa.spi_r, exchange, True, False, message_id, payloads))
+        datagrams = (emit_message(Message(sa.spi_i, sa.spi_r, exchange, True, False, message_id, payloads)),)
     else:
-        data = seal(sa, ctx.entropy, exchange, payloads, message_id=message_id, response=False)
-    window.sent(sa.window, data, task, offer)
-    ctx.emit(Transmit(sa.local, sa.remote, data))
+        datagrams = (seal(sa, ctx.entropy, exchange, payloads, message_id=message_id, response=False),)
+    window.sent(sa.window, datagrams, task, offer)
+    transmit(ctx, datagrams, (sa.local, sa.remote))
     _arm(ctx, sa, 1)
 
 
@@ -41,14 +44,20 @@ def answer(
     sa: IkeSa,
     request: bytes,
     payloads: Payloads,
-    path: tuple[SocketAddress, SocketAddress],
+    path: Path,
 ) -> None:
     """Answer the request that is expected next; `path` is our end and theirs as the request came."""
     header = read_header(request)
     exchange = header.exchange
-    data = seal(sa, ctx.entropy, exchange, payloads, message_id=header.message_id, response=True)
-    window.answered(sa.window, request, data)
-    ctx.emit(Transmit(path[0], path[1], data))
+    datagrams = (seal(sa, ctx.entropy, exchange, payloads, message_id=header.message_id, response=True),)
+    window.answered(sa.window, request, datagrams)
+    transmit(ctx, datagrams, path)
+
+
+def transmit(ctx: Context, datagrams: tuple[bytes, ...], path: Path) -> None:
+    """Send a message of ours, for the first time or again."""
+    for data in datagrams:
+        ctx.emit(Transmit(path[0], path[1], data))
 
 
 def repeat(ctx: Context, sa: IkeSa) -> None:
@@ -60,7 +69,7 @@ def repeat(ctx: Context, sa: IkeSa) -> None:
     if not _arm(ctx, sa, outstanding.transmissions):
         give_up(ctx, sa, outstanding.task)
         return
-    ctx.emit(Transmit(sa.local, sa.remote, outstanding.data))
+    transmit(ctx, outstanding.datagrams, (sa.local, sa.remote))
 
 
 def give_up(ctx: Context, sa: IkeSa, task: Task) -> None:

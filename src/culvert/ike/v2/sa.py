@@ -114,10 +114,10 @@ class IkeOffer:
 
 @dataclass(slots=True)
 class Outstanding:
-    """Our one request under way."""
+    """Our one request under way, in one datagram or in its fragments."""
 
     message_id: int
-    data: bytes = field(repr=False)
+    datagrams: tuple[bytes, ...] = field(repr=False)
     task: Task
     offer: ChildOffer | IkeOffer | None = None
     transmissions: int = 1
@@ -125,13 +125,16 @@ class Outstanding:
 
 @dataclass(slots=True)
 class Window:
-    """Message IDs of both directions, window size 1 (RFC 7296 section 2.3)."""
+    """Message IDs of both directions, window size 1 (RFC 7296 section 2.3).
+
+    `last_request` is the digest of the datagram that, when it comes again, is answered with `last_response` again.
+    """
 
     next_request: int = 0
     outstanding: Outstanding | None = None
     expected: int = 0
-    last_request: bytes = field(default=b"", repr=False)
-    last_response: bytes = field(default=b"", repr=False)
+    last_request: bytes = b""
+    last_response: tuple[bytes, ...] = field(default=(), repr=False)
 
 
 @dataclass(slots=True)

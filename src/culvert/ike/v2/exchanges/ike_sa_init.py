@@ -71,7 +71,7 @@ def _send(ctx: Context, sa: IkeSa, record: PeerRecord, offer: IkeOffer) -> None:
     sa.window = Window()
     requests.send(ctx, sa, ExchangeType.IKE_SA_INIT, payloads, task=SetUp(), offer=offer)
     if sa.window.outstanding:
-        sa.init_request = sa.window.outstanding.data
+        sa.init_request = sa.window.outstanding.datagrams[0]
 
 
 def _nat_detection(
@@ -90,7 +90,7 @@ def respond(ctx: Context, message: Message, data: bytes, local: SocketAddress, r
     """Answer a first message: with a cookie, an error, or a half-open IKE SA; repeated ones from memory."""
     known = ctx.sas.get(ctx.first_messages.get((message.spi_i, remote), b""))
     if known is not None and window.judge(known.window, message.message_id, data) is window.Verdict.REPEATED:
-        ctx.emit(Transmit(local, remote, known.window.last_response))
+        requests.transmit(ctx, known.window.last_response, (local, remote))
         return
     contents = Contents(message.payloads)
     problem = table.judge_first(contents)
@@ -125,7 +125,7 @@ def _accept(ctx: Context, message: Message, contents: Contents, data: bytes, end
     )
     reply = emit_message(Message(sa.spi_i, sa.spi_r, ExchangeType.IKE_SA_INIT, False, True, 0, payloads))
     sa.init_request, sa.init_response = data, reply
-    window.answered(sa.window, data, reply)
+    window.answered(sa.window, data, (reply,))
     _enter_half_open(ctx, sa)
     ctx.emit(Transmit(local, remote, reply))
 
