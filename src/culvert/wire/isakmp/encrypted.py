@@ -11,6 +11,10 @@ from culvert.wire.isakmp.numbers import PayloadType
 from culvert.wire.isakmp.reader import Reader, octets_of
 
 GENERIC_HEADER_OCTETS = 4
+PREFIX_OCTETS = HEADER_OCTETS + GENERIC_HEADER_OCTETS
+"""What stands before the body of SK."""
+FRAGMENT_PREFIX_OCTETS = PREFIX_OCTETS + 4
+"""What stands before the body of SKF."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +65,18 @@ def encrypted_prefix(header: Header, first_payload: int, body_octets: int) -> by
 
     `next_payload` and `length` of `header` are replaced. This is what RFC 5282 section 5.1 calls the associated data.
     """
-    length = HEADER_OCTETS + GENERIC_HEADER_OCTETS + body_octets
-    filled = replace(header, next_payload=PayloadType.SK, length=length)
+    filled = replace(header, next_payload=PayloadType.SK, length=PREFIX_OCTETS + body_octets)
     return filled.emit() + generic_header(first_payload, False, body_octets)
+
+
+def fragment_prefix(header: Header, fragment: EncryptedFragment, body_octets: int) -> bytes:
+    """Do the same for a fragment: IKE header, generic header, number and total (RFC 7383 section 2.5).
+
+    Of `fragment`, the body does not matter.
+    """
+    filled = replace(header, next_payload=PayloadType.SKF, length=FRAGMENT_PREFIX_OCTETS + body_octets)
+    numbers = octets_of(fragment.number, 2) + octets_of(fragment.total, 2)
+    return filled.emit() + generic_header(fragment.first_payload, False, 4 + body_octets) + numbers
 
 
 def generic_header(next_payload: int, critical: bool, body_octets: int) -> bytes:
