@@ -30,3 +30,5 @@ LOG_INTERVAL_S = 5
 """Seconds after which one more such line is written."""
 MAX_IKE_MESSAGE_OCTETS = 16_384
 """Longest IKE message that is read; certificates come to a few thousand octets."""
+MAX_CANDIDATES = 4
+"""Peers with the same identity, or wildcards of it, among which a caller's proof finds its own."""
