@@ -56,6 +56,16 @@ class DeadlineReached:
 
 
 @dataclass(frozen=True, slots=True)
+class CalendarSet:
+    """What the calendar says: seconds since 1970, UTC, when the core's own clock stood at 0.
+
+    It comes before the first message and whenever the calendar was set right. Certificates are judged by it.
+    """
+
+    utc_offset_s: int
+
+
+@dataclass(frozen=True, slots=True)
 class Connect:
     """Bring the peer up now, whatever its `start`."""
 
@@ -120,6 +130,7 @@ Event = (
     | PathFailed
     | DatagramReceived
     | DeadlineReached
+    | CalendarSet
     | Connect
     | Disconnect
     | RekeyRequested
