@@ -38,3 +38,7 @@ REASSEMBLY_S = 60
 """Seconds for which an incomplete message is kept; peers repeat theirs after at most some forty."""
 MAX_CANDIDATES = 4
 """Peers with the same identity, or wildcards of it, among which a caller's proof finds its own."""
+MAX_CHECKPOINT_OCTETS = 256 * 1024
+"""Longest checkpoint of an IKE SA; one with 128 children, and messages as long as may be, has half of that."""
+MAX_LINGERING = 8
+"""Closed IKE SAs beside a living successor that still answer what is repeated; one is usual, for half a minute."""

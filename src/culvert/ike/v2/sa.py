@@ -142,7 +142,8 @@ class Window:
 class IkeSa:
     """One IKE SA. `initiator`: we began it. `nonce_i` and `nonce_r` are those that made its keys.
 
-    `fragmentation`: both ends take fragments. `narrow`: the path turned out to need small ones.
+    `fragmentation`: both ends take fragments. `narrow`: the path turned out to need small ones. `epoch` counts the
+    processes that had it before this one; each counts its `ivs_used` from zero.
     """
 
     lineage: int
@@ -167,6 +168,7 @@ class IkeSa:
     narrow: bool = False
     first_source: SocketAddress | None = None
     window: Window = field(default_factory=Window)
+    epoch: int = 0
     ivs_used: int = 0
     last_heard: int = 0
     established_at: int = 0
@@ -232,7 +234,8 @@ class Lineage:
 
     `initiator`: we began the first one. `began_at`: when its first message was sent or came; `established_at`: when
     that one was authenticated. `rival` is the SPI of the IKE SA that the peer made while our own rekey of the same
-    one was under way. `confirmed`: something shows that the peer, too, has the first one established.
+    one was under way. `lingering` are closed ones that still answer what is repeated. `confirmed`: something shows that
+    the peer, too, has the first one established.
     """
 
     number: int
@@ -242,6 +245,7 @@ class Lineage:
     began_at: int
     lowest_nonce: bytes = b""
     members: list[bytes] = field(default_factory=list)
+    lingering: list[bytes] = field(default_factory=list)
     children: dict[int, ChildSa] = field(default_factory=dict)
     queue: list[Task] = field(default_factory=list)
     rival: bytes | None = None
