@@ -36,8 +36,9 @@ from culvert.ipsec.associations import AssociationId, Direction, SecurityAssocia
 from culvert.reasons import Refusal
 from culvert.sim.invariants import Broken, DataPlane, Wire, agree, reach
 from culvert.sim.link import Link
+from culvert.wire.isakmp.encrypted import PREFIX_OCTETS
 from culvert.wire.isakmp.header import read_header
-from culvert.wire.isakmp.numbers import ExchangeType
+from culvert.wire.isakmp.numbers import ExchangeType, PayloadType
 
 UTC_OFFSET_S = 1_798_761_600
 """The worlds begin on 1 January 2027."""
@@ -274,7 +275,17 @@ def describe(data: bytes) -> str:
     kind = header.exchange.name if isinstance(header.exchange, ExchangeType) else f"exchange {header.exchange}"
     role = "response" if header.response else "request"
     side = "i" if header.initiator else "r"
-    return f"{kind} {role} {header.message_id} [{header.spi_i.hex()[:6]}/{header.spi_r.hex()[:6]} {side}]"
+    return (
+        f"{kind} {role} {header.message_id}{_fragment(data)} [{header.spi_i.hex()[:6]}/{header.spi_r.hex()[:6]} {side}]"
+    )
+
+
+def _fragment(data: bytes) -> str:
+    """Name a fragment by its place, a whole message by nothing."""
+    if read_header(data).next_payload != PayloadType.SKF:
+        return ""
+    number, total = (int.from_bytes(data[at : at + 2], "big") for at in (PREFIX_OCTETS, PREFIX_OCTETS + 2))
+    return f" ({number} of {total})"
 
 
 def source(seed: int) -> random.Random:

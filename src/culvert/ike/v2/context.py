@@ -13,6 +13,7 @@ from culvert.ike.half_open import HalfOpen
 from culvert.ike.logs import INFO, Limiter
 from culvert.ike.records import Outcome, PeerRecord
 from culvert.ike.timers import Timers
+from culvert.ike.v2.reassembly import Reassemblies
 from culvert.ike.v2.sa import IkeSa, Lineage
 from culvert.ipsec.associations import AssociationId
 from culvert.reasons import Refusal
@@ -46,6 +47,7 @@ class Context:
     """Inbound associations of children that are gone, by SPI: packets for them may still be on their way."""
     by_peer: dict[str, dict[int, None]] = field(default_factory=dict)
     half_open: HalfOpen = field(default_factory=HalfOpen)
+    fragments: Reassemblies = field(default_factory=Reassemblies)
     changes: dict[str, None] = field(default_factory=dict)
     dirty: dict[int, None] = field(default_factory=dict)
     lineages_made: int = 0
