@@ -90,12 +90,17 @@ class RekeyRequested:
 
 @dataclass(frozen=True, slots=True)
 class Acquired:
-    """Traffic met a policy and no association was there. `source` and `destination` are the packet's."""
+    """Traffic met a policy and no association was there. Addresses, protocol and ports are the packet's.
+
+    Ports are None where it shows none, and ICMP's type and code where it is ICMP.
+    """
 
     reqid: int
     source: IPAddress
     destination: IPAddress
     protocol: int = 0
+    source_port: int | None = None
+    destination_port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

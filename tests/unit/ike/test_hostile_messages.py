@@ -396,7 +396,7 @@ def test_children_that_both_ends_delete_at_once_are_gone_without_an_answer_for_t
         lineage.queue.append(DeleteChild(spi))
         node.endpoint._ctx.dirty[lineage.number] = None
         pair.world.at(pair.world.now, node.name, Connect("nobody"))
-    trace = pair.wait(2, before)
+    trace = pair.wait(7, before)
     assert sum("removes" in line for line in trace) == 4
     assert sum("sends INFORMATIONAL" in line for line in trace) == 4
     assert child.inbound not in pair.east.plane.associations
