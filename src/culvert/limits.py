@@ -36,3 +36,11 @@ MAX_CERTIFICATE_PATH = 8
 """Certificates from a gateway's to the anchor, both included; five are a lot in practice."""
 MAX_PATH_STEPS = 64
 """Issuers that are tried in the search for a way to an anchor; each may cost the check of a signature."""
+MAX_FRAGMENTS = 64
+"""Fragments of one IKE message; a chain of certificates in the smallest datagrams of IPv4 makes some thirty."""
+MAX_FRAGMENTED_OCTETS = 32_768
+"""Longest IKE message that is put together from fragments; eight certificates of 3 KiB and what is around them."""
+REASSEMBLY_S = 60
+"""Seconds for which an incomplete message is kept; peers repeat theirs after at most some forty."""
+MAX_CANDIDATES = 4
+"""Peers with the same identity, or wildcards of it, among which a caller's proof finds its own."""

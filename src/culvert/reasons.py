@@ -91,6 +91,7 @@ class Refusal(StrEnum):
     CERTIFICATE_CONSTRAINED = "CERTIFICATE_CONSTRAINED"
     CERTIFICATE_WEAK = "CERTIFICATE_WEAK"
     REVOCATION_UNKNOWN = "REVOCATION_UNKNOWN"
+    FRAGMENT_UNUSABLE = "FRAGMENT_UNUSABLE"
 
 
 SENTENCES: dict[str, str] = {
@@ -172,5 +173,6 @@ SENTENCES: dict[str, str] = {
     "CERTIFICATE_CONSTRAINED": "An authority vouches for what it may not vouch for.",
     "CERTIFICATE_WEAK": "A certificate rests on an algorithm or a key that is too weak.",
     "REVOCATION_UNKNOWN": "Whether the certificate was revoked cannot be told: its issuer's list is missing or out of date.",
+    "FRAGMENT_UNUSABLE": "A fragment of an IKE message that is of no use: there already, of a division given up, or too many.",
 }
 """One sentence for each name."""

@@ -84,21 +84,21 @@ class _Search:
     def from_leaf(self, leaf: Certificate) -> Verdict:
         if (found := self._from((leaf,))) is not None:
             return found
-        unknown = Distrusted(Refusal.CERTIFICATE_UNTRUSTED, f"nobody vouches for {leaf}")
-        return unknown if self.failure is None else self.failure
+        if self.failure is None or self.steps > MAX_PATH_STEPS:
+            return _endless(leaf)
+        return self.failure
 
     def _from(self, path: tuple[Certificate, ...]) -> Trusted | None:
         """Go on from a path that is good so far."""
         if path[-1] in self.store.anchors:
             return self._whole(path)
-        issuers = [one for one in self.known if one.subject.same(path[-1].issuer) and not _is_in(one, path)]
+        issuers = self._issuers(path)
         if not issuers:
             self._fail(path, False, _nobody(self.store, path))
-        for issuer in dict.fromkeys(issuers):
+        for issuer in issuers:
             self.steps += 1
             if self.steps > MAX_PATH_STEPS or len(path) >= MAX_CERTIFICATE_PATH:
-                what = f"the way from {path[0]} to an authority is too long or too winding"
-                self._fail(path, True, Distrusted(Refusal.CERTIFICATE_UNTRUSTED, what))
+                self._fail(path, True, _endless(path[0]))
                 return None
             wrong = next(self._step(path, issuer), None)
             if wrong is not None:
@@ -106,6 +106,13 @@ class _Search:
             elif (found := self._from((*path, issuer))) is not None:
                 return found
         return None
+
+    def _issuers(self, path: tuple[Certificate, ...]) -> list[Certificate]:
+        """Give all of the issuer's name, those first whose key has the identifier that the last of `path` names."""
+        one = path[-1]
+        alike = [other for other in self.known if other.subject.same(one.issuer) and not _is_in(other, path)]
+        wanted = one.extensions.authority_key
+        return sorted(dict.fromkeys(alike), key=lambda other: wanted not in (None, other.extensions.subject_key))
 
     def _step(self, path: tuple[Certificate, ...], issuer: Certificate) -> Iterator[Distrusted]:
         """Judge whether `issuer` may have issued the last of `path`, and has."""
@@ -151,6 +158,11 @@ class _Search:
 def _is_in(one: Certificate, path: tuple[Certificate, ...]) -> bool:
     """Tell whether this authority is on the path already, with this certificate or another one of the same key."""
     return any(one.public_key == other.public_key and one.subject.same(other.subject) for other in path)
+
+
+def _endless(leaf: Certificate) -> Distrusted:
+    what = f"the way from {leaf} to an authority that is trusted here is too long or too winding"
+    return Distrusted(Refusal.CERTIFICATE_UNTRUSTED, what)
 
 
 def _nobody(store: TrustStore, path: tuple[Certificate, ...]) -> Distrusted:
