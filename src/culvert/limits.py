@@ -30,6 +30,12 @@ LOG_INTERVAL_S = 5
 """Seconds after which one more such line is written."""
 MAX_IKE_MESSAGE_OCTETS = 16_384
 """Longest IKE message that is read; certificates come to a few thousand octets."""
+MAX_PRESENTED_CERTIFICATES = 16
+"""Certificates that a peer sends beside its own; chains have two or three, cross-signed ones some more."""
+MAX_CERTIFICATE_PATH = 8
+"""Certificates from a gateway's to the anchor, both included; five are a lot in practice."""
+MAX_PATH_STEPS = 64
+"""Issuers that are tried in the search for a way to an anchor; each may cost the check of a signature."""
 MAX_FRAGMENTS = 64
 """Fragments of one IKE message; a chain of certificates in the smallest datagrams of IPv4 makes some thirty."""
 MAX_FRAGMENTED_OCTETS = 32_768
