@@ -38,3 +38,5 @@ MAX_FRAGMENTED_OCTETS = 32_768
 """Longest IKE message that is put together from fragments; eight certificates of 3 KiB and what is around them."""
 REASSEMBLY_S = 60
 """Seconds for which an incomplete message is kept; peers repeat theirs after at most some forty."""
+MAX_CANDIDATES = 4
+"""Peers with the same identity, or wildcards of it, among which a caller's proof finds its own."""
