@@ -24,6 +24,8 @@ MAX_SET_UP_RESTARTS = 4
 """Times that IKE_SA_INIT is sent again because of a cookie or another group, so that nobody leads us in circles."""
 MAX_IKE_SAS_PER_PEER = 8
 """IKE SAs of one authenticated peer at once; one is usual, two while both ends begin at once or rekey."""
+MAX_ANSWERS_ASTRAY = 8
+"""Times that an answer is repeated to another address than the peer's; a NAT moves a peer once in an exchange."""
 LOG_BURST = 20
 """Lines about unauthenticated messages that are written at once."""
 LOG_INTERVAL_S = 5

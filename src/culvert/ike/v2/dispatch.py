@@ -108,10 +108,11 @@ def _answer_unprotected(ctx: Context, header: Header, notify: Notify, path: Path
 def _request(ctx: Context, sa: IkeSa, header: Header, data: bytes, path: Path) -> None:
     verdict = window.judge(sa.window, header.message_id, data)
     if verdict is window.Verdict.REPEATED:
-        requests.transmit(ctx, sa.window.last_response, path)
+        requests.answer_again(ctx, sa, path)
         return
     if verdict is window.Verdict.REWRITTEN:
-        fragmentation.answer_again(ctx, sa, data, path)
+        if fragmentation.divided_anew(ctx, sa, data, path[1]):
+            requests.answer_again(ctx, sa, path)
         return
     if verdict is window.Verdict.OUTSIDE or not table.request_allowed(sa.state, header.exchange):
         what = f"exchange {int(header.exchange)} with message ID {header.message_id} while {sa.state}"
