@@ -30,3 +30,9 @@ LOG_INTERVAL_S = 5
 """Seconds after which one more such line is written."""
 MAX_IKE_MESSAGE_OCTETS = 16_384
 """Longest IKE message that is read; certificates come to a few thousand octets."""
+TRACE_BURST = 400
+"""Messages from anybody that debugging tells of at once: some hundred set-ups."""
+TRACES_PER_S = 100
+"""The same for each second from then on."""
+MAX_LOG_LINE_CHARACTERS = 2_000
+"""Longest line of the log: a refusal with both sides' proposals has some five hundred."""

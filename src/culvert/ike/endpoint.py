@@ -15,6 +15,7 @@ from culvert.ike.events import (
     Connect,
     DatagramReceived,
     DeadlineReached,
+    DebugSet,
     Disconnect,
     EngineRestarted,
     Event,
@@ -24,10 +25,10 @@ from culvert.ike.events import (
     RekeyRequested,
     Stop,
 )
-from culvert.ike.logs import ERROR
+from culvert.ike.logs import ERROR, IKE
 from culvert.ike.status import Census, PeerStatus
 from culvert.ike.timers import Key, Timer
-from culvert.ike.v2 import demands, dispatch, lineages, moving, runner
+from culvert.ike.v2 import demands, dispatch, lineages, moving, runner, trace
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.sa import IkeSa
 from culvert.reasons import Refusal
@@ -49,13 +50,15 @@ class Endpoint:
         """Take one event at `now` (nanoseconds); give what is to be done, in that order. Raises nothing."""
         ctx = self._ctx
         ctx.now = max(ctx.now, now)
-        if self._stopped and not isinstance(event, Configured):
+        if self._stopped and not isinstance(event, Configured | DebugSet):
             return []
         try:
             self._handle(event)
             self._settle()
         except Exception as error:
             self._contain(event, error)
+        if IKE in self._ctx.topics:
+            self._tell_departures()
         actions, self._ctx.actions = self._ctx.actions, []
         self._ctx.changes.clear()
         return actions
@@ -84,6 +87,8 @@ class Endpoint:
         ctx = self._ctx
         match event:
             case DatagramReceived():
+                if IKE in ctx.topics:
+                    trace.arrival(ctx, event.data, event.local, event.remote, dispatch.find(ctx, event.data))
                 dispatch.receive(ctx, event.data, event.local, event.remote)
             case DeadlineReached():
                 self._deadlines()
@@ -102,6 +107,8 @@ class Endpoint:
                 demands.rekey(ctx, event.peer, event.child, event.ike)
             case Acquired() | AssociationExpired() | MappingChanged() | EngineRestarted():
                 self._told(event)
+            case DebugSet(topics):
+                ctx.topics = topics
             case Stop():
                 self._stop()
 
@@ -152,9 +159,17 @@ class Endpoint:
     def _stop(self) -> None:
         """Say DELETE to everybody and forget them."""
         farewells = demands.farewell(self._ctx)
-        entropy, now, actions = self._ctx.entropy, self._ctx.now, self._ctx.actions
+        entropy, now, actions, topics = self._ctx.entropy, self._ctx.now, self._ctx.actions, self._ctx.topics
         self._ctx = Context(entropy, Cookies(entropy), now, actions + farewells, refused=self._ctx.refused)
+        self._ctx.topics = topics
         self._stopped = True
+
+    def _tell_departures(self) -> None:
+        """Debugging must not keep anything from being done."""
+        try:
+            self._ctx.actions = trace.with_departures(self._ctx, self._ctx.actions)
+        except Exception as error:
+            self._report_bug(error, None)
 
     def _contain(self, event: Event, error: Exception) -> None:
         """A bug ends the IKE SA that it met, and nothing else."""

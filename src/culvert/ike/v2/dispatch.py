@@ -7,7 +7,7 @@ from culvert.crypto.errors import NotAuthentic
 from culvert.ike.actions import Transmit
 from culvert.ike.logs import DEBUG, WARNING
 from culvert.ike.timers import Timer
-from culvert.ike.v2 import children, lineages, moving, requests, succession, table, window
+from culvert.ike.v2 import children, lineages, moving, requests, succession, table, trace, window
 from culvert.ike.v2.answers import Answer
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.exchanges import create_child_sa, ike_auth, ike_sa_init, informational
@@ -160,10 +160,12 @@ def _open(ctx: Context, sa: IkeSa, data: bytes, path: Path) -> Contents | None:
         ctx.note(f"a message from {path[1]} was dropped", Refusal.NOT_AUTHENTIC_MESSAGE)
         return None
     try:
-        return Contents(unseal(sa, data, sealed))
+        contents = Contents(unseal(sa, data, sealed))
     except NotAuthentic:
         ctx.note(f"a message from {path[1]} was dropped", Refusal.NOT_AUTHENTIC_MESSAGE)
         return None
+    trace.contents(ctx, sa, contents.payloads)
+    return contents
 
 
 def _judge(contents: Contents, problem: str) -> None:

@@ -6,7 +6,7 @@ from culvert.addresses import SocketAddress
 from culvert.ike.actions import Transmit
 from culvert.ike.retransmission import ESTABLISHED, SET_UP, Schedule
 from culvert.ike.timers import Timer
-from culvert.ike.v2 import lineages, window
+from culvert.ike.v2 import lineages, trace, window
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.sa import ChildOffer, DeleteIke, IkeOffer, IkeSa, IkeState, Refuse, Task
 from culvert.ike.v2.sealing import Payloads, seal
@@ -36,6 +36,8 @@ def send(
         datagrams = (seal(sa, ctx.entropy, exchange, payloads, message_id=message_id, response=False),)
     window.sent(sa.window, datagrams, task, offer)
     transmit(ctx, datagrams, (sa.local, sa.remote))
+    if exchange is not ExchangeType.IKE_SA_INIT:
+        trace.contents(ctx, sa, payloads)
     _arm(ctx, sa, 1)
 
 
@@ -52,6 +54,7 @@ def answer(
     datagrams = (seal(sa, ctx.entropy, exchange, payloads, message_id=header.message_id, response=True),)
     window.answered(sa.window, request, datagrams)
     transmit(ctx, datagrams, path)
+    trace.contents(ctx, sa, payloads)
 
 
 def transmit(ctx: Context, datagrams: tuple[bytes, ...], path: Path) -> None:
