@@ -21,6 +21,8 @@ Number = tuple[int, int | None]
 """A transform's number and the length of its key in bits, where the wire has one."""
 MAX_WORDS = 24
 """Transforms of one proposal that are written; the widest default of a real peer has some thirty."""
+_ORDER: dict[int, int] = {TransformType.INTEG: TransformType.PRF, TransformType.PRF: TransformType.INTEG}
+"""Integrity is written in front of the PRF."""
 _TYPES: tuple[tuple[TransformType, type], ...] = (
     (TransformType.ENCR, Encryption),
     (TransformType.PRF, Prf),
@@ -32,6 +34,12 @@ _FOREIGN: dict[int, dict[int, str]] = {
     TransformType.PRF: foreign.PRF,
     TransformType.INTEG: foreign.INTEGRITY,
     TransformType.KE: foreign.KEY_EXCHANGE,
+}
+_PREFIXES: dict[int, str] = {
+    TransformType.PRF: "prf",
+    TransformType.INTEG: "integrity",
+    TransformType.KE: "ke",
+    TransformType.ESN: "esn",
 }
 
 
@@ -64,13 +72,7 @@ def word(kind: int, id_: int, key_length: int | None = None) -> str:
 
 
 def _kind(kind: int) -> str:
-    named = {
-        TransformType.PRF: "prf",
-        TransformType.INTEG: "integrity",
-        TransformType.KE: "ke",
-        TransformType.ESN: "esn",
-    }
-    return named.get(TransformType(kind), "") if kind in tuple(TransformType) else f"type{kind}:"
+    return _PREFIXES.get(kind, f"type{kind}:")
 
 
 def group(method: int) -> str:
@@ -84,8 +86,8 @@ def of(transform: TransformSubstructure) -> str:
 
 
 def joined(transforms: Iterable[TransformSubstructure]) -> str:
-    """Write transforms as one proposal; bounded, for it may be a peer who wrote them."""
-    words = [of(one) for one in transforms]
+    """Write transforms as one proposal, in its usual order; bounded, for it may be a peer who wrote them."""
+    words = [of(one) for one in sorted(transforms, key=lambda one: _ORDER.get(one.type, one.type))]
     more = f"-and-{len(words) - MAX_WORDS}-more" if len(words) > MAX_WORDS else ""
     return "-".join(words[:MAX_WORDS]) + more or "nothing"
 

@@ -126,7 +126,7 @@ def test_an_sa_payload_has_a_line_for_each_proposal() -> None:
     offered = SecurityAssociation((Proposal(1, ProtocolId.IKE, b"", known), Proposal(2, 77, b"\xab\xcd", strange)))
     assert rendering.lines([offered]) == [
         "SA proposal 1: IKE aes128gcm16-prfsha256-x25519",
-        "SA proposal 2: 77 SPI 0xabcd blowfish:128-encryption500-prfsha1?-integrity99-type9:36",
+        "SA proposal 2: 77 SPI 0xabcd blowfish:128-encryption500-integrity99-prfsha1?-type9:36",
     ]
 
 
