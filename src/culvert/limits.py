@@ -36,3 +36,11 @@ TRACES_PER_S = 100
 """The same for each second from then on."""
 MAX_LOG_LINE_CHARACTERS = 2_000
 """Longest line of the log: a refusal with both sides' proposals has some five hundred."""
+MAX_FRAGMENTS = 64
+"""Fragments of one IKE message; a chain of certificates in the smallest datagrams of IPv4 makes some thirty."""
+MAX_FRAGMENTED_OCTETS = 32_768
+"""Longest IKE message that is put together from fragments; eight certificates of 3 KiB and what is around them."""
+REASSEMBLY_S = 60
+"""Seconds for which an incomplete message is kept; peers repeat theirs after at most some forty."""
+MAX_CANDIDATES = 4
+"""Peers with the same identity, or wildcards of it, among which a caller's proof finds its own."""

@@ -11,11 +11,11 @@ def test_each_request_once_and_in_order() -> None:
     one = Window()
     assert window.judge(one, 0, b"a") is Verdict.NEW
     assert window.judge(one, 1, b"b") is Verdict.OUTSIDE
-    window.answered(one, b"a", (b"answer",))
+    window.answered(one, window.digest(b"a"), (b"answer",))
     assert window.judge(one, 0, b"a") is Verdict.REPEATED
-    assert window.judge(one, 0, b"forged") is Verdict.OUTSIDE
+    assert window.judge(one, 0, b"forged") is Verdict.REWRITTEN
     assert window.judge(one, 1, b"b") is Verdict.NEW
-    window.answered(one, b"b", (b"answer", b"in two"))
+    window.answered(one, window.digest(b"b"), (b"answer", b"in two"))
     assert window.judge(one, 0, b"a") is Verdict.OUTSIDE
 
 

@@ -6,12 +6,12 @@ from culvert.addresses import SocketAddress
 from culvert.ike.actions import Transmit
 from culvert.ike.retransmission import ESTABLISHED, SET_UP, Schedule
 from culvert.ike.timers import Timer
-from culvert.ike.v2 import lineages, trace, window
+from culvert.ike.v2 import fragmentation, lineages, trace, window
 from culvert.ike.v2.context import Context
+from culvert.ike.v2.opening import Opened
 from culvert.ike.v2.sa import ChildOffer, DeleteIke, IkeOffer, IkeSa, IkeState, Refuse, Task
-from culvert.ike.v2.sealing import Payloads, seal
+from culvert.ike.v2.sealing import Payloads, seal_within
 from culvert.reasons import Refusal
-from culvert.wire.isakmp.header import read_header
 from culvert.wire.isakmp.message import Message, emit_message
 from culvert.wire.isakmp.numbers import ExchangeType
 
@@ -31,9 +31,19 @@ def send(
     """Send a request of ours; it is repeated until it is answered or the peer counts as dead."""
     message_id = sa.window.next_request
     if exchange is ExchangeType.IKE_SA_INIT:
-        datagrams = (emit_message(Message(sa.spi_i, sa.spi_r, exchange, True, False, message_id, payloads)),)
+        datagrams: tuple[bytes, ...] = (
+            emit_message(Message(sa.spi_i, sa.spi_r, exchange, True, False, message_id, payloads)),
+        )
     else:
-        datagrams = (seal(sa, ctx.entropy, exchange, payloads, message_id=message_id, response=False),)
+        datagrams = seal_within(
+            sa,
+            ctx.entropy,
+            exchange,
+            payloads,
+            message_id=message_id,
+            response=False,
+            room=fragmentation.room(sa),
+        )
     window.sent(sa.window, datagrams, task, offer)
     transmit(ctx, datagrams, (sa.local, sa.remote))
     if exchange is not ExchangeType.IKE_SA_INIT:
@@ -41,18 +51,18 @@ def send(
     _arm(ctx, sa, 1)
 
 
-def answer(
-    ctx: Context,
-    sa: IkeSa,
-    request: bytes,
-    payloads: Payloads,
-    path: Path,
-) -> None:
+def answer(ctx: Context, sa: IkeSa, request: Opened, payloads: Payloads, path: Path) -> None:
     """Answer the request that is expected next; `path` is our end and theirs as the request came."""
-    header = read_header(request)
-    exchange = header.exchange
-    datagrams = (seal(sa, ctx.entropy, exchange, payloads, message_id=header.message_id, response=True),)
-    window.answered(sa.window, request, datagrams)
+    datagrams = seal_within(
+        sa,
+        ctx.entropy,
+        request.header.exchange,
+        payloads,
+        message_id=request.header.message_id,
+        response=True,
+        room=fragmentation.room_for_answer(sa, request.fragment_octets),
+    )
+    window.answered(sa.window, request.request, datagrams)
     transmit(ctx, datagrams, path)
     trace.contents(ctx, sa, payloads)
 
@@ -72,7 +82,7 @@ def repeat(ctx: Context, sa: IkeSa) -> None:
     if not _arm(ctx, sa, outstanding.transmissions):
         give_up(ctx, sa, outstanding.task)
         return
-    transmit(ctx, outstanding.datagrams, (sa.local, sa.remote))
+    transmit(ctx, fragmentation.again(ctx, sa, outstanding), (sa.local, sa.remote))
 
 
 def give_up(ctx: Context, sa: IkeSa, task: Task) -> None:

@@ -114,13 +114,14 @@ class IkeOffer:
 
 @dataclass(slots=True)
 class Outstanding:
-    """Our one request under way, in one datagram or in its fragments."""
+    """Our one request under way, in one datagram or in its fragments; `smaller` is the same in smaller ones."""
 
     message_id: int
     datagrams: tuple[bytes, ...] = field(repr=False)
     task: Task
     offer: ChildOffer | IkeOffer | None = None
     transmissions: int = 1
+    smaller: tuple[bytes, ...] = field(default=(), repr=False)
 
 
 @dataclass(slots=True)
@@ -139,7 +140,10 @@ class Window:
 
 @dataclass(slots=True)
 class IkeSa:
-    """One IKE SA. `initiator`: we began it. `nonce_i` and `nonce_r` are those that made its keys."""
+    """One IKE SA. `initiator`: we began it. `nonce_i` and `nonce_r` are those that made its keys.
+
+    `fragmentation`: both ends take fragments. `narrow`: the path turned out to need small ones.
+    """
 
     lineage: int
     initiator: bool
@@ -159,6 +163,8 @@ class IkeSa:
     nat_local: bool = False
     nat_remote: bool = False
     peer_is_culvert: bool = False
+    fragmentation: bool = False
+    narrow: bool = False
     first_source: SocketAddress | None = None
     window: Window = field(default_factory=Window)
     ivs_used: int = 0

@@ -13,22 +13,26 @@ class Verdict(Enum):
 
     NEW = "new"
     REPEATED = "repeated"
+    REWRITTEN = "rewritten"
     OUTSIDE = "outside"
 
 
 def judge(window: Window, message_id: int, data: bytes) -> Verdict:
-    """Judge a request. A repeated one has the very octets of the last one; anything else of that ID is none of ours."""
+    """Judge a request. A repeated one has the very octets of the last one, or of its first fragment.
+
+    REWRITTEN is the same ID in other octets: a later fragment, the first one of another division, or a forgery.
+    """
     if message_id == window.expected:
         return Verdict.NEW
-    if message_id == window.expected - 1 and window.last_response and digest(data) == window.last_request:
-        return Verdict.REPEATED
-    return Verdict.OUTSIDE
+    if message_id != window.expected - 1 or not window.last_response:
+        return Verdict.OUTSIDE
+    return Verdict.REPEATED if digest(data) == window.last_request else Verdict.REWRITTEN
 
 
 def answered(window: Window, request: bytes, response: tuple[bytes, ...]) -> None:
-    """Remember the answer to the expected request, and expect the next one."""
+    """Remember the answer to the expected request, of which `request` is the digest, and expect the next one."""
     window.expected += 1
-    window.last_request = digest(request)
+    window.last_request = request
     window.last_response = response
 
 

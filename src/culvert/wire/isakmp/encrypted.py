@@ -14,7 +14,11 @@ from culvert.wire.isakmp.reader import Reader, packed
 GENERIC_HEADER = Struct("!BBH")
 """Next payload, critical bit and reserved bits, length (RFC 7296 section 3.2)."""
 GENERIC_HEADER_OCTETS = GENERIC_HEADER.size
+PREFIX_OCTETS = HEADER_OCTETS + GENERIC_HEADER_OCTETS
+"""What stands before the body of SK."""
 _FRAGMENT = Struct("!HH")
+FRAGMENT_PREFIX_OCTETS = PREFIX_OCTETS + _FRAGMENT.size
+"""What stands before the body of SKF."""
 _CRITICAL = 0x80
 
 
@@ -66,9 +70,18 @@ def encrypted_prefix(header: Header, first_payload: int, body_octets: int) -> by
 
     `next_payload` and `length` of `header` are replaced. This is what RFC 5282 section 5.1 calls the associated data.
     """
-    length = HEADER_OCTETS + GENERIC_HEADER_OCTETS + body_octets
-    filled = replace(header, next_payload=PayloadType.SK, length=length)
+    filled = replace(header, next_payload=PayloadType.SK, length=PREFIX_OCTETS + body_octets)
     return filled.emit() + generic_header(first_payload, False, body_octets)
+
+
+def fragment_prefix(header: Header, fragment: EncryptedFragment, body_octets: int) -> bytes:
+    """Do the same for a fragment: IKE header, generic header, number and total (RFC 7383 section 2.5).
+
+    Of `fragment`, the body does not matter.
+    """
+    filled = replace(header, next_payload=PayloadType.SKF, length=FRAGMENT_PREFIX_OCTETS + body_octets)
+    numbers = packed(_FRAGMENT, fragment.number, fragment.total)
+    return filled.emit() + generic_header(fragment.first_payload, False, _FRAGMENT.size + body_octets) + numbers
 
 
 def generic_header(next_payload: int, critical: bool, body_octets: int) -> bytes:
