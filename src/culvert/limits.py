@@ -38,6 +38,12 @@ MAX_CERTIFICATE_PATH = 8
 """Certificates from a gateway's to the anchor, both included; five are a lot in practice."""
 MAX_PATH_STEPS = 64
 """Issuers that are tried in the search for a way to an anchor; each may cost the check of a signature."""
+TRACE_BURST = 400
+"""Messages from anybody that debugging tells of at once: some hundred set-ups."""
+TRACES_PER_S = 100
+"""The same for each second from then on."""
+MAX_LOG_LINE_CHARACTERS = 2_000
+"""Longest line of the log: a refusal with both sides' proposals has some five hundred."""
 MAX_FRAGMENTS = 64
 """Fragments of one IKE message; a chain of certificates in the smallest datagrams of IPv4 makes some thirty."""
 MAX_FRAGMENTED_OCTETS = 32_768

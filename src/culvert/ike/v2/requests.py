@@ -7,7 +7,7 @@ from culvert.ike.actions import Transmit
 from culvert.ike.logs import DEBUG
 from culvert.ike.retransmission import ESTABLISHED, SET_UP, Schedule
 from culvert.ike.timers import Timer
-from culvert.ike.v2 import fragmentation, lineages, window
+from culvert.ike.v2 import fragmentation, lineages, trace, window
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.opening import Opened
 from culvert.ike.v2.sa import ChildOffer, DeleteIke, IkeOffer, IkeSa, IkeState, Refuse, Task
@@ -48,6 +48,8 @@ def send(
         )
     window.sent(sa.window, datagrams, task, offer)
     transmit(ctx, datagrams, (sa.local, sa.remote))
+    if exchange is not ExchangeType.IKE_SA_INIT:
+        trace.contents(ctx, sa, payloads)
     _arm(ctx, sa, 1)
 
 
@@ -64,6 +66,7 @@ def answer(ctx: Context, sa: IkeSa, request: Opened, payloads: Payloads, path: P
     )
     window.answered(sa.window, request.request, datagrams)
     transmit(ctx, datagrams, path)
+    trace.contents(ctx, sa, payloads)
 
 
 def transmit(ctx: Context, datagrams: tuple[bytes, ...], path: Path) -> None:
