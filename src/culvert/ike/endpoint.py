@@ -16,6 +16,7 @@ from culvert.ike.events import (
     Connect,
     DatagramReceived,
     DeadlineReached,
+    DebugSet,
     Disconnect,
     EngineRestarted,
     Event,
@@ -25,10 +26,10 @@ from culvert.ike.events import (
     RekeyRequested,
     Stop,
 )
-from culvert.ike.logs import ERROR
+from culvert.ike.logs import ERROR, IKE
 from culvert.ike.status import Census, PeerStatus
 from culvert.ike.timers import Key, Timer
-from culvert.ike.v2 import demands, dispatch, keeping, lineages, moving, runner
+from culvert.ike.v2 import demands, dispatch, keeping, lineages, moving, runner, trace
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.sa import IkeSa
 from culvert.reasons import Refusal
@@ -53,7 +54,7 @@ class Endpoint:
         if isinstance(event, CalendarSet):
             ctx.utc_offset_s = event.utc_offset_s
             return []
-        if self._stopped and not isinstance(event, Configured):
+        if self._stopped and not isinstance(event, Configured | DebugSet):
             return []
         ctx.touched.clear()
         try:
@@ -61,6 +62,8 @@ class Endpoint:
             self._settle()
         except Exception as error:
             self._contain(event, error)
+        if IKE in self._ctx.topics:
+            self._tell_departures()
         actions, self._ctx.actions = self._ctx.actions, []
         self._ctx.changes.clear()
         return self._kept_ahead(actions)
@@ -99,6 +102,8 @@ class Endpoint:
         ctx = self._ctx
         match event:
             case DatagramReceived():
+                if IKE in ctx.topics:
+                    trace.arrival(ctx, event.data, event.local, event.remote, dispatch.find(ctx, event.data))
                 dispatch.receive(ctx, event.data, event.local, event.remote)
             case DeadlineReached():
                 self._deadlines()
@@ -117,6 +122,8 @@ class Endpoint:
                 demands.rekey(ctx, event.peer, event.child, event.ike)
             case Acquired() | AssociationExpired() | MappingChanged() | EngineRestarted():
                 self._told(event)
+            case DebugSet(topics):
+                ctx.topics = topics
             case Stop():
                 self._stop()
 
@@ -171,7 +178,15 @@ class Endpoint:
         kept = self._ctx
         self._ctx = Context(entropy, Cookies(entropy), now, actions + farewells, refused=kept.refused)
         self._ctx.utc_offset_s = kept.utc_offset_s
+        self._ctx.topics = kept.topics
         self._stopped = True
+
+    def _tell_departures(self) -> None:
+        """Debugging must not keep anything from being done."""
+        try:
+            self._ctx.actions = trace.with_departures(self._ctx, self._ctx.actions)
+        except Exception as error:
+            self._report_bug(error, None)
 
     def _contain(self, event: Event, error: Exception) -> None:
         """A bug ends the IKE SA that it met, and nothing else."""

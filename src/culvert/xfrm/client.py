@@ -330,7 +330,7 @@ class XfrmClient:
         return {blob.key: blob.data for blob in (_read(family.parse_blob, message) for message in messages)}
 
     def keep(self, key: str, data: bytes | None, on_refusal: Callable[[XfrmError], None]) -> None:
-        """Do as `put_blob` or, without data, `delete_blob`, and wait for nothing: it is done before what is asked later.
+        """Do as `put_blob` or, without data, `delete_blob`, without waiting: it is done before what is asked later.
 
         `on_refusal` takes what is refused, of all that was asked so before too; what cannot be kept is deleted. Raise
         XfrmError where nobody is there to ask.

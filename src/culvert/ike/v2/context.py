@@ -12,12 +12,13 @@ from culvert.identities import Identity
 from culvert.ike.actions import Action, Log, PeerChanged
 from culvert.ike.cookies import Cookies
 from culvert.ike.half_open import HalfOpen
-from culvert.ike.logs import INFO, Limiter
+from culvert.ike.logs import DEBUG, IKE, INFO, Limiter, printable
 from culvert.ike.records import Outcome, PeerRecord
 from culvert.ike.timers import Timers
 from culvert.ike.v2.reassembly import Reassemblies
 from culvert.ike.v2.sa import IkeSa, Lineage
 from culvert.ipsec.associations import AssociationId
+from culvert.limits import TRACE_BURST, TRACES_PER_S
 from culvert.reasons import Refusal
 from culvert.wire.isakmp.header import NO_SPI
 
@@ -25,6 +26,10 @@ NONCE_OCTETS = 32
 """Half the longest PRF output and more (RFC 7296 section 2.10)."""
 LOWEST_CHILD_SPI = 0x100
 """Up to 255 are reserved (RFC 4303 section 2.1)."""
+
+
+def _trace_limiter() -> Limiter:
+    return Limiter(TRACE_BURST, TRACE_BURST, SECOND // TRACES_PER_S)
 
 
 @dataclass(slots=True)
@@ -63,6 +68,10 @@ class Context:
     """What `now` / SECOND lacks to be the time of day; None: nobody told us the time."""
     refused: dict[Refusal, int] = field(default_factory=dict)
     """Messages that were dropped, whether or not a line was written of it."""
+    topics: frozenset[str] = frozenset()
+    """What is told in detail."""
+    traced: Limiter = field(default_factory=_trace_limiter)
+    """Bounds what is told in detail of messages that anybody could have sent."""
 
     @property
     def utc_s(self) -> int | None:
@@ -73,7 +82,11 @@ class Context:
         self.actions.append(action)
 
     def log(self, peer: str, message: str, reason: Refusal | None = None, level: int = INFO) -> None:
-        self.emit(Log(level, peer, message, reason))
+        self.emit(Log(level, peer, printable(message), reason))
+
+    def trace(self, peer: str, message: str) -> None:
+        """Tell what only debugging wants to know; the caller has looked whether the topic is on."""
+        self.emit(Log(DEBUG, peer, printable(message), topic=IKE))
 
     def count(self, reason: Refusal) -> None:
         """Count a message that is dropped."""
@@ -84,6 +97,8 @@ class Context:
         self.count(reason)
         if self.limiter.allow(self.now):
             self.log(peer, message, reason, level)
+        elif IKE in self.topics and self.traced.allow(self.now):
+            self.trace(peer, message)
 
     def changed(self, peer: str) -> None:
         """Say once in a step that a peer's state is another."""

@@ -6,7 +6,18 @@ from culvert.addresses import SocketAddress
 from culvert.ike.actions import Transmit
 from culvert.ike.logs import DEBUG, WARNING
 from culvert.ike.timers import Timer
-from culvert.ike.v2 import children, fragmentation, lineages, moving, opening, requests, succession, table, window
+from culvert.ike.v2 import (
+    children,
+    fragmentation,
+    lineages,
+    moving,
+    opening,
+    requests,
+    succession,
+    table,
+    trace,
+    window,
+)
 from culvert.ike.v2.answers import Answer
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.exchanges import create_child_sa, ike_auth, ike_sa_init, informational
@@ -108,10 +119,11 @@ def _answer_unprotected(ctx: Context, header: Header, notify: Notify, path: Path
 def _request(ctx: Context, sa: IkeSa, header: Header, data: bytes, path: Path) -> None:
     verdict = window.judge(sa.window, header.message_id, data)
     if verdict is window.Verdict.REPEATED:
-        requests.transmit(ctx, sa.window.last_response, path)
+        requests.answer_again(ctx, sa, path)
         return
     if verdict is window.Verdict.REWRITTEN:
-        fragmentation.answer_again(ctx, sa, data, path)
+        if fragmentation.divided_anew(ctx, sa, data, path[1]):
+            requests.answer_again(ctx, sa, path)
         return
     if verdict is window.Verdict.OUTSIDE or not table.request_allowed(sa.state, header.exchange):
         what = f"exchange {int(header.exchange)} with message ID {header.message_id} while {sa.state}"
@@ -130,6 +142,7 @@ def _answer(ctx: Context, sa: IkeSa, request: Opened, path: Path) -> Answer:
     """Give the answer to an authentic request that is next in order."""
     try:
         contents = request.contents()
+        trace.contents(ctx, sa, contents.payloads)
         _heard(ctx, sa, path)
         _judge(contents, table.judge_request(sa.state, request.header.exchange, contents))
         return _respond(ctx, sa, request.header, contents)
@@ -198,6 +211,7 @@ def _response(ctx: Context, sa: IkeSa, header: Header, data: bytes, path: Path) 
         return
     try:
         contents = response.contents()
+        trace.contents(ctx, sa, contents.payloads)
         fragmentation.learn(sa, outstanding)
         sa.last_heard, sa.window.outstanding = ctx.now, None
         ctx.timers.clear(Timer.RETRANSMIT, sa.spi.hex())

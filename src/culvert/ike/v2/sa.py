@@ -128,7 +128,8 @@ class Outstanding:
 class Window:
     """Message IDs of both directions, window size 1 (RFC 7296 section 2.3).
 
-    `last_request` is the digest of the datagram that, when it comes again, is answered with `last_response` again.
+    `last_request` is the digest of the datagram that, when it comes again, is answered with `last_response` again;
+    `astray` counts how often it was, to another address than the peer's.
     """
 
     next_request: int = 0
@@ -136,6 +137,7 @@ class Window:
     expected: int = 0
     last_request: bytes = b""
     last_response: tuple[bytes, ...] = field(default=(), repr=False)
+    astray: int = 0
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from culvert.crypto.errors import InvalidKeyExchange
 from culvert.crypto.key_exchange import begin as begin_key_exchange
 from culvert.crypto.key_exchange import check as check_public
 from culvert.crypto.transforms import KeyExchange
-from culvert.ike import nat, negotiation
+from culvert.ike import nat, negotiation, refusals
 from culvert.ike.actions import Transmit
 from culvert.ike.negotiation import Chosen
 from culvert.ike.records import Path, PeerRecord
@@ -18,7 +18,7 @@ from culvert.ike.timers import Timer
 from culvert.ike.v2 import admission, extensions, keys, lineages, requests, table, window
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.exchanges import ike_auth
-from culvert.ike.v2.reading import Contents, Refused, name_of, reason_of, refused
+from culvert.ike.v2.reading import Contents, Refused, reason_of, refused
 from culvert.ike.v2.sa import IkeOffer, IkeSa, IkeState, SetUp, Window
 from culvert.ike.v2.sealing import Payloads
 from culvert.limits import MAX_SET_UP_RESTARTS
@@ -199,8 +199,8 @@ def _try_again(ctx: Context, sa: IkeSa, record: PeerRecord, contents: Contents, 
     elif wanted is not None:
         offer = _other_group(ctx, sa, record, wanted, offer)
     elif contents.error is not None:
-        name = name_of(contents.error)
-        raise Refused(contents.error, reason_of(contents.error.type), f"{sa.remote} refuses with {name}")
+        why = refusals.set_up(sa.remote, sa.local.ip, record.peer, contents.error)
+        raise Refused(contents.error, reason_of(contents.error.type), why)
     else:
         return
     sa.restarts += 1
@@ -210,7 +210,8 @@ def _try_again(ctx: Context, sa: IkeSa, record: PeerRecord, contents: Contents, 
 def _other_group(ctx: Context, sa: IkeSa, record: PeerRecord, wanted: Notify, offer: IkeOffer) -> IkeOffer:
     method = negotiation.acceptable_method(record.peer.proposals, int.from_bytes(wanted.data[:2], "big"))
     if len(wanted.data) != 2 or method is None or method == offer.method:
-        raise refused(NotifyType.INVALID_KE_PAYLOAD, f"{sa.remote} wants a key exchange that we do not allow")
+        why = refusals.set_up(sa.remote, sa.local.ip, record.peer, wanted)
+        raise refused(NotifyType.INVALID_KE_PAYLOAD, why)
     return IkeOffer(offer.spi, offer.nonce, begin_key_exchange(method, ctx.entropy), method)
 
 
