@@ -92,6 +92,7 @@ class Refusal(StrEnum):
     CERTIFICATE_WEAK = "CERTIFICATE_WEAK"
     REVOCATION_UNKNOWN = "REVOCATION_UNKNOWN"
     FRAGMENT_UNUSABLE = "FRAGMENT_UNUSABLE"
+    CHECKPOINT_UNREADABLE = "CHECKPOINT_UNREADABLE"
 
 
 SENTENCES: dict[str, str] = {
@@ -174,5 +175,6 @@ SENTENCES: dict[str, str] = {
     "CERTIFICATE_WEAK": "A certificate rests on an algorithm or a key that is too weak.",
     "REVOCATION_UNKNOWN": "Whether the certificate was revoked cannot be told: its issuer's list is missing or out of date.",
     "FRAGMENT_UNUSABLE": "A fragment of an IKE message that is of no use: there already, of a division given up, or too many.",
+    "CHECKPOINT_UNREADABLE": "What a former process kept of an IKE SA cannot be read: it was of another version, or is damaged.",
 }
 """One sentence for each name."""

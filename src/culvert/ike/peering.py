@@ -24,7 +24,7 @@ from culvert.ike.records import (
     start_of,
 )
 from culvert.ike.timers import Timer
-from culvert.ike.v2 import children, lineages
+from culvert.ike.v2 import children, inheritance, lineages, restoration
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.exchanges import ike_sa_init
 from culvert.ike.v2.sa import CreateChild, Lineage, Liveness
@@ -41,6 +41,7 @@ CHILD_RETRY_NS = 30 * SECOND
 
 def configure(ctx: Context, event: Configured) -> None:
     """Take over a list of peers; what did not change is not touched."""
+    taken_up = {} if ctx.lineages else restoration.take_up(ctx, event)
     names = {peer.name: None for peer in event.peers}
     for name in [name for name in ctx.peers if name not in names]:
         _remove(ctx, name)
@@ -52,6 +53,23 @@ def configure(ctx: Context, event: Configured) -> None:
             record.ended = False
             record.forgive()
             begin(ctx, record)
+    inheritance.wanted(ctx)
+    for name, record in taken_up.items():
+        if ctx.peers.get(name) is record:
+            _resume(ctx, record)
+
+
+def _resume(ctx: Context, record: PeerRecord) -> None:
+    """Go on with a peer whose lineages a former process made: its deadlines, and where it is, are found anew."""
+    name, live = record.peer.name, ctx.live(record.peer.name)
+    record.demanded = {child.child.name: None for one in live for child in one.children.values() if child.current}
+    record.inherited = any(reqid in ctx.inherited for reqid in record.reqids)
+    if live:
+        ctx.timers.set(Timer.CHILD_CHECK, name, ctx.now + ctx.jittered(CHILD_CHECK_NS, 40))
+        settling.begin(ctx, record)
+    ctx.changed(name)
+    if record.peer.addresses:
+        _resolve(ctx, record)
 
 
 def _same(record: PeerRecord, peer: Peer, event: Configured) -> bool:
@@ -72,7 +90,7 @@ def _renew(ctx: Context, peer: Peer, event: Configured) -> None:
         _end_all(ctx, peer.name, "the configuration changed")
         ctx.timers.clear_all(peer.name)
     record = ctx.peers[peer.name] = PeerRecord(peer, event.identity)
-    held = {child.name: None for reqid, child in record.reqids.items() if reqid in event.held}
+    held = {child.name: None for reqid, child in record.reqids.items() if reqid in ctx.inherited}
     record.inherited = bool(held)
     if peer.addresses:
         # Traffic uses what is held and so asks for nothing; but without IKE the peer will give its end up.
@@ -105,6 +123,7 @@ def disconnect(ctx: Context, record: PeerRecord) -> None:
     record.ended, record.demanded, record.inherited = True, {}, False
     record.reason, record.message, record.attempt = Refusal.DISCONNECTED, "ended by hand", None
     ctx.timers.clear_all(record.peer.name)
+    inheritance.let_go(ctx, record.reqids)
     _end_all(ctx, record.peer.name, "ended by hand")
     ctx.changed(record.peer.name)
 

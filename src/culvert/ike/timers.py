@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Timer(StrEnum):
-    """What a deadline is for. The owner is a peer's name, an IKE SA's SPI in hex, or a child's inbound SPI."""
+    """What a deadline is for. The owner is a peer's name, an IKE SA's SPI in hex, a child's inbound SPI, or a reqid."""
 
     RETRANSMIT = "retransmit"
     HALF_OPEN = "half-open"
@@ -22,6 +22,7 @@ class Timer(StrEnum):
     CHILD_HARD = "child-hard"
     OUTBOUND_SWITCH = "outbound-switch"
     INBOUND_GRACE = "inbound-grace"
+    RETIRE = "retire"
     TASK_RETRY = "task-retry"
     RECONNECT = "reconnect"
     CHILD_CHECK = "child-check"

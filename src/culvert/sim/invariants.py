@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from culvert.ike.events import Held
 from culvert.ipsec.associations import AssociationId, Direction, SecurityAssociation
 from culvert.wire.isakmp.encrypted import FRAGMENT_PREFIX_OCTETS, PREFIX_OCTETS
 from culvert.wire.isakmp.header import NO_SPI, read_header
@@ -50,6 +51,11 @@ class DataPlane:
 
     def flush(self) -> None:
         self.associations.clear()
+
+    def held(self) -> tuple[Held, ...]:
+        """Give what is there as another process finds it."""
+        known = self.associations.values()
+        return tuple(Held(one.id, one.reqid, one.direction) for one in known if one.direction is not None)
 
     def side(self, direction: Direction) -> list[SecurityAssociation]:
         return [one for one in self.associations.values() if one.direction is direction]

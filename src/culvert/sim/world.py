@@ -33,7 +33,6 @@ from culvert.ike.events import (
 )
 from culvert.ike.logs import ERROR
 from culvert.ike.status import PeerState
-from culvert.ipsec.associations import AssociationId, Direction, SecurityAssociation
 from culvert.reasons import Refusal
 from culvert.sim.invariants import Broken, DataPlane, Wire, agree, reach
 from culvert.sim.link import Link
@@ -45,15 +44,13 @@ UTC_OFFSET_S = 1_798_761_600
 """The worlds begin on 1 January 2027."""
 MAX_EVENTS = 200_000
 """Events of one run; a run that settles has some hundreds."""
-RETIRE_NS = 10 * SECOND
-"""How long inherited associations are kept beside their successors."""
 
 
 @dataclass(slots=True)
 class Node:
     """An endpoint with its address and its data plane. Behind a NAT, `nat` is what others see of it.
 
-    `inherited` are associations of a former process, with their reqids, and `blobs` its checkpoints.
+    `blobs` are its checkpoints, as the data plane keeps them.
     """
 
     name: str
@@ -62,7 +59,6 @@ class Node:
     plane: DataPlane
     nat: Nat | None = None
     configured: Configured | None = None
-    inherited: dict[AssociationId, int] = field(default_factory=dict)
     blobs: dict[bytes, bytes] = field(default_factory=dict)
 
     def keep(self, key: bytes, data: bytes | None) -> None:
@@ -135,7 +131,7 @@ class World:
     steady: bool = False
     now: int = 0
     events: int = 0
-    _queue: list[tuple[int, int, str, Event | AssociationId]] = field(default_factory=list)
+    _queue: list[tuple[int, int, str, Event]] = field(default_factory=list)
     _count: int = 0
 
     def add(self, name: str, address: str, seed: int) -> Node:
@@ -177,10 +173,6 @@ class World:
             self._step(self.nodes[name], DeadlineReached())
             return
         _, _, name, event = heapq.heappop(self._queue)
-        if isinstance(event, AssociationId):
-            self.nodes[name].plane.remove(event)
-            self._deliver(self.nodes[name])
-            return
         if isinstance(event, DatagramReceived):
             self.wire.delivered(name, event.data)
             self._tell(f"{name} receives {describe(event.data)}")
@@ -206,23 +198,18 @@ class World:
         if node.configured is not None:
             self._step(node, node.configured)
 
-    def replace(self, name: str) -> None:
-        """Let the process of an endpoint be killed and another one take over its data plane."""
+    def replace(self, name: str, *, checkpoints: bool = True) -> None:
+        """Let the process of an endpoint be killed and another one take over its data plane, and its `checkpoints`."""
         node = self.nodes[name]
-        node.inherited = {one.id: one.reqid for one in node.plane.associations.values()}
+        if not checkpoints:
+            node.blobs.clear()
         node.endpoint = self._endpoint(self.link.random.getrandbits(64))
         self._tell(f"{name} is taken over")
         if node.configured is not None:
-            held = tuple(dict.fromkeys(node.inherited.values()))
-            self._step(node, replace(node.configured, held=held))
-
-    def _outlived(self, node: Node, association: SecurityAssociation) -> None:
-        """What was inherited goes a while after its successors came, as the gateway does it."""
-        if association.direction is Direction.OUT:
-            for id_ in [id_ for id_, reqid in node.inherited.items() if reqid == association.reqid]:
-                del node.inherited[id_]
-                self._count += 1
-                heapq.heappush(self._queue, (self.now + RETIRE_NS, self._count, node.name, id_))
+            left = dict(node.blobs)
+            self._step(node, replace(node.configured, held=node.plane.held(), checkpoints=tuple(left.values())))
+            for key in [key for key, data in left.items() if node.blobs.get(key) is data]:
+                del node.blobs[key]
 
     def _step(self, node: Node, event: Event) -> None:
         for action in node.endpoint.step(event, self.now):
@@ -235,7 +222,6 @@ class World:
             case InstallAssociation(association):
                 self._tell(f"{node.name} installs {association.direction} {association.id}")
                 node.plane.install(association)
-                self._outlived(node, association)
                 for other in self.nodes.values():
                     agree(node.plane, other.plane)
                     agree(other.plane, node.plane)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -83,7 +84,7 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """How a peer is configured. Of what is secret there is a digest in place of the value."""
+    """How a peer is configured. Of secrets and certificates there is a digest in place of the values."""
 
     peer: Peer
     identity: Identity | None
@@ -92,15 +93,16 @@ class Known:
     @classmethod
     def of(cls, peer: Peer, identity: Identity | None) -> Known:
         """`identity` is the gateway's; it matters where the peer has no `local_identity`."""
-        bare = replace(peer, secret=None, origin=Origin())
-        return cls(bare, None if peer.local_identity else identity, hashlib.sha256(peer.secret or b"").digest())
+        bare = replace(peer, secret=None, credential=None, trust=None, origin=Origin())
+        return cls(bare, None if peer.local_identity else identity, _digest(_secrets(peer)))
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A checkpoint that was read."""
+    """A checkpoint that was read. `peer` is who it was read for, `known` how that one was configured."""
 
     written_at: int
+    peer: Peer
     known: Known
     pending: tuple[Pending, ...]
     snapshot: Snapshot
@@ -123,11 +125,12 @@ def write(now: int, known: bytes, pending: tuple[Pending, ...], snapshot: bytes)
 
 
 class Parser:
-    """Reads checkpoints; what they have in common is read once."""
+    """Reads checkpoints; what they have in common is read once. `fitting` gives the peer of a configuration."""
 
-    def __init__(self) -> None:
+    def __init__(self, fitting: Callable[[Known], Peer]) -> None:
+        self._fitting = fitting
         self._readers: dict[bytes, Reader] = {}
-        self._known: dict[bytes, Known] = {}
+        self._known: dict[bytes, tuple[Known, Peer]] = {}
 
     def parse(self, octets: bytes) -> Checkpoint:
         """Read a checkpoint. Raise UnreadableError, which says what is wrong with it."""
@@ -139,19 +142,20 @@ class Parser:
         if version != VERSION:
             raise UnreadableError(f"a checkpoint of version {version}, where {VERSION} is read")
         layout, configuration, told, state = _cut(octets[_HEAD.size :], lengths)
-        known, reader = self._configuration(configuration), self._reader(layout)
-        pending = reader.read(told, tuple[Pending, ...], known.peer)
-        return Checkpoint(written_at, known, pending, reader.read(state, Snapshot, known.peer))
+        (known, peer), reader = self._configuration(configuration), self._reader(layout)
+        pending = reader.read(told, tuple[Pending, ...], peer)
+        return Checkpoint(written_at, peer, known, pending, reader.read(state, Snapshot, peer))
 
     def _reader(self, layout: bytes) -> Reader:
         if layout not in self._readers:
             self._readers[layout] = _STATE.reader(_inflate(layout))
         return self._readers[layout]
 
-    def _configuration(self, octets: bytes) -> Known:
+    def _configuration(self, octets: bytes) -> tuple[Known, Peer]:
         if octets not in self._known:
             layout, _, body = _inflate(octets).partition(b"\n")
-            self._known[octets] = _CONFIGURATION.reader(layout).read(body, Known)
+            known = _CONFIGURATION.reader(layout).read(body, Known)
+            self._known[octets] = known, self._fitting(known)
         return self._known[octets]
 
 
@@ -175,6 +179,27 @@ def _inflate(octets: bytes) -> bytes:
     if not inflater.eof or inflater.unused_data:
         raise UnreadableError("a part that cannot be unpacked")
     return whole
+
+
+def _secrets(peer: Peer) -> Iterator[bytes]:
+    """Give what proves who we are and whom we believe, each part in its place."""
+    yield peer.secret or b""
+    if peer.credential is not None:
+        yield peer.credential.key.public.spki
+        yield from (one.der for one in (peer.credential.certificate, *peer.credential.chain))
+    yield b""
+    if peer.trust is not None:
+        for ders in (peer.trust.anchors, peer.trust.intermediates, peer.trust.crls):
+            yield from (one.der for one in ders)
+            yield b""
+        yield bytes((peer.trust.require_crl, peer.trust.legacy))
+
+
+def _digest(parts: Iterable[bytes]) -> bytes:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big") + part)
+    return digest.digest()
 
 
 def _named(kind: type[Any]) -> Leaf:
