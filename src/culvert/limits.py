@@ -30,3 +30,5 @@ LOG_INTERVAL_S = 5
 """Seconds after which one more such line is written."""
 MAX_IKE_MESSAGE_OCTETS = 16_384
 """Longest IKE message that is read; certificates come to a few thousand octets."""
+MAX_PROMPT_REQUESTS = 2_000
+"""Unanswered requests that are repeated as quickly as one alone; some 600 short datagrams a second. More are slower."""

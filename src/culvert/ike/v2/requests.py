@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from culvert.addresses import SocketAddress
 from culvert.ike.actions import Transmit
-from culvert.ike.retransmission import ESTABLISHED, SET_UP, Schedule
+from culvert.ike.retransmission import (
+    AUTH_SUSPECT_AT,
+    ESTABLISHED,
+    JITTER_PERCENT,
+    SET_UP,
+    SUSPECT_AT,
+    Schedule,
+    stretched,
+)
 from culvert.ike.timers import Timer
-from culvert.ike.v2 import lineages, window
+from culvert.ike.v2 import lineages, silence, window
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.sa import ChildOffer, DeleteIke, IkeOffer, IkeSa, IkeState, Refuse, Task
 from culvert.ike.v2.sealing import Payloads, seal
@@ -61,6 +69,8 @@ def repeat(ctx: Context, sa: IkeSa) -> None:
         give_up(ctx, sa, outstanding.task)
         return
     ctx.emit(Transmit(sa.local, sa.remote, outstanding.data))
+    if outstanding.transmissions == (AUTH_SUSPECT_AT if sa.state is IkeState.AUTH_SENT else SUSPECT_AT):
+        silence.suspect(ctx, sa)
 
 
 def give_up(ctx: Context, sa: IkeSa, task: Task) -> None:
@@ -80,6 +90,7 @@ def _arm(ctx: Context, sa: IkeSa, transmissions: int) -> bool:
     wait = _schedule(sa).wait(transmissions) if outstanding else None
     if wait is None:
         return False
+    wait = ctx.jittered(stretched(wait, ctx.timers.count(Timer.RETRANSMIT)), JITTER_PERCENT)
     ctx.timers.set(Timer.RETRANSMIT, sa.spi.hex(), ctx.now + wait)
     return True
 
