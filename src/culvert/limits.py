@@ -32,3 +32,11 @@ MAX_IKE_MESSAGE_OCTETS = 16_384
 """Longest IKE message that is read; certificates come to a few thousand octets."""
 MAX_PROMPT_REQUESTS = 2_000
 """Unanswered requests that are repeated as quickly as one alone; some 600 short datagrams a second. More are slower."""
+MAX_FRAGMENTS = 64
+"""Fragments of one IKE message; a chain of certificates in the smallest datagrams of IPv4 makes some thirty."""
+MAX_FRAGMENTED_OCTETS = 32_768
+"""Longest IKE message that is put together from fragments; eight certificates of 3 KiB and what is around them."""
+REASSEMBLY_S = 60
+"""Seconds for which an incomplete message is kept; peers repeat theirs after at most some forty."""
+MAX_CANDIDATES = 4
+"""Peers with the same identity, or wildcards of it, among which a caller's proof finds its own."""

@@ -82,6 +82,7 @@ class Refusal(StrEnum):
     SOCKET_TAKEN = "SOCKET_TAKEN"
     HOST_REFUSED = "HOST_REFUSED"
     LIFETIME_ENDED = "LIFETIME_ENDED"
+    FRAGMENT_UNUSABLE = "FRAGMENT_UNUSABLE"
 
 
 SENTENCES: dict[str, str] = {
@@ -154,5 +155,6 @@ SENTENCES: dict[str, str] = {
     "SOCKET_TAKEN": "Another engine listens on the control socket.",
     "HOST_REFUSED": "The host refused something that the engine needs.",
     "LIFETIME_ENDED": "The IKE SA reached its hard limit before it had a successor.",
+    "FRAGMENT_UNUSABLE": "A fragment of an IKE message that is of no use: there already, of a division given up, or too many.",
 }
 """One sentence for each name."""

@@ -11,6 +11,7 @@ from culvert.ike.cookies import Cookies
 from culvert.ike.events import (
     Acquired,
     AssociationExpired,
+    CalendarSet,
     Configured,
     Connect,
     DatagramReceived,
@@ -49,6 +50,9 @@ class Endpoint:
         """Take one event at `now` (nanoseconds); give what is to be done, in that order. Raises nothing."""
         ctx = self._ctx
         ctx.now = max(ctx.now, now)
+        if isinstance(event, CalendarSet):
+            ctx.utc_offset_s = event.utc_offset_s
+            return []
         if self._stopped and not isinstance(event, Configured):
             return []
         try:
@@ -153,7 +157,9 @@ class Endpoint:
         """Say DELETE to everybody and forget them."""
         farewells = demands.farewell(self._ctx)
         entropy, now, actions = self._ctx.entropy, self._ctx.now, self._ctx.actions
-        self._ctx = Context(entropy, Cookies(entropy), now, actions + farewells, refused=self._ctx.refused)
+        kept = self._ctx
+        self._ctx = Context(entropy, Cookies(entropy), now, actions + farewells, refused=kept.refused)
+        self._ctx.utc_offset_s = kept.utc_offset_s
         self._stopped = True
 
     def _contain(self, event: Event, error: Exception) -> None:

@@ -108,6 +108,17 @@ def accept(
     return next((one for one in judged if one is not None), None)
 
 
+def permits(configured: Sequence[Proposal], suite: Suite) -> bool:
+    """Tell whether an IKE SA may use these algorithms by one of our proposals."""
+    return any(
+        suite.encryption in one.encryption
+        and suite.prf in one.prf
+        and suite.key_exchange in one.key_exchange
+        and (suite.integrity is None or suite.integrity in one.integrity)
+        for one in configured
+    )
+
+
 def acceptable_method(configured: Sequence[Proposal], method: int) -> KeyExchange | None:
     """Give the key exchange with this number where we allow it, else None."""
     return next((one for proposal in configured for one in proposal.key_exchange if one.id == method and method), None)

@@ -58,6 +58,11 @@ class PeerRecord:
             return self.peer.identity.matches(presented)
         return any(known.matches(presented) for known in self.known_by)
 
+    @property
+    def awaited(self) -> str:
+        """Name whom this peer is expected to be, for people."""
+        return str(self.peer.identity) if self.peer.identity else " or ".join(map(str, self.known_by))
+
     def may_be_at(self, address: IPAddress) -> bool:
         """Tell whether this peer is known to be at an address, written or resolved."""
         return address in self.addresses

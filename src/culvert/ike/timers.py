@@ -18,6 +18,7 @@ class Timer(StrEnum):
     IKE_REKEY = "ike-rekey"
     IKE_HARD = "ike-hard"
     IKE_LINGER = "ike-linger"
+    REASSEMBLY = "reassembly"
     CHILD_REKEY = "child-rekey"
     CHILD_HARD = "child-hard"
     OUTBOUND_SWITCH = "outbound-switch"

@@ -6,13 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from culvert.ipsec.associations import AssociationId, Direction, SecurityAssociation
-from culvert.wire.isakmp.encrypted import GENERIC_HEADER_OCTETS
-from culvert.wire.isakmp.header import HEADER_OCTETS, NO_SPI, read_header
+from culvert.wire.isakmp.encrypted import FRAGMENT_PREFIX_OCTETS, PREFIX_OCTETS
+from culvert.wire.isakmp.header import NO_SPI, read_header
 from culvert.wire.isakmp.numbers import ExchangeType, PayloadType
 
-SEALED_AT = HEADER_OCTETS + GENERIC_HEADER_OCTETS
 IV_OCTETS = 8
-"""Where the IV stands, and its length with AES-GCM, which is what the simulated peers use."""
+"""The length of an IV with AES-GCM, which is what the simulated peers use."""
 Conversation = tuple[str, bytes, bytes]
 """Who sends, and the SPIs of the IKE SA."""
 
@@ -86,7 +85,7 @@ def reach(one: DataPlane, other: DataPlane, reqids: Iterable[int]) -> None:
 class Wire:
     """Watches every message: one request at a time, and the same octets for the same message."""
 
-    seen: dict[tuple[Conversation, bool, int], bytes] = field(default_factory=dict)
+    seen: dict[tuple[Conversation, bool, int, bytes], bytes] = field(default_factory=dict)
     ivs: dict[tuple[Conversation, bytes], bytes] = field(default_factory=dict)
     answered: dict[Conversation, int] = field(default_factory=dict)
     asked: dict[Conversation, int] = field(default_factory=dict)
@@ -99,7 +98,7 @@ class Wire:
             # INVALID_IKE_SPI belongs to no IKE SA: one that comes to be a moment later answers the same message.
             return
         conversation = (sender, header.spi_i, header.spi_r)
-        key = (conversation, header.response, header.message_id)
+        key = (conversation, header.response, header.message_id, _numbers(data))
         if self.seen.setdefault(key, data) != data:
             raise Broken(f"{sender} says message {header.message_id} in two ways")
         self._sealed(conversation, data)
@@ -107,7 +106,8 @@ class Wire:
             self._asked(conversation, header.message_id)
 
     def _sealed(self, conversation: Conversation, data: bytes) -> None:
-        iv = data[SEALED_AT : SEALED_AT + IV_OCTETS]
+        at = PREFIX_OCTETS + len(_numbers(data))
+        iv = data[at : at + IV_OCTETS]
         if self.ivs.setdefault((conversation, iv), data) != data:
             raise Broken(f"{conversation[0]} uses an IV twice")
 
@@ -124,3 +124,9 @@ class Wire:
         if header.response and header.next_payload != PayloadType.NOTIFY:
             conversation = (receiver, header.spi_i, header.spi_r)
             self.answered[conversation] = max(self.answered.get(conversation, -1), header.message_id)
+
+
+def _numbers(data: bytes) -> bytes:
+    """Give a fragment's number and total as they travel, nothing for a whole message."""
+    fragment = read_header(data).next_payload == PayloadType.SKF
+    return data[PREFIX_OCTETS:FRAGMENT_PREFIX_OCTETS] if fragment else b""

@@ -22,6 +22,7 @@ from culvert.ike.actions import (
 )
 from culvert.ike.endpoint import Endpoint
 from culvert.ike.events import (
+    CalendarSet,
     Configured,
     DatagramReceived,
     DeadlineReached,
@@ -35,9 +36,12 @@ from culvert.ipsec.associations import AssociationId, Direction, SecurityAssocia
 from culvert.reasons import Refusal
 from culvert.sim.invariants import Broken, DataPlane, Wire, agree, reach
 from culvert.sim.link import Link
+from culvert.wire.isakmp.encrypted import PREFIX_OCTETS
 from culvert.wire.isakmp.header import read_header
-from culvert.wire.isakmp.numbers import ExchangeType
+from culvert.wire.isakmp.numbers import ExchangeType, PayloadType
 
+UTC_OFFSET_S = 1_798_761_600
+"""The worlds begin on 1 January 2027."""
 MAX_EVENTS = 200_000
 """Events of one run; a run that settles has some hundreds."""
 RETIRE_NS = 10 * SECOND
@@ -126,9 +130,14 @@ class World:
     _count: int = 0
 
     def add(self, name: str, address: str, seed: int) -> Node:
-        endpoint = Endpoint(SeededEntropy(seed), self.now)
-        self.nodes[name] = Node(name, ip_address(address), endpoint, DataPlane(name))
+        self.nodes[name] = Node(name, ip_address(address), self._endpoint(seed), DataPlane(name))
         return self.nodes[name]
+
+    def _endpoint(self, seed: int) -> Endpoint:
+        """Make an endpoint that knows the time of day."""
+        endpoint = Endpoint(SeededEntropy(seed), self.now)
+        endpoint.step(CalendarSet(UTC_OFFSET_S), self.now)
+        return endpoint
 
     def at(self, instant: int, name: str, event: Event) -> None:
         """Let an event happen at an endpoint."""
@@ -181,7 +190,7 @@ class World:
         """Let the machine of an endpoint restart: nothing of its IKE SAs and associations is left."""
         node = self.nodes[name]
         node.plane.flush()
-        node.endpoint = Endpoint(SeededEntropy(self.link.random.getrandbits(64)), self.now)
+        node.endpoint = self._endpoint(self.link.random.getrandbits(64))
         self._tell(f"{name} restarts")
         if node.configured is not None:
             self._step(node, node.configured)
@@ -190,7 +199,7 @@ class World:
         """Let the process of an endpoint be killed and another one take over its data plane."""
         node = self.nodes[name]
         node.inherited = {one.id: one.reqid for one in node.plane.associations.values()}
-        node.endpoint = Endpoint(SeededEntropy(self.link.random.getrandbits(64)), self.now)
+        node.endpoint = self._endpoint(self.link.random.getrandbits(64))
         self._tell(f"{name} is taken over")
         if node.configured is not None:
             held = tuple(dict.fromkeys(node.inherited.values()))
@@ -266,7 +275,17 @@ def describe(data: bytes) -> str:
     kind = header.exchange.name if isinstance(header.exchange, ExchangeType) else f"exchange {header.exchange}"
     role = "response" if header.response else "request"
     side = "i" if header.initiator else "r"
-    return f"{kind} {role} {header.message_id} [{header.spi_i.hex()[:6]}/{header.spi_r.hex()[:6]} {side}]"
+    return (
+        f"{kind} {role} {header.message_id}{_fragment(data)} [{header.spi_i.hex()[:6]}/{header.spi_r.hex()[:6]} {side}]"
+    )
+
+
+def _fragment(data: bytes) -> str:
+    """Name a fragment by its place, a whole message by nothing."""
+    if read_header(data).next_payload != PayloadType.SKF:
+        return ""
+    number, total = (int.from_bytes(data[at : at + 2], "big") for at in (PREFIX_OCTETS, PREFIX_OCTETS + 2))
+    return f" ({number} of {total})"
 
 
 def source(seed: int) -> random.Random:

@@ -249,7 +249,7 @@ def test_stop_says_goodbye_once_and_holds_nothing() -> None:
 def test_the_hard_end_of_an_association_makes_another_one() -> None:
     pair = Pair().connect()
     (child,) = pair.west.endpoint.status("east").children
-    pair.tell("west", AssociationExpired(child.inbound, hard=True))
+    pair.tell("west", AssociationExpired(child.inbound, hard=True), 6)
     (new,) = pair.west.endpoint.status("east").children
     assert new.inbound != child.inbound
     assert len(pair.east.plane.associations) == 2
@@ -435,7 +435,7 @@ def test_both_ends_making_the_same_child_at_once_keep_one() -> None:
     reqids = [Child(name, "more", (ts("10.5.0.0/16"),), (ts("10.6.0.0/16"),)).reqid for name in ("east", "west")]
     pair.world.at(pair.world.now, "west", replace(TRAFFIC, reqid=reqids[0]))
     pair.world.at(pair.world.now, "east", replace(TRAFFIC, reqid=reqids[1]))
-    trace = pair.wait(3)
+    trace = pair.wait(8)
     assert sum("CREATE_CHILD_SA request" in line and "sends" in line for line in trace) == 2
     for node, other in ((pair.west, "east"), (pair.east, "west")):
         assert sorted(child.name for child in node.endpoint.status(other).children) == ["more", "net"]
@@ -497,7 +497,7 @@ def test_algorithms_work_together(ike: str, esp: str, cipher: str) -> None:
         setattr(pair, side, replace(peer, proposals=(ike_proposal(ike),), children=children))
     pair.connect()
     pair.tell("west", RekeyRequested("east"))
-    pair.tell("east", RekeyRequested("west", ike=True))
+    pair.tell("east", RekeyRequested("west", ike=True), 6)
     (child,) = pair.west.endpoint.status("east").children
     assert child.cipher == cipher
     assert len(pair.west.plane.associations) == len(pair.east.plane.associations) == 2

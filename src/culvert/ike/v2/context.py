@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from culvert.addresses import SocketAddress
+from culvert.clock import SECOND
 from culvert.entropy import Entropy, below
 from culvert.ike.actions import Action, Log, PeerChanged
 from culvert.ike.cookies import Cookies
@@ -12,6 +13,7 @@ from culvert.ike.half_open import HalfOpen
 from culvert.ike.logs import INFO, Limiter
 from culvert.ike.records import Outcome, PeerRecord
 from culvert.ike.timers import Timers
+from culvert.ike.v2.reassembly import Reassemblies
 from culvert.ike.v2.sa import IkeSa, Lineage
 from culvert.ipsec.associations import AssociationId
 from culvert.reasons import Refusal
@@ -45,11 +47,19 @@ class Context:
     """Inbound associations of children that are gone, by SPI: packets for them may still be on their way."""
     by_peer: dict[str, dict[int, None]] = field(default_factory=dict)
     half_open: HalfOpen = field(default_factory=HalfOpen)
+    fragments: Reassemblies = field(default_factory=Reassemblies)
     changes: dict[str, None] = field(default_factory=dict)
     dirty: dict[int, None] = field(default_factory=dict)
     lineages_made: int = 0
+    utc_offset_s: int | None = None
+    """What `now` / SECOND lacks to be the time of day; None: nobody told us the time."""
     refused: dict[Refusal, int] = field(default_factory=dict)
     """Messages that were dropped, whether or not a line was written of it."""
+
+    @property
+    def utc_s(self) -> int | None:
+        """Seconds since 1970, or None where nobody told us the time."""
+        return None if self.utc_offset_s is None else self.utc_offset_s + self.now // SECOND
 
     def emit(self, action: Action) -> None:
         self.actions.append(action)

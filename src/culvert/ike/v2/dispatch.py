@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from culvert.addresses import SocketAddress
-from culvert.crypto.errors import NotAuthentic
 from culvert.ike.actions import Transmit
 from culvert.ike.logs import DEBUG, WARNING
 from culvert.ike.timers import Timer
-from culvert.ike.v2 import children, lineages, moving, requests, silence, succession, table, window
+from culvert.ike.v2 import (
+    children,
+    fragmentation,
+    lineages,
+    moving,
+    opening,
+    requests,
+    silence,
+    succession,
+    table,
+    window,
+)
 from culvert.ike.v2.answers import Answer
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.exchanges import create_child_sa, ike_auth, ike_sa_init, informational
+from culvert.ike.v2.opening import Opened
 from culvert.ike.v2.reading import Contents, Refused, refused
 from culvert.ike.v2.sa import (
     ChildOffer,
@@ -27,10 +38,8 @@ from culvert.ike.v2.sa import (
     RekeyIke,
     SetUp,
 )
-from culvert.ike.v2.sealing import unseal
 from culvert.limits import MAX_IKE_MESSAGE_OCTETS
 from culvert.reasons import Refusal
-from culvert.wire.isakmp.encrypted import Encrypted
 from culvert.wire.isakmp.errors import ParseError
 from culvert.wire.isakmp.header import MAJOR_VERSION, NO_SPI, Header, peek, read_header
 from culvert.wire.isakmp.message import Message, emit_message, parse_message
@@ -110,29 +119,31 @@ def _answer_unprotected(ctx: Context, header: Header, notify: Notify, path: Path
 def _request(ctx: Context, sa: IkeSa, header: Header, data: bytes, path: Path) -> None:
     verdict = window.judge(sa.window, header.message_id, data)
     if verdict is window.Verdict.REPEATED:
-        ctx.emit(Transmit(path[0], path[1], sa.window.last_response))
+        requests.transmit(ctx, sa.window.last_response, path)
+        return
+    if verdict is window.Verdict.REWRITTEN:
+        fragmentation.answer_again(ctx, sa, data, path)
         return
     if verdict is window.Verdict.OUTSIDE or not table.request_allowed(sa.state, header.exchange):
         what = f"exchange {int(header.exchange)} with message ID {header.message_id} while {sa.state}"
         ctx.note(f"a message from {path[1]} was dropped: {what}", Refusal.UNEXPECTED_MESSAGE, DEBUG)
         return
-    answer = _answer(ctx, sa, header, data, path)
-    if answer is None:
+    request = opening.take(ctx, sa, header, data, path[1])
+    if request is None:
         return
-    requests.answer(ctx, sa, data, answer.payloads, path)
+    answer = _answer(ctx, sa, request, path)
+    requests.answer(ctx, sa, request, answer.payloads, path)
     if answer.ends is not None:
         _end(ctx, sa, *answer.ends)
 
 
-def _answer(ctx: Context, sa: IkeSa, header: Header, data: bytes, path: Path) -> Answer | None:
-    """Give the answer to a request that is next in order; None where it is not authentic."""
+def _answer(ctx: Context, sa: IkeSa, request: Opened, path: Path) -> Answer:
+    """Give the answer to an authentic request that is next in order."""
     try:
-        contents = _open(ctx, sa, data, path)
-        if contents is None:
-            return None
+        contents = request.contents()
         _heard(ctx, sa, path)
-        _judge(contents, table.judge_request(sa.state, header.exchange, contents))
-        return _respond(ctx, sa, header, contents)
+        _judge(contents, table.judge_request(sa.state, request.header.exchange, contents))
+        return _respond(ctx, sa, request.header, contents)
     except ParseError as error:
         return Answer((Notify(NotifyType.INVALID_SYNTAX),), (Refusal.INVALID_SYNTAX, error.text))
     except Refused as refusal:
@@ -147,23 +158,6 @@ def _respond(ctx: Context, sa: IkeSa, header: Header, contents: Contents) -> Ans
     if header.exchange == ExchangeType.CREATE_CHILD_SA:
         return create_child_sa.respond(ctx, sa, contents)
     return informational.respond(ctx, sa, contents)
-
-
-def _open(ctx: Context, sa: IkeSa, data: bytes, path: Path) -> Contents | None:
-    """Open a protected message; None where it is not authentic. Raise ParseError where its sender wrote it wrongly."""
-    try:
-        message = parse_message(data)
-        sealed = message.encrypted
-        if not isinstance(sealed, Encrypted) or len(message.payloads) != 1:
-            raise NotAuthentic("no Encrypted payload, or others before it")
-    except (NotAuthentic, ParseError):
-        ctx.note(f"a message from {path[1]} was dropped", Refusal.NOT_AUTHENTIC_MESSAGE)
-        return None
-    try:
-        return Contents(unseal(sa, data, sealed))
-    except NotAuthentic:
-        ctx.note(f"a message from {path[1]} was dropped", Refusal.NOT_AUTHENTIC_MESSAGE)
-        return None
 
 
 def _judge(contents: Contents, problem: str) -> None:
@@ -210,10 +204,12 @@ def _response(ctx: Context, sa: IkeSa, header: Header, data: bytes, path: Path) 
         _told_unknown(ctx, sa, data, path)
         return
     outstanding = sa.window.outstanding
+    response = opening.take(ctx, sa, header, data, path[1])
+    if response is None or outstanding is None:
+        return
     try:
-        contents = _open(ctx, sa, data, path)
-        if contents is None or outstanding is None:
-            return
+        contents = response.contents()
+        fragmentation.learn(sa, outstanding)
         silence.heard(ctx, sa)
         sa.window.outstanding = None
         ctx.timers.clear(Timer.RETRANSMIT, sa.spi.hex())

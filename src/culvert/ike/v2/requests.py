@@ -14,14 +14,17 @@ from culvert.ike.retransmission import (
     stretched,
 )
 from culvert.ike.timers import Timer
-from culvert.ike.v2 import lineages, silence, window
+from culvert.ike.v2 import fragmentation, lineages, silence, window
 from culvert.ike.v2.context import Context
+from culvert.ike.v2.opening import Opened
 from culvert.ike.v2.sa import ChildOffer, DeleteIke, IkeOffer, IkeSa, IkeState, Refuse, Task
-from culvert.ike.v2.sealing import Payloads, seal
+from culvert.ike.v2.sealing import Payloads, seal_within
 from culvert.reasons import Refusal
-from culvert.wire.isakmp.header import read_header
 from culvert.wire.isakmp.message import Message, emit_message
 from culvert.wire.isakmp.numbers import ExchangeType
+
+Path = tuple[SocketAddress, SocketAddress]
+"""Our end and the peer's."""
 
 
 def send(
@@ -36,27 +39,43 @@ def send(
     """Send a request of ours; it is repeated until it is answered or the peer counts as dead."""
     message_id = sa.window.next_request
     if exchange is ExchangeType.IKE_SA_INIT:
-        data = emit_message(Message(sa.spi_i, sa.spi_r, exchange, True, False, message_id, payloads))
+        datagrams: tuple[bytes, ...] = (
+            emit_message(Message(sa.spi_i, sa.spi_r, exchange, True, False, message_id, payloads)),
+        )
     else:
-        data = seal(sa, ctx.entropy, exchange, payloads, message_id=message_id, response=False)
-    window.sent(sa.window, data, task, offer)
-    ctx.emit(Transmit(sa.local, sa.remote, data))
+        datagrams = seal_within(
+            sa,
+            ctx.entropy,
+            exchange,
+            payloads,
+            message_id=message_id,
+            response=False,
+            room=fragmentation.room(sa),
+        )
+    window.sent(sa.window, datagrams, task, offer)
+    transmit(ctx, datagrams, (sa.local, sa.remote))
     _arm(ctx, sa, 1)
 
 
-def answer(
-    ctx: Context,
-    sa: IkeSa,
-    request: bytes,
-    payloads: Payloads,
-    path: tuple[SocketAddress, SocketAddress],
-) -> None:
+def answer(ctx: Context, sa: IkeSa, request: Opened, payloads: Payloads, path: Path) -> None:
     """Answer the request that is expected next; `path` is our end and theirs as the request came."""
-    header = read_header(request)
-    exchange = header.exchange
-    data = seal(sa, ctx.entropy, exchange, payloads, message_id=header.message_id, response=True)
-    window.answered(sa.window, request, data)
-    ctx.emit(Transmit(path[0], path[1], data))
+    datagrams = seal_within(
+        sa,
+        ctx.entropy,
+        request.header.exchange,
+        payloads,
+        message_id=request.header.message_id,
+        response=True,
+        room=fragmentation.room_for_answer(sa, request.fragment_octets),
+    )
+    window.answered(sa.window, request.request, datagrams)
+    transmit(ctx, datagrams, path)
+
+
+def transmit(ctx: Context, datagrams: tuple[bytes, ...], path: Path) -> None:
+    """Send a message of ours, for the first time or again."""
+    for data in datagrams:
+        ctx.emit(Transmit(path[0], path[1], data))
 
 
 def repeat(ctx: Context, sa: IkeSa) -> None:
@@ -68,7 +87,7 @@ def repeat(ctx: Context, sa: IkeSa) -> None:
     if not _arm(ctx, sa, outstanding.transmissions):
         give_up(ctx, sa, outstanding.task)
         return
-    ctx.emit(Transmit(sa.local, sa.remote, outstanding.data))
+    transmit(ctx, fragmentation.again(ctx, sa, outstanding), (sa.local, sa.remote))
     if outstanding.transmissions == (AUTH_SUSPECT_AT if sa.state is IkeState.AUTH_SENT else SUSPECT_AT):
         silence.suspect(ctx, sa)
 

@@ -114,29 +114,36 @@ class IkeOffer:
 
 @dataclass(slots=True)
 class Outstanding:
-    """Our one request under way."""
+    """Our one request under way, in one datagram or in its fragments; `smaller` is the same in smaller ones."""
 
     message_id: int
-    data: bytes = field(repr=False)
+    datagrams: tuple[bytes, ...] = field(repr=False)
     task: Task
     offer: ChildOffer | IkeOffer | None = None
     transmissions: int = 1
+    smaller: tuple[bytes, ...] = field(default=(), repr=False)
 
 
 @dataclass(slots=True)
 class Window:
-    """Message IDs of both directions, window size 1 (RFC 7296 section 2.3)."""
+    """Message IDs of both directions, window size 1 (RFC 7296 section 2.3).
+
+    `last_request` is the digest of the datagram that, when it comes again, is answered with `last_response` again.
+    """
 
     next_request: int = 0
     outstanding: Outstanding | None = None
     expected: int = 0
-    last_request: bytes = field(default=b"", repr=False)
-    last_response: bytes = field(default=b"", repr=False)
+    last_request: bytes = b""
+    last_response: tuple[bytes, ...] = field(default=(), repr=False)
 
 
 @dataclass(slots=True)
 class IkeSa:
-    """One IKE SA. `initiator`: we began it. `nonce_i` and `nonce_r` are those that made its keys."""
+    """One IKE SA. `initiator`: we began it. `nonce_i` and `nonce_r` are those that made its keys.
+
+    `fragmentation`: both ends take fragments. `narrow`: the path turned out to need small ones.
+    """
 
     lineage: int
     initiator: bool
@@ -156,6 +163,8 @@ class IkeSa:
     nat_local: bool = False
     nat_remote: bool = False
     peer_is_culvert: bool = False
+    fragmentation: bool = False
+    narrow: bool = False
     first_source: SocketAddress | None = None
     window: Window = field(default_factory=Window)
     ivs_used: int = 0

@@ -108,6 +108,7 @@ def _successor(sa: IkeSa, chosen: Chosen, *, initiator: bool, spi_i: bytes, spi_
     new = IkeSa(sa.lineage, initiator, spi_i, spi_r, IkeState.UNDECIDED, sa.local, sa.remote, now, peer=sa.peer)
     new.suite, new.identity, new.last_heard = chosen.suite, sa.identity, now
     new.nat_local, new.nat_remote, new.peer_is_culvert = sa.nat_local, sa.nat_remote, sa.peer_is_culvert
+    new.fragmentation, new.narrow = sa.fragmentation, sa.narrow
     return new
 
 

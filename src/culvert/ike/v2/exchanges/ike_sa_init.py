@@ -15,7 +15,7 @@ from culvert.ike.actions import Transmit
 from culvert.ike.negotiation import Chosen
 from culvert.ike.records import Path, PeerRecord, Reached
 from culvert.ike.timers import Timer
-from culvert.ike.v2 import admission, keys, lineages, requests, table, window
+from culvert.ike.v2 import admission, extensions, keys, lineages, requests, table, window
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.exchanges import ike_auth
 from culvert.ike.v2.reading import Contents, Refused, name_of, reason_of, refused
@@ -66,12 +66,13 @@ def _send(ctx: Context, sa: IkeSa, record: PeerRecord, offer: IkeOffer) -> None:
         KeyExchangePayload(offer.method.id, offer.private.public),
         Nonce(offer.nonce),
         *_nat_detection(ctx, sa, sa.local, sa.remote, record),
+        *extensions.offered(),
         VendorId(nat.VENDOR_ID),
     )
     sa.window = Window()
     requests.send(ctx, sa, ExchangeType.IKE_SA_INIT, payloads, task=SetUp(), offer=offer)
     if sa.window.outstanding:
-        sa.init_request = sa.window.outstanding.data
+        sa.init_request = sa.window.outstanding.datagrams[0]
 
 
 def _nat_detection(
@@ -90,7 +91,7 @@ def respond(ctx: Context, message: Message, data: bytes, local: SocketAddress, r
     """Answer a first message: with a cookie, an error, or a half-open IKE SA; repeated ones from memory."""
     known = ctx.sas.get(ctx.first_messages.get((message.spi_i, remote), b""))
     if known is not None and window.judge(known.window, message.message_id, data) is window.Verdict.REPEATED:
-        ctx.emit(Transmit(local, remote, known.window.last_response))
+        requests.transmit(ctx, known.window.last_response, (local, remote))
         return
     contents = Contents(message.payloads)
     problem = table.judge_first(contents)
@@ -121,11 +122,12 @@ def _accept(ctx: Context, message: Message, contents: Contents, data: bytes, end
         KeyExchangePayload(method.id, public),
         Nonce(sa.nonce_r),
         *(_nat_detection(ctx, sa, local, remote, record) if contents.notified(SOURCE) else ()),
+        *extensions.answered(sa),
         *((VendorId(nat.VENDOR_ID),) if sa.peer_is_culvert else ()),
     )
     reply = emit_message(Message(sa.spi_i, sa.spi_r, ExchangeType.IKE_SA_INIT, False, True, 0, payloads))
     sa.init_request, sa.init_response = data, reply
-    window.answered(sa.window, data, reply)
+    window.answered(sa.window, window.digest(data), (reply,))
     _enter_half_open(ctx, sa)
     ctx.emit(Transmit(local, remote, reply))
 
@@ -137,6 +139,7 @@ def _half_open(ctx: Context, message: Message, contents: Contents, chosen: Chose
     sa.suite, sa.first_source = chosen.suite, remote
     sa.nonce_i, sa.nonce_r = contents.get(Nonce).value, ctx.nonce()
     _see_nat(sa, contents, NO_SPI, local, remote)
+    extensions.enter(sa, contents)
     return sa
 
 
@@ -227,6 +230,7 @@ def _take(sa: IkeSa, record: PeerRecord, message: Message, contents: Contents, o
     sa.spi_r, sa.nonce_r, sa.suite = message.spi_r, contents.get(Nonce).value, chosen.suite
     keys.derive(sa, shared)
     _see_nat(sa, contents, sa.spi_r, sa.local, sa.remote)
+    extensions.enter(sa, contents)
 
 
 def _go_on(ctx: Context, sa: IkeSa, record: PeerRecord, data: bytes) -> None:
