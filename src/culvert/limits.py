@@ -44,6 +44,8 @@ TRACES_PER_S = 100
 """The same for each second from then on."""
 MAX_LOG_LINE_CHARACTERS = 2_000
 """Longest line of the log: a refusal with both sides' proposals has some five hundred."""
+MAX_PROMPT_REQUESTS = 2_000
+"""Unanswered requests that are repeated as quickly as one alone; some 600 short datagrams a second. More are slower."""
 MAX_FRAGMENTS = 64
 """Fragments of one IKE message; a chain of certificates in the smallest datagrams of IPv4 makes some thirty."""
 MAX_FRAGMENTED_OCTETS = 32_768

@@ -234,7 +234,8 @@ class Lineage:
 
     `initiator`: we began the first one. `began_at`: when its first message was sent or came; `established_at`: when
     that one was authenticated. `rival` is the SPI of the IKE SA that the peer made while our own rekey of the same
-    one was under way. `confirmed`: something shows that the peer, too, has the first one established.
+    one was under way. `confirmed`: something shows that the peer, too, has the first one established. `silent`: a
+    request was repeated and is not answered; nothing follows from that but that the peer is called beside it.
     """
 
     number: int
@@ -251,5 +252,6 @@ class Lineage:
     established: bool = False
     established_at: int = 0
     confirmed: bool = False
+    silent: bool = False
     retries: int = 0
     retry_at: int | None = None
