@@ -24,7 +24,7 @@ from culvert.ike.records import (
     start_of,
 )
 from culvert.ike.timers import Timer
-from culvert.ike.v2 import children, lineages
+from culvert.ike.v2 import children, lineages, proof
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.exchanges import ike_sa_init
 from culvert.ike.v2.sa import CreateChild, Lineage, Liveness
@@ -165,8 +165,9 @@ def _next_path(ctx: Context, record: PeerRecord) -> None:
     wanted = record.wanted()
     if not wanted or record.attempt is not None or ctx.live(peer.name):
         return
-    if not peer.secret:
-        _failed(ctx, record, Refusal.NO_SECRET, "there is no secret for this peer")
+    lacking = proof.lack(peer)
+    if lacking is not None:
+        _failed(ctx, record, *lacking)
         return
     if not record.untried:
         _failed(ctx, record, record.reason or Refusal.NO_ROUTE, record.message or "no address to call")
