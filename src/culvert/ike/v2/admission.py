@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from culvert.addresses import SocketAddress
 from culvert.crypto.transforms import KeyExchange
-from culvert.ike import negotiation
+from culvert.ike import explaining, negotiation
 from culvert.ike.actions import Transmit
 from culvert.ike.negotiation import Chosen
 from culvert.ike.records import PeerRecord
@@ -50,10 +50,12 @@ def choose(ctx: Context, contents: Contents, remote: SocketAddress) -> tuple[Pee
     """Choose algorithms by what the peers that may call from there allow. Raise Refused."""
     offered, ke = contents.get(SecurityAssociation), contents.get(KeyExchangePayload)
     tried: list[tuple[Proposal, ...]] = []
+    names: list[str] = []
     for record in _candidates(ctx, remote):
         if record.peer.proposals in tried:
             continue
         tried.append(record.peer.proposals)
+        names.append(record.peer.name)
         chosen = negotiation.choose(offered, record.peer.proposals, ProtocolId.IKE, method=ke.method)
         if chosen is None or chosen.suite.key_exchange is None:
             continue
@@ -65,7 +67,8 @@ def choose(ctx: Context, contents: Contents, remote: SocketAddress) -> tuple[Pee
     if not tried:
         raise _stranger(ctx, remote)
     proposals = list(dict.fromkeys(one for some in tried for one in some))
-    raise refused(NotifyType.NO_PROPOSAL_CHOSEN, negotiation.explain(offered, proposals))
+    place = explaining.Place.of_peer(names[0] if len(names) == 1 else "")
+    raise refused(NotifyType.NO_PROPOSAL_CHOSEN, explaining.proposals(offered, proposals, place))
 
 
 def who_may_call(ctx: Context, remote: SocketAddress) -> list[PeerRecord]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from culvert.config.model import Authentication as How
 from culvert.config.model import Peer
 from culvert.identities import Identity
-from culvert.ike import negotiation
+from culvert.ike import negotiation, refusals
 from culvert.ike.logs import WARNING
 from culvert.ike.records import CallRefused, ChildDown, PeerRecord, SetUpFailed
 from culvert.ike.v2 import callers, certificate_payloads, child_negotiation, children, keys, lineages, proof, requests
@@ -247,7 +247,7 @@ def _take_child(ctx: Context, sa: IkeSa, peer: Peer, contents: Contents, offer: 
     lineage, error = ctx.lineage_of(sa), contents.error
     if contents.find(SecurityAssociation) is None:
         reason = reason_of(error.type) if error else Refusal.UNEXPECTED_MESSAGE
-        what = child_negotiation.explain_refusal(offer, error)
+        what = refusals.child(offer.child, error, key_exchange=False)
         ctx.log(peer.name, what, reason, WARNING)
         ctx.outcomes.append(ChildDown(peer.name, offer.child.name, reason, what))
         return

@@ -10,16 +10,16 @@ from culvert.crypto.errors import InvalidKeyExchange
 from culvert.crypto.key_exchange import begin as begin_key_exchange
 from culvert.crypto.key_exchange import check as check_public
 from culvert.crypto.transforms import KeyExchange
-from culvert.ike import nat, negotiation
+from culvert.ike import nat, negotiation, refusals
 from culvert.ike.actions import Transmit
 from culvert.ike.negotiation import Chosen
-from culvert.ike.records import Path, PeerRecord
+from culvert.ike.records import Path, PeerRecord, Reached
 from culvert.ike.timers import Timer
 from culvert.ike.v2 import admission, certificate_payloads, extensions, keys, lineages, proof, requests, table, window
 from culvert.ike.v2.certificate_payloads import AUTHORITY_OCTETS
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.exchanges import ike_auth
-from culvert.ike.v2.reading import Contents, Refused, name_of, reason_of, refused
+from culvert.ike.v2.reading import Contents, Refused, reason_of, refused
 from culvert.ike.v2.sa import IkeOffer, IkeSa, IkeState, SetUp, Window
 from culvert.ike.v2.sealing import Payloads
 from culvert.limits import MAX_AUTHORITIES_ASKED_EARLY, MAX_SET_UP_RESTARTS
@@ -212,8 +212,8 @@ def _try_again(ctx: Context, sa: IkeSa, record: PeerRecord, contents: Contents, 
     elif wanted is not None:
         offer = _other_group(ctx, sa, record, wanted, offer)
     elif contents.error is not None:
-        name = name_of(contents.error)
-        raise Refused(contents.error, reason_of(contents.error.type), f"{sa.remote} refuses with {name}")
+        why = refusals.set_up(sa.remote, sa.local.ip, record.peer, contents.error)
+        raise Refused(contents.error, reason_of(contents.error.type), why)
     else:
         return
     sa.restarts += 1
@@ -223,7 +223,8 @@ def _try_again(ctx: Context, sa: IkeSa, record: PeerRecord, contents: Contents, 
 def _other_group(ctx: Context, sa: IkeSa, record: PeerRecord, wanted: Notify, offer: IkeOffer) -> IkeOffer:
     method = negotiation.acceptable_method(record.peer.proposals, int.from_bytes(wanted.data[:2], "big"))
     if len(wanted.data) != 2 or method is None or method == offer.method:
-        raise refused(NotifyType.INVALID_KE_PAYLOAD, f"{sa.remote} wants a key exchange that we do not allow")
+        why = refusals.set_up(sa.remote, sa.local.ip, record.peer, wanted)
+        raise refused(NotifyType.INVALID_KE_PAYLOAD, why)
     return IkeOffer(offer.spi, offer.nonce, begin_key_exchange(method, ctx.entropy), method)
 
 
@@ -260,6 +261,7 @@ def _go_on(ctx: Context, sa: IkeSa, record: PeerRecord, data: bytes) -> None:
     """Move to port 4500 where ESP will go in UDP, and begin IKE_AUTH."""
     sa.init_response, sa.hint, sa.window.outstanding = data, None, None
     sa.state = IkeState.AUTH_SENT
+    ctx.outcomes.append(Reached(sa.peer))
     ctx.timers.clear(Timer.HALF_OPEN, sa.spi.hex())
     if nat.wants_udp(record.peer.encapsulation, sa.nat_local or sa.nat_remote, sa.peer_is_culvert):
         sa.local, sa.remote = (SocketAddress(end.ip, NAT_PORT) for end in (sa.local, sa.remote))
