@@ -72,6 +72,11 @@ def choose(ctx: Context, contents: Contents, remote: SocketAddress) -> tuple[Pee
     raise refused(NotifyType.NO_PROPOSAL_CHOSEN, explaining.proposals(offered, proposals, place))
 
 
+def who_may_call(ctx: Context, remote: SocketAddress) -> list[PeerRecord]:
+    """Give the peers that may be at an address, the likeliest first."""
+    return list(_candidates(ctx, remote))
+
+
 def _stranger(ctx: Context, remote: SocketAddress) -> Refused:
     """Nobody may call from there; the network is not told whether one may at other times."""
     ended = next((one for one in ctx.peers.values() if one.ended and (one.may_be_at(remote.ip) or one.may_move)), None)

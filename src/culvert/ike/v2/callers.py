@@ -15,8 +15,8 @@ V2 = 2
 def candidates(ctx: Context, sa: IkeSa, presented: Identification, wished: Identification | None) -> list[PeerRecord]:
     """Give the peers that may present this identity, the likeliest first, a few at most.
 
-    Whom the caller asks for decides; then those known to be where it calls from come first, and those that may use
-    the algorithms chosen so far.
+    Whom the caller asks for decides. Then come first: those without a wildcard, those known to be where it calls
+    from, and those that may use the algorithms chosen so far.
     """
     identity = presented.identity
     if identity is None:
@@ -26,9 +26,10 @@ def candidates(ctx: Context, sa: IkeSa, presented: Identification, wished: Ident
     return sorted(asked_for or matching, key=lambda one: _unlikeliness(sa, one))[:MAX_CANDIDATES]
 
 
-def _unlikeliness(sa: IkeSa, record: PeerRecord) -> tuple[bool, bool]:
+def _unlikeliness(sa: IkeSa, record: PeerRecord) -> tuple[bool, bool, bool]:
+    wildcard = record.peer.identity is not None and record.peer.identity.is_wildcard
     fits = sa.suite is not None and negotiation.permits(record.peer.proposals, sa.suite)
-    return not record.may_be_at(sa.remote.ip), not fits
+    return wildcard, not record.may_be_at(sa.remote.ip), not fits
 
 
 def is_asked_for(sa: IkeSa, record: PeerRecord, wished: Identification | None) -> bool:
