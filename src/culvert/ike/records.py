@@ -20,8 +20,9 @@ class PeerRecord:
     """A configured peer and how far it has come. `own_identity` is the gateway's, for peers without one of their own.
 
     `demanded` are children that traffic or a person asked for. `ended`: a person ended it. `resolving`: ResolvePath
-    is not answered yet. `attempt` is the SPI of an IKE SA that we are setting up. After `failures` in a row,
-    traffic begins none before the instant `not_before`. `inherited`: the data plane still holds associations that a
+    is not answered yet. `attempts` are the SPIs of IKE SAs that we are setting up, the last one begun at `called_at`;
+    `untried` are ways that none of them takes. It refused us `refusals` times in a row; traffic begins none before the
+    instant `not_before`. `inherited`: the data plane still holds associations that a
     former process made with this peer. `refused` tells by child why it is missing; the key "" is what the peer asked
     for and we refused. `turned_away` is why we did not let the peer in when it called. `known_by` and `addresses` are
     what the peer may present and where it may be, without a configured identity; `reqids` are its children's.
@@ -33,8 +34,9 @@ class PeerRecord:
     resolving: bool = False
     paths: tuple[Path, ...] = ()
     untried: list[Path] = field(default_factory=list)
-    attempt: bytes | None = None
-    failures: int = 0
+    attempts: dict[bytes, None] = field(default_factory=dict)
+    called_at: int = 0
+    refusals: int = 0
     not_before: int = 0
     demanded: dict[str, None] = field(default_factory=dict)
     refused: dict[str, tuple[Refusal, str]] = field(default_factory=dict)
@@ -64,6 +66,11 @@ class PeerRecord:
     def may_be_at(self, address: IPAddress) -> bool:
         """Tell whether this peer is known to be at an address, written or resolved."""
         return address in self.addresses
+
+    @property
+    def named(self) -> bool:
+        """Tell whether it is written by a name, whose address may be another one tomorrow."""
+        return any(not _is_address(text) for text in self.peer.addresses)
 
     @property
     def may_move(self) -> bool:
@@ -102,6 +109,14 @@ class PeerRecord:
         return next((child for child in self.peer.children if child.name == name), None)
 
 
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _identity(text: str) -> Identity | None:
     try:
         return Identity.parse(text)
@@ -124,6 +139,27 @@ class SetUpFailed:
     peer: str
     reason: Refusal
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """An IKE SA that we began was answered, and goes on to IKE_AUTH."""
+
+    peer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """A request of ours was repeated and is not answered: the peer may be gone."""
+
+    peer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A peer that was silent answers again."""
+
+    peer: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,4 +214,4 @@ class ChildDown:
     message: str
 
 
-Outcome = SetUpFailed | CallRefused | Established | Confirmed | Lost | ChildUp | ChildDown
+Outcome = SetUpFailed | Reached | Silent | Answered | CallRefused | Established | Confirmed | Lost | ChildUp | ChildDown

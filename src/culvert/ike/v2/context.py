@@ -132,3 +132,7 @@ class Context:
     def live(self, peer: str) -> list[Lineage]:
         """Give the established lineages of a peer that nobody is ending, the oldest first."""
         return [one for one in self.lineages_of_peer(peer) if one.established and not one.closing]
+
+    def answers(self, peer: str) -> bool:
+        """Tell whether an established IKE SA with a peer stands on which it is not silent."""
+        return any(not one.silent for one in self.live(peer))

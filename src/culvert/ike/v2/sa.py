@@ -128,7 +128,8 @@ class Outstanding:
 class Window:
     """Message IDs of both directions, window size 1 (RFC 7296 section 2.3).
 
-    `last_request` is the digest of the datagram that, when it comes again, is answered with `last_response` again.
+    `last_request` is the digest of the datagram that, when it comes again, is answered with `last_response` again;
+    `astray` counts how often it was, to another address than the peer's.
     """
 
     next_request: int = 0
@@ -136,6 +137,7 @@ class Window:
     expected: int = 0
     last_request: bytes = b""
     last_response: tuple[bytes, ...] = field(default=(), repr=False)
+    astray: int = 0
 
 
 @dataclass(slots=True)
@@ -232,7 +234,8 @@ class Lineage:
 
     `initiator`: we began the first one. `began_at`: when its first message was sent or came; `established_at`: when
     that one was authenticated. `rival` is the SPI of the IKE SA that the peer made while our own rekey of the same
-    one was under way. `confirmed`: something shows that the peer, too, has the first one established.
+    one was under way. `confirmed`: something shows that the peer, too, has the first one established. `silent`: a
+    request was repeated and is not answered; nothing follows from that but that the peer is called beside it.
     """
 
     number: int
@@ -249,5 +252,6 @@ class Lineage:
     established: bool = False
     established_at: int = 0
     confirmed: bool = False
+    silent: bool = False
     retries: int = 0
     retry_at: int | None = None

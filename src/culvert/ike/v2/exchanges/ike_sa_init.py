@@ -13,7 +13,7 @@ from culvert.crypto.transforms import KeyExchange
 from culvert.ike import nat, negotiation, refusals
 from culvert.ike.actions import Transmit
 from culvert.ike.negotiation import Chosen
-from culvert.ike.records import Path, PeerRecord
+from culvert.ike.records import Path, PeerRecord, Reached
 from culvert.ike.timers import Timer
 from culvert.ike.v2 import admission, extensions, keys, lineages, requests, table, window
 from culvert.ike.v2.context import Context
@@ -238,6 +238,7 @@ def _go_on(ctx: Context, sa: IkeSa, record: PeerRecord, data: bytes) -> None:
     """Move to port 4500 where ESP will go in UDP, and begin IKE_AUTH."""
     sa.init_response, sa.hint, sa.window.outstanding = data, None, None
     sa.state = IkeState.AUTH_SENT
+    ctx.outcomes.append(Reached(sa.peer))
     ctx.timers.clear(Timer.HALF_OPEN, sa.spi.hex())
     if nat.wants_udp(record.peer.encapsulation, sa.nat_local or sa.nat_remote, sa.peer_is_culvert):
         sa.local, sa.remote = (SocketAddress(end.ip, NAT_PORT) for end in (sa.local, sa.remote))
