@@ -1,4 +1,8 @@
-"""Extensions that the ends announce to each other in IKE_SA_INIT: what may be used later (RFC 7383 section 2.3)."""
+"""Extensions that the ends announce to each other in IKE_SA_INIT: what may be used later.
+
+Fragments (RFC 7383 section 2.3) need both ends; that IKE_AUTH may come without a child (RFC 6023) is the responder's
+to say, unasked.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +19,11 @@ def offered() -> Payloads:
 
 def answered(sa: IkeSa) -> Payloads:
     """Give what we announce as responder, after `enter`: of what needs both ends only what the initiator has."""
-    return (Notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED),) if sa.fragmentation else ()
+    fragmentation = (Notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED),) if sa.fragmentation else ()
+    return (*fragmentation, Notify(NotifyType.CHILDLESS_IKEV2_SUPPORTED))
 
 
 def enter(sa: IkeSa, contents: Contents) -> None:
     """Remember what the peer announces."""
     sa.fragmentation = contents.notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED) is not None
+    sa.childless = sa.initiator and contents.notify(NotifyType.CHILDLESS_IKEV2_SUPPORTED) is not None

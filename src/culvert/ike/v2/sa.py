@@ -144,7 +144,8 @@ class Window:
 class IkeSa:
     """One IKE SA. `initiator`: we began it. `nonce_i` and `nonce_r` are those that made its keys.
 
-    `fragmentation`: both ends take fragments. `narrow`: the path turned out to need small ones.
+    `fragmentation`: both ends take fragments. `narrow`: the path turned out to need small ones. `childless`: the
+    responder takes an IKE_AUTH without a child; `first_child` is the one that is to come with it, None for none.
     """
 
     lineage: int
@@ -167,6 +168,7 @@ class IkeSa:
     peer_is_culvert: bool = False
     fragmentation: bool = False
     narrow: bool = False
+    childless: bool = False
     first_source: SocketAddress | None = None
     window: Window = field(default_factory=Window)
     ivs_used: int = 0
