@@ -44,6 +44,8 @@ TRACES_PER_S = 100
 """The same for each second from then on."""
 MAX_LOG_LINE_CHARACTERS = 2_000
 """Longest line of the log: a refusal with both sides' proposals has some five hundred."""
+MAX_PROMPT_REQUESTS = 2_000
+"""Unanswered requests that are repeated as quickly as one alone; some 600 short datagrams a second. More are slower."""
 MAX_FRAGMENTS = 64
 """Fragments of one IKE message; a chain of certificates in the smallest datagrams of IPv4 makes some thirty."""
 MAX_FRAGMENTED_OCTETS = 32_768
@@ -56,3 +58,9 @@ MAX_CHECKPOINT_OCTETS = 256 * 1024
 """Longest checkpoint of an IKE SA; one with 128 children, and messages as long as may be, has half of that."""
 MAX_LINGERING = 8
 """Closed IKE SAs beside a living successor that still answer what is repeated; one is usual, for half a minute."""
+MAX_AUTHORITIES_ASKED = 64
+"""Authorities that we name in a CERTREQ payload, 20 octets each."""
+MAX_AUTHORITIES_ASKED_EARLY = 1
+"""The same in an answer to a first message that has no room: its source may be forged, and is sent hardly more."""
+MAX_SIGNATURE_HASHES = 16
+"""Hashes of a peer's SIGNATURE_HASH_ALGORITHMS that are remembered; five have a number."""

@@ -93,6 +93,9 @@ class Refusal(StrEnum):
     REVOCATION_UNKNOWN = "REVOCATION_UNKNOWN"
     FRAGMENT_UNUSABLE = "FRAGMENT_UNUSABLE"
     CHECKPOINT_UNREADABLE = "CHECKPOINT_UNREADABLE"
+    NO_CERTIFICATE = "NO_CERTIFICATE"
+    NO_SIGNATURE = "NO_SIGNATURE"
+    CALENDAR_UNKNOWN = "CALENDAR_UNKNOWN"
 
 
 SENTENCES: dict[str, str] = {
@@ -176,5 +179,8 @@ SENTENCES: dict[str, str] = {
     "REVOCATION_UNKNOWN": "Whether the certificate was revoked cannot be told: its issuer's list is missing or out of date.",
     "FRAGMENT_UNUSABLE": "A fragment of an IKE message that is of no use: there already, of a division given up, or too many.",
     "CHECKPOINT_UNREADABLE": "What a former process kept of an IKE SA cannot be read: it was of another version, or is damaged.",
+    "NO_CERTIFICATE": "There is no certificate, ours or the peer's, that could be judged.",
+    "NO_SIGNATURE": "Our key makes no signature that the peer takes.",
+    "CALENDAR_UNKNOWN": "Nobody told the gateway the time of day, so no certificate can be judged.",
 }
 """One sentence for each name."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 
 from culvert.entropy import Entropy
-from culvert.ike import peering, reporting
+from culvert.ike import calling, peering, reporting
 from culvert.ike.actions import Action
 from culvert.ike.cookies import Cookies
 from culvert.ike.events import (
@@ -36,7 +36,7 @@ from culvert.reasons import Refusal
 
 MAX_ROUNDS = 1_000
 """Outcomes that one event may have; they settle within a handful, and a bug must not turn into a loop."""
-_PEER_TIMERS = (Timer.RECONNECT, Timer.CHILD_CHECK, Timer.SETTLE)
+_PEER_TIMERS = (Timer.RECONNECT, Timer.NEXT_PATH, Timer.CHILD_CHECK, Timer.SETTLE)
 
 
 class Endpoint:
@@ -111,9 +111,9 @@ class Endpoint:
                 self._stopped = False
                 peering.configure(ctx, event)
             case PathResolved():
-                peering.path_resolved(ctx, event)
+                calling.path_resolved(ctx, event)
             case PathFailed():
-                peering.path_failed(ctx, event)
+                calling.path_failed(ctx, event)
             case Connect(peer) if peer in ctx.peers:
                 peering.connect(ctx, ctx.peers[peer])
             case Disconnect(peer) if peer in ctx.peers:

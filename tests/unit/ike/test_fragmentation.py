@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from culvert.addresses import SocketAddress
-from culvert.ike.events import RekeyRequested
+from culvert.ike.events import Disconnect, RekeyRequested
 from culvert.ike.v2 import extensions
 from culvert.ike.v2.opening import sealed_in
 from culvert.ike.v2.sa import IkeSa
@@ -212,6 +212,7 @@ def test_incomplete_messages_are_let_go() -> None:
     ctx = line.ends["east"]._ctx
     assert len(ctx.fragments) == 1
     assert 0 < ctx.fragments.octets() < 2_000
+    line.tell("west", Disconnect("east"))
     line.wait(120)
     assert len(ctx.fragments) == 0
     assert not ctx.sas

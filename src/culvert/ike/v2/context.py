@@ -11,9 +11,10 @@ from culvert.entropy import Entropy, below
 from culvert.identities import Identity
 from culvert.ike.actions import Action, Log, PeerChanged
 from culvert.ike.cookies import Cookies
+from culvert.ike.directory import Directory
 from culvert.ike.half_open import HalfOpen
 from culvert.ike.logs import DEBUG, IKE, INFO, Limiter, printable
-from culvert.ike.records import Outcome, PeerRecord
+from culvert.ike.records import Outcome
 from culvert.ike.timers import Timers
 from culvert.ike.v2.reassembly import Reassemblies
 from culvert.ike.v2.sa import IkeSa, Lineage
@@ -45,7 +46,7 @@ class Context:
     limiter: Limiter = field(default_factory=Limiter)
     unprotected: Limiter = field(default_factory=Limiter)
     """Bounds the answers that we give without protection, to whoever asks."""
-    peers: dict[str, PeerRecord] = field(default_factory=dict)
+    peers: Directory = field(default_factory=Directory)
     lineages: dict[int, Lineage] = field(default_factory=dict)
     sas: dict[bytes, IkeSa] = field(default_factory=dict)
     first_messages: dict[tuple[bytes, SocketAddress], bytes] = field(default_factory=dict)
@@ -149,3 +150,7 @@ class Context:
     def live(self, peer: str) -> list[Lineage]:
         """Give the established lineages of a peer that nobody is ending, the oldest first."""
         return [one for one in self.lineages_of_peer(peer) if one.established and not one.closing]
+
+    def answers(self, peer: str) -> bool:
+        """Tell whether an established IKE SA with a peer stands on which it is not silent."""
+        return any(not one.silent for one in self.live(peer))

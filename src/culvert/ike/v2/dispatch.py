@@ -13,6 +13,7 @@ from culvert.ike.v2 import (
     moving,
     opening,
     requests,
+    silence,
     succession,
     table,
     trace,
@@ -173,7 +174,7 @@ def _judge(contents: Contents, problem: str) -> None:
 
 def _heard(ctx: Context, sa: IkeSa, path: Path) -> None:
     """Enter that the peer lives. Follow it to a new address where a NAT may have moved it (RFC 7296 section 2.23)."""
-    sa.last_heard = ctx.now
+    silence.heard(ctx, sa)
     children.confirm(ctx, ctx.lineage_of(sa))
     if (sa.local, sa.remote) == path:
         return
@@ -213,7 +214,8 @@ def _response(ctx: Context, sa: IkeSa, header: Header, data: bytes, path: Path) 
         contents = response.contents()
         trace.contents(ctx, sa, contents.payloads)
         fragmentation.learn(sa, outstanding)
-        sa.last_heard, sa.window.outstanding = ctx.now, None
+        silence.heard(ctx, sa)
+        sa.window.outstanding = None
         ctx.timers.clear(Timer.RETRANSMIT, sa.spi.hex())
         _judge(contents, table.judge_response(sa.state, header.exchange, contents))
         children.answered(ctx, ctx.lineage_of(sa))
@@ -228,12 +230,15 @@ def _response(ctx: Context, sa: IkeSa, header: Header, data: bytes, path: Path) 
 def _told_unknown(ctx: Context, sa: IkeSa, data: bytes, path: Path) -> None:
     """Take an INVALID_IKE_SPI that nothing protects. It ends only what we are ending ourselves (RFC 7296 section 2.4).
 
-    For everything else it is a hint, and the request that it answers is already the look whether the peer lives.
+    For everything else it is a hint: the request that it answers is already the look whether the peer lives, and the
+    peer is called beside it.
     """
     told = Contents(parse_message(data).payloads).notify(NotifyType.INVALID_IKE_SPI)
     if told is not None and ctx.lineage_of(sa).closing:
         lineages.close(ctx, sa)
         return
+    if told is not None:
+        silence.suspect(ctx, sa)
     what = "says without protection that it does not know this IKE SA" if told else "answers without protection"
     ctx.note(f"{path[1]} {what}; the message was dropped", Refusal.NOT_AUTHENTIC_MESSAGE, DEBUG, sa.peer)
 
@@ -248,7 +253,7 @@ def _fail(ctx: Context, sa: IkeSa, reason: Refusal, message: str) -> None:
 
 def _conclude(ctx: Context, sa: IkeSa, outstanding: Outstanding, contents: Contents) -> None:
     match outstanding.task, outstanding.offer:
-        case SetUp(), ChildOffer() as offer:
+        case SetUp(), (ChildOffer() | None) as offer:
             ike_auth.conclude(ctx, sa, contents, offer)
         case (CreateChild() | RekeyChild()) as task, ChildOffer() as offer:
             create_child_sa.conclude(ctx, sa, contents, task, offer)

@@ -5,9 +5,17 @@ from __future__ import annotations
 from culvert.addresses import SocketAddress
 from culvert.ike.actions import Transmit
 from culvert.ike.logs import DEBUG
-from culvert.ike.retransmission import ESTABLISHED, SET_UP, Schedule
+from culvert.ike.retransmission import (
+    AUTH_SUSPECT_AT,
+    ESTABLISHED,
+    JITTER_PERCENT,
+    SET_UP,
+    SUSPECT_AT,
+    Schedule,
+    stretched,
+)
 from culvert.ike.timers import Timer
-from culvert.ike.v2 import fragmentation, lineages, trace, window
+from culvert.ike.v2 import fragmentation, lineages, silence, trace, window
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.opening import Opened
 from culvert.ike.v2.sa import ChildOffer, DeleteIke, IkeOffer, IkeSa, IkeState, Refuse, Task
@@ -99,6 +107,8 @@ def repeat(ctx: Context, sa: IkeSa) -> None:
         give_up(ctx, sa, outstanding.task)
         return
     transmit(ctx, fragmentation.again(ctx, sa, outstanding), (sa.local, sa.remote))
+    if outstanding.transmissions == (AUTH_SUSPECT_AT if sa.state is IkeState.AUTH_SENT else SUSPECT_AT):
+        silence.suspect(ctx, sa)
 
 
 def give_up(ctx: Context, sa: IkeSa, task: Task) -> None:
@@ -118,6 +128,7 @@ def _arm(ctx: Context, sa: IkeSa, transmissions: int) -> bool:
     wait = _schedule(sa).wait(transmissions) if outstanding else None
     if wait is None:
         return False
+    wait = ctx.jittered(stretched(wait, ctx.timers.count(Timer.RETRANSMIT)), JITTER_PERCENT)
     ctx.timers.set(Timer.RETRANSMIT, sa.spi.hex(), ctx.now + wait)
     return True
 

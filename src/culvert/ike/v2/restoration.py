@@ -102,7 +102,7 @@ def _enter(ctx: Context, event: Configured, found: Checkpoint, there: dict[Assoc
     lineage, peer = snapshot.lineage, found.peer
     if peer.name not in ctx.peers or peer is not found.known.peer:
         identity = event.identity if peer is not found.known.peer else found.known.identity
-        ctx.peers[peer.name] = PeerRecord(peer, identity)
+        ctx.peers.put(PeerRecord(peer, identity))
     ctx.lineages[lineage.number] = lineage
     ctx.lineages_made = max(ctx.lineages_made, lineage.number)
     ctx.by_peer.setdefault(peer.name, {})[lineage.number] = None

@@ -144,8 +144,11 @@ class Window:
 class IkeSa:
     """One IKE SA. `initiator`: we began it. `nonce_i` and `nonce_r` are those that made its keys.
 
-    `fragmentation`: both ends take fragments. `narrow`: the path turned out to need small ones. `epoch` counts the
-    processes that had it before this one; each counts its `ivs_used` from zero.
+    `peer_hashes` are those that the peer lets us sign with. `other_authorities`: it asks for certificates, and names
+    none of those that ours comes from. `fragmentation`: both ends take fragments. `narrow`: the path turned out to need
+    small ones. `childless`: the responder takes an IKE_AUTH without a child; `first_child` is the one that is to come
+    with it, None for none. `epoch` counts the processes that had it before this one; each counts its `ivs_used` from
+    zero.
     """
 
     lineage: int
@@ -167,7 +170,10 @@ class IkeSa:
     nat_remote: bool = False
     peer_is_culvert: bool = False
     fragmentation: bool = False
+    peer_hashes: tuple[int, ...] = ()
+    other_authorities: bool = False
     narrow: bool = False
+    childless: bool = False
     first_source: SocketAddress | None = None
     window: Window = field(default_factory=Window)
     epoch: int = 0
@@ -237,7 +243,8 @@ class Lineage:
     `initiator`: we began the first one. `began_at`: when its first message was sent or came; `established_at`: when
     that one was authenticated. `rival` is the SPI of the IKE SA that the peer made while our own rekey of the same
     one was under way. `lingering` are closed ones that still answer what is repeated. `confirmed`: something shows that
-    the peer, too, has the first one established.
+    the peer, too, has the first one established. `silent`: a request was repeated and is not answered; nothing follows
+    from that but that the peer is called beside it.
     """
 
     number: int
@@ -255,5 +262,6 @@ class Lineage:
     established: bool = False
     established_at: int = 0
     confirmed: bool = False
+    silent: bool = False
     retries: int = 0
     retry_at: int | None = None
