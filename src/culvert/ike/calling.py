@@ -82,7 +82,7 @@ def path_resolved(ctx: Context, event: PathResolved) -> None:
     if record is None:
         return
     record.resolving = False
-    record.learn(event.paths)
+    ctx.peers.learn(record, event.paths)
     if not record.wanted() or ctx.answers(event.peer):
         return
     called = [(sa, (sa.local.ip, sa.remote.ip)) for sa in _asked(ctx, record)]

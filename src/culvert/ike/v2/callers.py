@@ -21,7 +21,7 @@ def candidates(ctx: Context, sa: IkeSa, presented: Identification, wished: Ident
     identity = presented.identity
     if identity is None:
         return []
-    matching = [one for one in ctx.peers.values() if one.peer.ike == V2 and not one.ended and one.expects(identity)]
+    matching = [one for one in ctx.peers.expecting(identity) if one.peer.ike == V2 and not one.ended]
     asked_for = [one for one in matching if is_asked_for(sa, one, wished)]
     return sorted(asked_for or matching, key=lambda one: _unlikeliness(sa, one))[:MAX_CANDIDATES]
 
@@ -41,7 +41,7 @@ def is_asked_for(sa: IkeSa, record: PeerRecord, wished: Identification | None) -
 
 def expected_at(ctx: Context, sa: IkeSa) -> list[PeerRecord]:
     """Give the peers that are known to be where the caller is, whoever it says it is."""
-    return [one for one in ctx.peers.values() if not one.ended and one.may_be_at(sa.remote.ip)]
+    return [one for one in ctx.peers.known_at(sa.remote.ip) if not one.ended]
 
 
 def shown(identification: Identification) -> str:
