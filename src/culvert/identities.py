@@ -7,6 +7,7 @@ presented never does: there `*` is a letter, and no wildcard matches it.
 from __future__ import annotations
 
 import re
+from collections.abc import Hashable
 from dataclasses import dataclass
 from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -90,6 +91,14 @@ class Identity:
             return b"*" in self.value
         name = self.distinguished_name
         return name is not None and name.has_wildcard
+
+    @property
+    def comparable(self) -> tuple[IdentityType, Hashable]:
+        """What is equal for identities that are the same; for one with a wildcard it says nothing."""
+        if self.type in _NAMES:
+            return self.type, self.value.lower()
+        name = self.distinguished_name
+        return self.type, name.comparable if name is not None else self.value
 
     def matches(self, presented: Identity) -> bool:
         """Tell whether `presented` is this identity, or one of those that its wildcard stands for.

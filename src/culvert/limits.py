@@ -54,3 +54,9 @@ REASSEMBLY_S = 60
 """Seconds for which an incomplete message is kept; peers repeat theirs after at most some forty."""
 MAX_CANDIDATES = 4
 """Peers with the same identity, or wildcards of it, among which a caller's proof finds its own."""
+MAX_AUTHORITIES_ASKED = 64
+"""Authorities that we name in a CERTREQ payload, 20 octets each."""
+MAX_AUTHORITIES_ASKED_EARLY = 1
+"""The same in an answer to a first message that has no room: its source may be forged, and is sent hardly more."""
+MAX_SIGNATURE_HASHES = 16
+"""Hashes of a peer's SIGNATURE_HASH_ALGORITHMS that are remembered; five have a number."""

@@ -92,6 +92,9 @@ class Refusal(StrEnum):
     CERTIFICATE_WEAK = "CERTIFICATE_WEAK"
     REVOCATION_UNKNOWN = "REVOCATION_UNKNOWN"
     FRAGMENT_UNUSABLE = "FRAGMENT_UNUSABLE"
+    NO_CERTIFICATE = "NO_CERTIFICATE"
+    NO_SIGNATURE = "NO_SIGNATURE"
+    CALENDAR_UNKNOWN = "CALENDAR_UNKNOWN"
 
 
 SENTENCES: dict[str, str] = {
@@ -174,5 +177,8 @@ SENTENCES: dict[str, str] = {
     "CERTIFICATE_WEAK": "A certificate rests on an algorithm or a key that is too weak.",
     "REVOCATION_UNKNOWN": "Whether the certificate was revoked cannot be told: its issuer's list is missing or out of date.",
     "FRAGMENT_UNUSABLE": "A fragment of an IKE message that is of no use: there already, of a division given up, or too many.",
+    "NO_CERTIFICATE": "There is no certificate, ours or the peer's, that could be judged.",
+    "NO_SIGNATURE": "Our key makes no signature that the peer takes.",
+    "CALENDAR_UNKNOWN": "Nobody told the gateway the time of day, so no certificate can be judged.",
 }
 """One sentence for each name."""

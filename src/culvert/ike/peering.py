@@ -60,14 +60,15 @@ def _same(record: PeerRecord, peer: Peer, event: Configured) -> bool:
 def _remove(ctx: Context, name: str) -> None:
     _end_all(ctx, name, "no longer configured")
     ctx.timers.clear_all(name)
-    del ctx.peers[name]
+    ctx.peers.remove(name)
 
 
 def _renew(ctx: Context, peer: Peer, event: Configured) -> None:
     if peer.name in ctx.peers:
         _end_all(ctx, peer.name, "the configuration changed")
         ctx.timers.clear_all(peer.name)
-    record = ctx.peers[peer.name] = PeerRecord(peer, event.identity)
+    record = PeerRecord(peer, event.identity)
+    ctx.peers.put(record)
     held = {child.name: None for reqid, child in record.reqids.items() if reqid in event.held}
     record.inherited = bool(held)
     if peer.addresses:
@@ -110,11 +111,11 @@ def acquired(ctx: Context, event: Acquired) -> None:
 
     Packets come faster than a peer that refuses us should be called: after a failure they wait like everything else.
     """
-    for record in ctx.peers.values():
+    for record in ctx.peers.having(event.reqid):
         if ctx.now < record.not_before:
             continue
-        child = record.reqids.get(event.reqid)
-        if child is not None and not record.ended and start_of(record.peer, child) is not Start.PASSIVE:
+        child = record.reqids[event.reqid]
+        if not record.ended and start_of(record.peer, child) is not Start.PASSIVE:
             record.demanded[child.name] = None
             begin(ctx, record)
 

@@ -6,13 +6,23 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 from culvert.addresses import IPAddress
-from culvert.config.model import Child, Peer, Start
+from culvert.config.model import Authentication, Child, Peer, Start
+from culvert.crypto.certificates.carrying import own_identity
 from culvert.identities import Identity, IdentityType
 from culvert.reasons import Refusal
 
 Path = tuple[IPAddress, IPAddress]
 """Our address and theirs."""
 ADDRESS_TYPES = (IdentityType.IPV4_ADDR, IdentityType.IPV6_ADDR)
+
+FAILED = Refusal.AUTHENTICATION_FAILED
+PROOF_FAILURES = (
+    *(one for one in Refusal if one.name.startswith("CERTIFICATE_")),
+    Refusal.REVOCATION_UNKNOWN,
+    Refusal.NO_CERTIFICATE,
+    Refusal.CALENDAR_UNKNOWN,
+)
+"""What a failed authentication is in detail, on our side; the peer says no more than that it failed."""
 
 
 @dataclass(slots=True)
@@ -49,8 +59,11 @@ class PeerRecord:
     message: str = ""
 
     def local_identity(self, address: IPAddress) -> Identity:
-        """Give who we are towards this peer when we use `address`."""
-        return self.peer.local_identity or self.own_identity or Identity.of_address(address)
+        """Give who we are towards this peer when we use `address`: as configured, else as our certificate says."""
+        configured = self.peer.local_identity or self.own_identity
+        if configured is None and self.peer.auth is Authentication.CERTIFICATE and self.peer.credential is not None:
+            return own_identity(self.peer.credential.certificate, address)
+        return configured or Identity.of_address(address)
 
     def expects(self, presented: Identity) -> bool:
         """Tell whether this peer may present this identity; without a configured one, any address or name of its."""
@@ -80,7 +93,8 @@ class PeerRecord:
     def fail(self, reason: Refusal | None, message: str) -> None:
         """Remember why it is not up. Why we turned the peer away says more than the same reason from its mouth."""
         told = self.turned_away
-        self.reason, self.message = told if told and told[0] is reason else (reason, message)
+        same = told is not None and (told[0] is reason or (reason is FAILED and told[0] in PROOF_FAILURES))
+        self.reason, self.message = told if told is not None and same else (reason, message)
 
     def forgive(self) -> None:
         """Forget what went wrong before."""

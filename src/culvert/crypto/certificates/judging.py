@@ -36,10 +36,15 @@ def judge(store: TrustStore, leaf: Certificate, chain: tuple[Certificate, ...], 
             f"{len(chain)} certificates were presented beside that of {leaf}, and {MAX_PRESENTED_CERTIFICATES} is most"
         )
         return Distrusted(Refusal.CERTIFICATE_UNTRUSTED, what)
-    wrong = next(itertools.chain(_leaf(leaf), _sound(store, leaf, now_s)), None)
+    wrong = unfit(leaf, now_s, legacy=store.legacy)
     if wrong is not None:
         return wrong
     return _Search(store, (*store.anchors, *store.intermediates, *chain), now_s).from_leaf(leaf)
+
+
+def unfit(leaf: Certificate, now_s: int, *, legacy: bool = False) -> Distrusted | None:
+    """Say what keeps a gateway's certificate from being believed, whoever issued it; None where all is well."""
+    return next(itertools.chain(_leaf(leaf), _sound(leaf, now_s, legacy=legacy)), None)
 
 
 def _leaf(leaf: Certificate) -> Iterator[Distrusted]:
@@ -49,10 +54,10 @@ def _leaf(leaf: Certificate) -> Iterator[Distrusted]:
         yield Distrusted(Refusal.CERTIFICATE_USAGE, f"the key of {leaf} is not for signatures, says its key usage")
 
 
-def _sound(store: TrustStore, one: Certificate, now_s: int) -> Iterator[Distrusted]:
+def _sound(one: Certificate, now_s: int, *, legacy: bool) -> Iterator[Distrusted]:
     """Judge what every certificate of a path must be, whatever its place."""
     extensions = one.extensions
-    if one.public_key.hopelessness or (one.public_key.weakness and not store.legacy):
+    if one.public_key.hopelessness or (one.public_key.weakness and not legacy):
         what = one.public_key.hopelessness or one.public_key.weakness
         yield Distrusted(Refusal.CERTIFICATE_WEAK, f"{one} has {what}")
     if now_s < one.not_before_s:
@@ -117,7 +122,7 @@ class _Search:
     def _step(self, path: tuple[Certificate, ...], issuer: Certificate) -> Iterator[Distrusted]:
         """Judge whether `issuer` may have issued the last of `path`, and has."""
         one = path[-1]
-        yield from _sound(self.store, issuer, self.now_s)
+        yield from _sound(issuer, self.now_s, legacy=self.store.legacy)
         yield from _authority(issuer, path)
         yield from self._algorithm(one)
         yield from self._signature(one, issuer)

@@ -10,6 +10,7 @@ from culvert.ike import explaining, negotiation
 from culvert.ike.actions import Transmit
 from culvert.ike.negotiation import Chosen
 from culvert.ike.records import PeerRecord
+from culvert.ike.v2.callers import V2
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.reading import Contents, Refused, refused
 from culvert.ipsec.proposals import Proposal
@@ -71,6 +72,11 @@ def choose(ctx: Context, contents: Contents, remote: SocketAddress) -> tuple[Pee
     raise refused(NotifyType.NO_PROPOSAL_CHOSEN, explaining.proposals(offered, proposals, place))
 
 
+def who_may_call(ctx: Context, remote: SocketAddress) -> list[PeerRecord]:
+    """Give the peers that may be at an address, the likeliest first."""
+    return list(_candidates(ctx, remote))
+
+
 def _stranger(ctx: Context, remote: SocketAddress) -> Refused:
     """Nobody may call from there; the network is not told whether one may at other times."""
     ended = next((one for one in ctx.peers.values() if one.ended and (one.may_be_at(remote.ip) or one.may_move)), None)
@@ -83,9 +89,8 @@ def _stranger(ctx: Context, remote: SocketAddress) -> Refused:
 
 def _candidates(ctx: Context, remote: SocketAddress) -> Iterator[PeerRecord]:
     """Give the peers that may be at an address: those known to be there, then those that may call from anywhere."""
-    records = [record for record in ctx.peers.values() if not record.ended and record.peer.ike == 2]
-    yield from (record for record in records if record.may_be_at(remote.ip))
-    yield from (record for record in records if record.may_move and not record.may_be_at(remote.ip))
+    there = (record for record in ctx.peers.known_at(remote.ip) if not record.ended)
+    yield from (record for record in (*there, *ctx.peers.that_may_move()) if record.peer.ike == V2)
 
 
 def answer_statelessly(

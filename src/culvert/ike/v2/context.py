@@ -9,9 +9,10 @@ from culvert.clock import SECOND
 from culvert.entropy import Entropy, below
 from culvert.ike.actions import Action, Log, PeerChanged
 from culvert.ike.cookies import Cookies
+from culvert.ike.directory import Directory
 from culvert.ike.half_open import HalfOpen
 from culvert.ike.logs import DEBUG, IKE, INFO, Limiter, printable
-from culvert.ike.records import Outcome, PeerRecord
+from culvert.ike.records import Outcome
 from culvert.ike.timers import Timers
 from culvert.ike.v2.reassembly import Reassemblies
 from culvert.ike.v2.sa import IkeSa, Lineage
@@ -43,7 +44,7 @@ class Context:
     limiter: Limiter = field(default_factory=Limiter)
     unprotected: Limiter = field(default_factory=Limiter)
     """Bounds the answers that we give without protection, to whoever asks."""
-    peers: dict[str, PeerRecord] = field(default_factory=dict)
+    peers: Directory = field(default_factory=Directory)
     lineages: dict[int, Lineage] = field(default_factory=dict)
     sas: dict[bytes, IkeSa] = field(default_factory=dict)
     first_messages: dict[tuple[bytes, SocketAddress], bytes] = field(default_factory=dict)

@@ -144,6 +144,9 @@ class Window:
 class IkeSa:
     """One IKE SA. `initiator`: we began it. `nonce_i` and `nonce_r` are those that made its keys.
 
+    `peer_hashes` are those that the peer lets us sign with. `other_authorities`: it asks for certificates, and names
+    none of those that ours comes from.
+
     `fragmentation`: both ends take fragments. `narrow`: the path turned out to need small ones. `childless`: the
     responder takes an IKE_AUTH without a child; `first_child` is the one that is to come with it, None for none.
     """
@@ -167,6 +170,8 @@ class IkeSa:
     nat_remote: bool = False
     peer_is_culvert: bool = False
     fragmentation: bool = False
+    peer_hashes: tuple[int, ...] = ()
+    other_authorities: bool = False
     narrow: bool = False
     childless: bool = False
     first_source: SocketAddress | None = None
