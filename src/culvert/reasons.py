@@ -83,6 +83,9 @@ class Refusal(StrEnum):
     HOST_REFUSED = "HOST_REFUSED"
     LIFETIME_ENDED = "LIFETIME_ENDED"
     FRAGMENT_UNUSABLE = "FRAGMENT_UNUSABLE"
+    SINGLE_PAIR_REQUIRED = "SINGLE_PAIR_REQUIRED"
+    PARTIAL = "PARTIAL"
+    MODE_MISMATCH = "MODE_MISMATCH"
 
 
 SENTENCES: dict[str, str] = {
@@ -156,5 +159,8 @@ SENTENCES: dict[str, str] = {
     "HOST_REFUSED": "The host refused something that the engine needs.",
     "LIFETIME_ENDED": "The IKE SA reached its hard limit before it had a successor.",
     "FRAGMENT_UNUSABLE": "A fragment of an IKE message that is of no use: there already, of a division given up, or too many.",
+    "SINGLE_PAIR_REQUIRED": "The peer makes one security association for each pair of addresses.",
+    "PARTIAL": "The peer carries a part of the networks only.",
+    "MODE_MISMATCH": "One end wants transport mode, and the other one tunnel mode.",
 }
 """One sentence for each name."""

@@ -82,7 +82,7 @@ class Peer:
 
     `identity` None: it is known by the address at which we reach it, or by a name among `addresses`.
     `secret` is the pre-shared key; None where none was found (loading says so). `legacy`: ESP may use algorithms that
-    RFC 8221 advises against.
+    RFC 8221 advises against. `split`: one child SA for each pair of networks.
     """
 
     name: str
@@ -103,6 +103,7 @@ class Peer:
     metric: int | None = None
     origin: Origin = Origin()
     legacy: bool = False
+    split: bool = False
 
 
 @dataclass(frozen=True, slots=True)

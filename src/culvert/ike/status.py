@@ -51,7 +51,10 @@ class ChildStatus:
 
 @dataclass(frozen=True, slots=True)
 class PeerStatus:
-    """All that the core knows about a peer. `reason` and `message` tell why it is not up, or how it last failed."""
+    """All that the core knows about a peer. `reason` and `message` tell why it is not up, or how it last failed.
+
+    With `up` they tell what its children do not carry (PARTIAL).
+    """
 
     name: str
     state: PeerState

@@ -28,7 +28,6 @@ def found(text: str) -> list[str]:
         ("link = 'route'", 'link = "route" is not built yet\n    Write link = "policy"'),
         ("certificate = 'x.pem'", "certificate is not built yet\n    Use a secret for now"),
         ("ca = 'x.pem'", "ca is not built yet\n    Use a secret for now"),
-        ("split = true", "split is not built yet\n    Write the networks"),
         ("link_addresses = ['10.0.0.1']", "link_addresses is not built yet\n    Write link"),
     ],
 )

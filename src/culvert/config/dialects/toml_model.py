@@ -105,6 +105,7 @@ def _peer(name: str, table: PeerTable, networks: tuple[IPNetwork, ...], secret: 
         metric=table.metric,
         origin=origins.at("peers", name),
         legacy=_or(table.legacy, _PEER.legacy),
+        split=_or(table.split, _PEER.split),
     )
 
 

@@ -162,7 +162,6 @@ _POLICY = 'Write link = "policy", or leave the key out: the networks decide what
 LinkWord = Annotated[str, _one_of({"policy": "policy"}, {"gif": _POLICY, "route": _POLICY})]
 CertificateLater = Annotated[None, _not_built('Use a secret for now: auth = "secret" with psk.txt beside this file.')]
 LinkLater = Annotated[None, _not_built(_POLICY)]
-SplitLater = Annotated[None, _not_built("Write the networks that go through the tunnel into `networks`.")]
 
 
 class _Table(BaseModel):
@@ -226,7 +225,7 @@ class PeerTable(_Table):
     children: Annotated[dict[str, ChildTable], BeforeValidator(_table)] | None = None
     certificate: CertificateLater = None
     ca: CertificateLater = None
-    split: SplitLater = None
+    split: Truth | None = None
     link_addresses: LinkLater = None
     legacy: Truth | None = None
 

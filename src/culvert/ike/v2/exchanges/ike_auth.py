@@ -7,7 +7,7 @@ from culvert.identities import Identity
 from culvert.ike import negotiation
 from culvert.ike.logs import WARNING
 from culvert.ike.records import CallRefused, ChildDown, PeerRecord, SetUpFailed
-from culvert.ike.v2 import callers, child_negotiation, children, keys, lineages, proof, requests
+from culvert.ike.v2 import callers, carrying, child_negotiation, children, keys, lineages, proof, requests
 from culvert.ike.v2.answers import Answer
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.reading import Contents, Refused, name_of, reason_of, refused
@@ -31,7 +31,9 @@ def initiate(ctx: Context, sa: IkeSa, record: PeerRecord) -> None:
     """Prove who we are, and ask for the first child."""
     peer = record.peer
     child = record.child(sa.first_child or "") or peer.children[0]
-    offer = ChildOffer(child, ctx.fresh_child_spi(), sa.nonce_i)
+    parts = record.parts_of(child.name)
+    offer = ChildOffer(child, *carrying.first_wish(child, parts), ctx.fresh_child_spi(), sa.nonce_i)
+    parts.packet = None
     idi = IDi.of(record.local_identity(sa.local.ip))
     expected = _wished(record, sa)
     wanted: tuple[Payload, ...] = (IDr.of(expected),) if expected else ()
@@ -209,7 +211,7 @@ def _take_child(ctx: Context, sa: IkeSa, peer: Peer, contents: Contents, offer: 
         reason = reason_of(error.type) if error else Refusal.UNEXPECTED_MESSAGE
         what = child_negotiation.explain_refusal(offer, error)
         ctx.log(peer.name, what, reason, WARNING)
-        ctx.outcomes.append(ChildDown(peer.name, offer.child.name, reason, what))
+        ctx.outcomes.append(ChildDown(peer.name, offer.child.name, reason, what, offer.sides))
         return
     try:
         child = child_negotiation.conclude(
@@ -217,7 +219,9 @@ def _take_child(ctx: Context, sa: IkeSa, peer: Peer, contents: Contents, offer: 
         )
     except Refused as refusal:
         ctx.log(peer.name, refusal.explanation, refusal.reason, WARNING)
-        ctx.outcomes.append(ChildDown(peer.name, offer.child.name, refusal.reason, refusal.explanation))
+        down = ChildDown(peer.name, offer.child.name, refusal.reason, refusal.explanation, offer.sides)
+        ctx.outcomes.append(down)
         lineage.queue.append(DeleteChild(offer.spi_in, orphan=True))
         return
+    children.report_narrowed(ctx, lineage, offer, child)
     children.install(ctx, lineage, child)
