@@ -27,7 +27,7 @@ from culvert.ike.actions import (
     ResolvePath,
     Transmit,
 )
-from culvert.ike.events import CalendarSet, DatagramReceived, DeadlineReached, Event, Stop
+from culvert.ike.events import CalendarSet, DatagramReceived, DeadlineReached, DebugSet, Event, Stop
 from culvert.ike.status import PeerStatus
 from culvert.ipsec.associations import AssociationId, SecurityAssociation
 from culvert.reasons import Drop
@@ -99,6 +99,7 @@ class Shell:
         self._wake = asyncio.Event()
         self._stopped = asyncio.Event()
         self.datagrams_dropped = 0
+        journal.topics.watch(lambda topics: self.post(DebugSet(topics)))
 
     def post(self, event: Event) -> None:
         """Queue an event. Datagrams are dropped where too many wait; all else is ours, is kept and goes first."""
@@ -248,9 +249,16 @@ class Shell:
             case ResolvePath():
                 self._tasks.spawn(f"resolve {action.peer}", self._resolve(action))
             case Log():
-                self._journal.log(action.level, action.message, peer=action.peer, reason=action.reason)
+                self._tell(action)
             case PeerChanged():
                 self._on_change(action.peer)
+
+    def _tell(self, action: Log) -> None:
+        fields = {"peer": action.peer, "reason": action.reason, **dict(action.fields)}
+        if action.topic:
+            self._journal.tell(action.topic, action.message, **fields)
+        else:
+            self._journal.log(action.level, action.message, **fields)
 
     def _refused(self, action: Action, error: CulvertError) -> None:
         if isinstance(action, InstallAssociation):

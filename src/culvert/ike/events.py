@@ -125,6 +125,13 @@ class EngineRestarted:
 
 
 @dataclass(frozen=True, slots=True)
+class DebugSet:
+    """From now on these topics, and no others, are told in detail."""
+
+    topics: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Send DELETE to every peer; afterwards the endpoint holds nothing."""
 
@@ -143,5 +150,6 @@ Event = (
     | AssociationExpired
     | MappingChanged
     | EngineRestarted
+    | DebugSet
     | Stop
 )

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 from culvert.addresses import IPAddress
-from culvert.config.model import Child, Peer, Start
+from culvert.config.model import Authentication, Child, Peer, Start
+from culvert.crypto.certificates.carrying import own_identity
 from culvert.identities import Identity, IdentityType
 from culvert.ike.parts import Parts, Sides, Splitting
 from culvert.reasons import Refusal
@@ -15,14 +16,24 @@ Path = tuple[IPAddress, IPAddress]
 """Our address and theirs."""
 ADDRESS_TYPES = (IdentityType.IPV4_ADDR, IdentityType.IPV6_ADDR)
 
+FAILED = Refusal.AUTHENTICATION_FAILED
+PROOF_FAILURES = (
+    *(one for one in Refusal if one.name.startswith("CERTIFICATE_")),
+    Refusal.REVOCATION_UNKNOWN,
+    Refusal.NO_CERTIFICATE,
+    Refusal.CALENDAR_UNKNOWN,
+)
+"""What a failed authentication is in detail, on our side; the peer says no more than that it failed."""
+
 
 @dataclass(slots=True)
 class PeerRecord:
     """A configured peer and how far it has come. `own_identity` is the gateway's, for peers without one of their own.
 
     `demanded` are children that traffic or a person asked for. `ended`: a person ended it. `resolving`: ResolvePath
-    is not answered yet. `attempt` is the SPI of an IKE SA that we are setting up. After `failures` in a row,
-    traffic begins none before the instant `not_before`. `inherited`: the data plane still holds associations that a
+    is not answered yet. `attempts` are the SPIs of IKE SAs that we are setting up, the last one begun at `called_at`;
+    `untried` are ways that none of them takes. It refused us `refusals` times in a row; traffic begins none before the
+    instant `not_before`. `inherited`: the data plane still holds associations that a
     former process made with this peer. `refused` tells by child why it is missing; the key "" is what the peer asked
     for and we refused. `parts` tells how each child is asked for, part by part. `turned_away` is why we did not let the
     peer in when it called. `known_by` and `addresses` are what the peer may present and where it may be, without a
@@ -35,8 +46,9 @@ class PeerRecord:
     resolving: bool = False
     paths: tuple[Path, ...] = ()
     untried: list[Path] = field(default_factory=list)
-    attempt: bytes | None = None
-    failures: int = 0
+    attempts: dict[bytes, None] = field(default_factory=dict)
+    called_at: int = 0
+    refusals: int = 0
     not_before: int = 0
     demanded: dict[str, None] = field(default_factory=dict)
     refused: dict[str, tuple[Refusal, str]] = field(default_factory=dict)
@@ -50,8 +62,11 @@ class PeerRecord:
     message: str = ""
 
     def local_identity(self, address: IPAddress) -> Identity:
-        """Give who we are towards this peer when we use `address`."""
-        return self.peer.local_identity or self.own_identity or Identity.of_address(address)
+        """Give who we are towards this peer when we use `address`: as configured, else as our certificate says."""
+        configured = self.peer.local_identity or self.own_identity
+        if configured is None and self.peer.auth is Authentication.CERTIFICATE and self.peer.credential is not None:
+            return own_identity(self.peer.credential.certificate, address)
+        return configured or Identity.of_address(address)
 
     def expects(self, presented: Identity) -> bool:
         """Tell whether this peer may present this identity; without a configured one, any address or name of its."""
@@ -69,6 +84,11 @@ class PeerRecord:
         return address in self.addresses
 
     @property
+    def named(self) -> bool:
+        """Tell whether it is written by a name, whose address may be another one tomorrow."""
+        return any(not _is_address(text) for text in self.peer.addresses)
+
+    @property
     def may_move(self) -> bool:
         """Tell whether it may call from an address that is not known: one with an identity, or written as a name."""
         return self.peer.identity is not None or any(one.type is IdentityType.FQDN for one in self.known_by)
@@ -76,7 +96,8 @@ class PeerRecord:
     def fail(self, reason: Refusal | None, message: str) -> None:
         """Remember why it is not up. Why we turned the peer away says more than the same reason from its mouth."""
         told = self.turned_away
-        self.reason, self.message = told if told and told[0] is reason else (reason, message)
+        same = told is not None and (told[0] is reason or (reason is FAILED and told[0] in PROOF_FAILURES))
+        self.reason, self.message = told if told is not None and same else (reason, message)
 
     def forgive(self) -> None:
         """Forget what went wrong before."""
@@ -114,6 +135,14 @@ class PeerRecord:
         return next((child for child in self.peer.children if child.name == name), None)
 
 
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _identity(text: str) -> Identity | None:
     try:
         return Identity.parse(text)
@@ -136,6 +165,27 @@ class SetUpFailed:
     peer: str
     reason: Refusal
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """An IKE SA that we began was answered, and goes on to IKE_AUTH."""
+
+    peer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """A request of ours was repeated and is not answered: the peer may be gone."""
+
+    peer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A peer that was silent answers again."""
+
+    peer: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,4 +252,16 @@ class ChildDown:
     sides: Sides | None = None
 
 
-Outcome = SetUpFailed | CallRefused | Established | Confirmed | Lost | ChildUp | ChildNarrowed | ChildDown
+Outcome = (
+    SetUpFailed
+    | Reached
+    | Silent
+    | Answered
+    | CallRefused
+    | Established
+    | Confirmed
+    | Lost
+    | ChildUp
+    | ChildNarrowed
+    | ChildDown
+)

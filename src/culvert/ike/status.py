@@ -54,6 +54,7 @@ class PeerStatus:
     """All that the core knows about a peer. `reason` and `message` tell why it is not up, or how it last failed.
 
     With `up` they tell what its children do not carry (PARTIAL).
+    `silent_since`: the instant in nanoseconds from which on nothing was heard of a peer that does not answer.
     """
 
     name: str
@@ -62,6 +63,7 @@ class PeerStatus:
     message: str = ""
     ike: IkeStatus | None = None
     children: tuple[ChildStatus, ...] = ()
+    silent_since: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,8 +40,8 @@ from culvert.wire.isakmp.encrypted import PREFIX_OCTETS
 from culvert.wire.isakmp.header import read_header
 from culvert.wire.isakmp.numbers import ExchangeType, PayloadType
 
-UTC_OFFSET_S = 1_798_761_600
-"""The worlds begin on 1 January 2027."""
+UTC_OFFSET_S = 1_800_000_000
+"""The worlds begin on 15 January 2027."""
 MAX_EVENTS = 200_000
 """Events of one run; a run that settles has some hundreds."""
 RETIRE_NS = 10 * SECOND

@@ -6,7 +6,19 @@ from culvert.addresses import SocketAddress
 from culvert.ike.actions import Transmit
 from culvert.ike.logs import DEBUG, WARNING
 from culvert.ike.timers import Timer
-from culvert.ike.v2 import children, fragmentation, lineages, moving, opening, requests, succession, table, window
+from culvert.ike.v2 import (
+    children,
+    fragmentation,
+    lineages,
+    moving,
+    opening,
+    requests,
+    silence,
+    succession,
+    table,
+    trace,
+    window,
+)
 from culvert.ike.v2.answers import Answer
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.exchanges import create_child_sa, ike_auth, ike_sa_init, informational
@@ -108,10 +120,11 @@ def _answer_unprotected(ctx: Context, header: Header, notify: Notify, path: Path
 def _request(ctx: Context, sa: IkeSa, header: Header, data: bytes, path: Path) -> None:
     verdict = window.judge(sa.window, header.message_id, data)
     if verdict is window.Verdict.REPEATED:
-        requests.transmit(ctx, sa.window.last_response, path)
+        requests.answer_again(ctx, sa, path)
         return
     if verdict is window.Verdict.REWRITTEN:
-        fragmentation.answer_again(ctx, sa, data, path)
+        if fragmentation.divided_anew(ctx, sa, data, path[1]):
+            requests.answer_again(ctx, sa, path)
         return
     if verdict is window.Verdict.OUTSIDE or not table.request_allowed(sa.state, header.exchange):
         what = f"exchange {int(header.exchange)} with message ID {header.message_id} while {sa.state}"
@@ -130,6 +143,7 @@ def _answer(ctx: Context, sa: IkeSa, request: Opened, path: Path) -> Answer:
     """Give the answer to an authentic request that is next in order."""
     try:
         contents = request.contents()
+        trace.contents(ctx, sa, contents.payloads)
         _heard(ctx, sa, path)
         _judge(contents, table.judge_request(sa.state, request.header.exchange, contents))
         return _respond(ctx, sa, request.header, contents)
@@ -160,7 +174,7 @@ def _judge(contents: Contents, problem: str) -> None:
 
 def _heard(ctx: Context, sa: IkeSa, path: Path) -> None:
     """Enter that the peer lives. Follow it to a new address where a NAT may have moved it (RFC 7296 section 2.23)."""
-    sa.last_heard = ctx.now
+    silence.heard(ctx, sa)
     children.confirm(ctx, ctx.lineage_of(sa))
     if (sa.local, sa.remote) == path:
         return
@@ -198,8 +212,10 @@ def _response(ctx: Context, sa: IkeSa, header: Header, data: bytes, path: Path) 
         return
     try:
         contents = response.contents()
+        trace.contents(ctx, sa, contents.payloads)
         fragmentation.learn(sa, outstanding)
-        sa.last_heard, sa.window.outstanding = ctx.now, None
+        silence.heard(ctx, sa)
+        sa.window.outstanding = None
         ctx.timers.clear(Timer.RETRANSMIT, sa.spi.hex())
         _judge(contents, table.judge_response(sa.state, header.exchange, contents))
         children.answered(ctx, ctx.lineage_of(sa))
@@ -214,12 +230,15 @@ def _response(ctx: Context, sa: IkeSa, header: Header, data: bytes, path: Path) 
 def _told_unknown(ctx: Context, sa: IkeSa, data: bytes, path: Path) -> None:
     """Take an INVALID_IKE_SPI that nothing protects. It ends only what we are ending ourselves (RFC 7296 section 2.4).
 
-    For everything else it is a hint, and the request that it answers is already the look whether the peer lives.
+    For everything else it is a hint: the request that it answers is already the look whether the peer lives, and the
+    peer is called beside it.
     """
     told = Contents(parse_message(data).payloads).notify(NotifyType.INVALID_IKE_SPI)
     if told is not None and ctx.lineage_of(sa).closing:
         lineages.close(ctx, sa)
         return
+    if told is not None:
+        silence.suspect(ctx, sa)
     what = "says without protection that it does not know this IKE SA" if told else "answers without protection"
     ctx.note(f"{path[1]} {what}; the message was dropped", Refusal.NOT_AUTHENTIC_MESSAGE, DEBUG, sa.peer)
 
@@ -234,7 +253,7 @@ def _fail(ctx: Context, sa: IkeSa, reason: Refusal, message: str) -> None:
 
 def _conclude(ctx: Context, sa: IkeSa, outstanding: Outstanding, contents: Contents) -> None:
     match outstanding.task, outstanding.offer:
-        case SetUp(), ChildOffer() as offer:
+        case SetUp(), (ChildOffer() | None) as offer:
             ike_auth.conclude(ctx, sa, contents, offer)
         case (CreateChild() | RekeyChild()) as task, ChildOffer() as offer:
             create_child_sa.conclude(ctx, sa, contents, task, offer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from culvert.addresses import SocketAddress
@@ -113,6 +113,11 @@ class ChildOffer:
     def sides(self) -> Sides:
         return self.local, self.remote
 
+    @property
+    def asked(self) -> Child:
+        """The child as if what was asked for were all of it."""
+        return replace(self.child, local=self.local, remote=self.remote)
+
 
 @dataclass(slots=True)
 class IkeOffer:
@@ -140,7 +145,8 @@ class Outstanding:
 class Window:
     """Message IDs of both directions, window size 1 (RFC 7296 section 2.3).
 
-    `last_request` is the digest of the datagram that, when it comes again, is answered with `last_response` again.
+    `last_request` is the digest of the datagram that, when it comes again, is answered with `last_response` again;
+    `astray` counts how often it was, to another address than the peer's.
     """
 
     next_request: int = 0
@@ -148,13 +154,17 @@ class Window:
     expected: int = 0
     last_request: bytes = b""
     last_response: tuple[bytes, ...] = field(default=(), repr=False)
+    astray: int = 0
 
 
 @dataclass(slots=True)
 class IkeSa:
     """One IKE SA. `initiator`: we began it. `nonce_i` and `nonce_r` are those that made its keys.
 
-    `fragmentation`: both ends take fragments. `narrow`: the path turned out to need small ones.
+    `peer_hashes` are those that the peer lets us sign with. `other_authorities`: it asks for certificates, and names
+    none of those that ours comes from. `fragmentation`: both ends take fragments. `narrow`: the path turned out to need
+    small ones. `childless`: the responder takes an IKE_AUTH without a child; `first_child` is the one that is to come
+    with it, None for none.
     """
 
     lineage: int
@@ -176,7 +186,10 @@ class IkeSa:
     nat_remote: bool = False
     peer_is_culvert: bool = False
     fragmentation: bool = False
+    peer_hashes: tuple[int, ...] = ()
+    other_authorities: bool = False
     narrow: bool = False
+    childless: bool = False
     first_source: SocketAddress | None = None
     window: Window = field(default_factory=Window)
     ivs_used: int = 0
@@ -248,7 +261,8 @@ class Lineage:
 
     `initiator`: we began the first one. `began_at`: when its first message was sent or came; `established_at`: when
     that one was authenticated. `rival` is the SPI of the IKE SA that the peer made while our own rekey of the same
-    one was under way. `confirmed`: something shows that the peer, too, has the first one established.
+    one was under way. `confirmed`: something shows that the peer, too, has the first one established. `silent`: a
+    request was repeated and is not answered; nothing follows from that but that the peer is called beside it.
     """
 
     number: int
@@ -265,5 +279,6 @@ class Lineage:
     established: bool = False
     established_at: int = 0
     confirmed: bool = False
+    silent: bool = False
     retries: int = 0
     retry_at: int | None = None
