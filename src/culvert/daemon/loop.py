@@ -13,6 +13,7 @@ from typing import Protocol
 
 from culvert.addresses import SocketAddress
 from culvert.clock import SECOND, Clock
+from culvert.daemon.details import tell_action, tell_event
 from culvert.daemon.logging import Journal
 from culvert.daemon.paths import Resolver
 from culvert.daemon.tasks import Tasks
@@ -223,6 +224,8 @@ class Shell:
     def _step(self, event: Event) -> Iterable[Action]:
         """One mutation of the core. An exception out of it is our bug; it must not take the other peers along."""
         now = self._clock.now()
+        if self._journal.topics.on:
+            tell_event(self._journal, event)
         try:
             return [*self._calendar(now), *self._core.step(event, now)]
         except Exception as error:
@@ -239,6 +242,8 @@ class Shell:
 
     async def _execute(self, actions: Iterable[Action]) -> None:
         for action in actions:
+            if self._journal.topics.on:
+                tell_action(self._journal, action)
             try:
                 await self._do(action)
             except CulvertError as error:

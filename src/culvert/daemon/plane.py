@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from culvert.addresses import IPAddress, SocketAddress
 from culvert.config.model import Gif
+from culvert.daemon.details import SPD, tell_changes
 from culvert.daemon.kept import KeptPolicies
 from culvert.daemon.logging import Journal
 from culvert.daemon.seams import CountedAssociation
@@ -124,6 +125,8 @@ class EnginePlane:
         found = await self._look()
         present = _read(lambda: found.present(policies))
         changed = any(is_own(policy) is False for policy in present) or set(present) != set(policies)
+        if changed and SPD in self._journal.topics.on:
+            tell_changes(self._journal, SPD, map(_policy_line, present), map(_policy_line, policies))
         if changed:
             self._tell_of_taken(await client.replace_policies(policies, present))
             await self._look()
@@ -301,6 +304,11 @@ def _acquired(event: AcquireEvent) -> ike.Acquired:
 def _link(gif: Gif) -> GifLink | None:
     outer = gif.outer
     return GifLink(gif.name, outer.local, outer.remote, ecn_friendly=gif.ecn) if outer else None
+
+
+def _policy_line(policy: Policy) -> str:
+    what = "protect" if policy.templates else str(policy.action)
+    return f"policy {what} {policy.direction.value} {policy.selector}"
 
 
 def _names(policy: Policy, association: SecurityAssociation) -> bool:

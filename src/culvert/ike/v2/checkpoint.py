@@ -88,7 +88,7 @@ class Known:
 
     peer: Peer
     identity: Identity | None
-    secrets: bytes = field(repr=False)
+    proofs: bytes = field(repr=False)
 
     @classmethod
     def of(cls, peer: Peer, identity: Identity | None) -> Known:
