@@ -49,8 +49,11 @@ from culvert.wire.plain import Codec, Leaf, Reader, UnreadableError
 VERSION = 1
 """Raised where what is written would be understood wrongly, not where fields come or go."""
 _MAGIC = b"CVTI"
-_HEAD = struct.Struct("!4sHQIII")
-"""Then the version, the instant of writing, and the octets of the layout, the configuration and what is pending."""
+_HEAD = struct.Struct("!4sHIQIII")
+"""Then the version, a checksum of all that follows it, the instant of writing, and the octets of the layout, of the
+configuration and of what is pending.
+"""
+_CHECKED_FROM = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +124,14 @@ def write_snapshot(snapshot: Snapshot) -> bytes:
 def write(now: int, known: bytes, pending: tuple[Pending, ...], snapshot: bytes) -> bytes:
     """Put a checkpoint together. The parts were written by the functions above."""
     told = _STATE.write(pending)
-    return _HEAD.pack(_MAGIC, VERSION, now, len(_LAYOUT), len(known), len(told)) + _LAYOUT + known + told + snapshot
+    head = _HEAD.pack(_MAGIC, VERSION, 0, now, len(_LAYOUT), len(known), len(told))
+    return sealed(b"".join((head, _LAYOUT, known, told, snapshot)))
+
+
+def sealed(octets: bytes) -> bytes:
+    """Enter the checksum of a checkpoint."""
+    checked = octets[_CHECKED_FROM:]
+    return octets[: _CHECKED_FROM - 4] + zlib.crc32(checked).to_bytes(4, "big") + checked
 
 
 class Parser:
@@ -136,11 +146,13 @@ class Parser:
         """Read a checkpoint. Raise UnreadableError, which says what is wrong with it."""
         if len(octets) > MAX_CHECKPOINT_OCTETS or len(octets) < _HEAD.size:
             raise UnreadableError(f"{len(octets)} octets are no checkpoint")
-        magic, version, written_at, *lengths = _HEAD.unpack_from(octets)
+        magic, version, checksum, written_at, *lengths = _HEAD.unpack_from(octets)
         if magic != _MAGIC:
             raise UnreadableError("no checkpoint of an IKE SA")
         if version != VERSION:
             raise UnreadableError(f"a checkpoint of version {version}, where {VERSION} is read")
+        if checksum != zlib.crc32(octets[_CHECKED_FROM:]):
+            raise UnreadableError("a checkpoint that is damaged")
         layout, configuration, told, state = _cut(octets[_HEAD.size :], lengths)
         (known, peer), reader = self._configuration(configuration), self._reader(layout)
         pending = reader.read(told, tuple[Pending, ...], peer)
