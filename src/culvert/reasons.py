@@ -95,6 +95,7 @@ class Refusal(StrEnum):
     NO_CERTIFICATE = "NO_CERTIFICATE"
     NO_SIGNATURE = "NO_SIGNATURE"
     CALENDAR_UNKNOWN = "CALENDAR_UNKNOWN"
+    PEER_RESTARTED = "PEER_RESTARTED"
 
 
 SENTENCES: dict[str, str] = {
@@ -180,5 +181,6 @@ SENTENCES: dict[str, str] = {
     "NO_CERTIFICATE": "There is no certificate, ours or the peer's, that could be judged.",
     "NO_SIGNATURE": "Our key makes no signature that the peer takes.",
     "CALENDAR_UNKNOWN": "Nobody told the gateway the time of day, so no certificate can be judged.",
+    "PEER_RESTARTED": "The peer has shown that it lost the IKE SA, as after a restart.",
 }
 """One sentence for each name."""

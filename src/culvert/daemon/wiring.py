@@ -16,6 +16,7 @@ from culvert.daemon.paths import RealHost, Resolver
 from culvert.daemon.plane import EnginePlane
 from culvert.daemon.program import Options
 from culvert.daemon.tasks import Tasks
+from culvert.daemon.token_secret import token_secret
 from culvert.entropy import RealEntropy
 from culvert.errors import ConfigurationError
 from culvert.ike.endpoint import Endpoint
@@ -50,6 +51,7 @@ def build(options: Options, journal: Journal) -> Parts:
         journal=journal,
         tasks=tasks,
         manager=ServiceManager.of_environment(),
+        token_secret=lambda: token_secret(options.state_dir, journal),
     )
 
 

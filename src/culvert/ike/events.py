@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from culvert.addresses import IPAddress, SocketAddress
 from culvert.config.model import Peer
@@ -17,11 +17,13 @@ class Configured:
 
     `identity` is ours where a peer has no `local_identity`; None: the address we use towards it. `held` are the
     reqids of associations that a former process left in the data plane: their peers are not told that we begin anew.
+    `token_secret` makes the tokens of quick crash detection (RFC 6290), and outlives the host's restart. Empty: none.
     """
 
     peers: tuple[Peer, ...]
     identity: Identity | None = None
     held: tuple[int, ...] = ()
+    token_secret: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ CHILD_RETRY_NS = 30 * SECOND
 
 def configure(ctx: Context, event: Configured) -> None:
     """Take over a list of peers; what did not change is not touched."""
+    ctx.token_secret = event.token_secret
     names = {peer.name: None for peer in event.peers}
     for name in [name for name in ctx.peers if name not in names]:
         _remove(ctx, name)

@@ -149,6 +149,8 @@ class IkeSa:
 
     `fragmentation`: both ends take fragments. `narrow`: the path turned out to need small ones. `childless`: the
     responder takes an IKE_AUTH without a child; `first_child` is the one that is to come with it, None for none.
+
+    `crash_token` is what the peer shows when it has lost the IKE SA. `token_due`: ours for it is another now.
     """
 
     lineage: int
@@ -174,6 +176,8 @@ class IkeSa:
     other_authorities: bool = False
     narrow: bool = False
     childless: bool = False
+    crash_token: bytes = field(default=b"", repr=False)
+    token_due: bool = False
     first_source: SocketAddress | None = None
     window: Window = field(default_factory=Window)
     ivs_used: int = 0

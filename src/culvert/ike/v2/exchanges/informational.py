@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from culvert.ike.records import ChildDown
-from culvert.ike.v2 import children, lineages, requests, succession
+from culvert.ike.v2 import children, crash_detection, lineages, requests, succession
 from culvert.ike.v2.answers import Answer
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.reading import Contents
@@ -32,12 +32,15 @@ def initiate(ctx: Context, sa: IkeSa, task: DeleteChild | DeleteIke | Refuse | L
         payloads = (Delete(ProtocolId.IKE),)
     elif isinstance(task, Refuse):
         payloads = (Notify(NotifyType.AUTHENTICATION_FAILED),)
+    elif sa.token_due:
+        payloads = crash_detection.given(ctx, sa)
     requests.send(ctx, sa, ExchangeType.INFORMATIONAL, payloads, task=task)
     return True
 
 
 def respond(ctx: Context, sa: IkeSa, contents: Contents) -> Answer:
     """Do what the peer says. An empty request is answered with nothing: we are here."""
+    crash_detection.remember(sa, contents)
     deletes = contents.all(Delete)
     if any(one.protocol == ProtocolId.IKE for one in deletes):
         return _delete_ike(ctx, sa)
