@@ -145,12 +145,10 @@ class IkeSa:
     """One IKE SA. `initiator`: we began it. `nonce_i` and `nonce_r` are those that made its keys.
 
     `peer_hashes` are those that the peer lets us sign with. `other_authorities`: it asks for certificates, and names
-    none of those that ours comes from.
-
-    `fragmentation`: both ends take fragments. `narrow`: the path turned out to need small ones. `childless`: the
-    responder takes an IKE_AUTH without a child; `first_child` is the one that is to come with it, None for none.
-
-    `crash_token` is what the peer shows when it has lost the IKE SA. `token_due`: ours for it is another now.
+    none of those that ours comes from. `fragmentation`: both ends take fragments. `narrow`: the path turned out to need
+    small ones. `childless`: the responder takes an IKE_AUTH without a child; `first_child` is the one that is to come
+    with it, None for none. `epoch` counts the processes that had it before this one; each counts its `ivs_used` from
+    zero. `crash_token` is what the peer shows when it has lost the IKE SA; `token_due`: ours for it is another now.
     """
 
     lineage: int
@@ -180,6 +178,7 @@ class IkeSa:
     token_due: bool = False
     first_source: SocketAddress | None = None
     window: Window = field(default_factory=Window)
+    epoch: int = 0
     ivs_used: int = 0
     last_heard: int = 0
     established_at: int = 0
@@ -245,8 +244,9 @@ class Lineage:
 
     `initiator`: we began the first one. `began_at`: when its first message was sent or came; `established_at`: when
     that one was authenticated. `rival` is the SPI of the IKE SA that the peer made while our own rekey of the same
-    one was under way. `confirmed`: something shows that the peer, too, has the first one established. `silent`: a
-    request was repeated and is not answered; nothing follows from that but that the peer is called beside it.
+    one was under way. `lingering` are closed ones that still answer what is repeated. `confirmed`: something shows that
+    the peer, too, has the first one established. `silent`: a request was repeated and is not answered; nothing follows
+    from that but that the peer is called beside it.
     """
 
     number: int
@@ -256,6 +256,7 @@ class Lineage:
     began_at: int
     lowest_nonce: bytes = b""
     members: list[bytes] = field(default_factory=list)
+    lingering: list[bytes] = field(default_factory=list)
     children: dict[int, ChildSa] = field(default_factory=dict)
     queue: list[Task] = field(default_factory=list)
     rival: bytes | None = None
