@@ -25,11 +25,12 @@ from culvert.ike.events import (
     PathResolved,
     RekeyRequested,
     Stop,
+    UnknownSpi,
 )
 from culvert.ike.logs import ERROR, IKE
 from culvert.ike.status import Census, PeerStatus
 from culvert.ike.timers import Key, Timer
-from culvert.ike.v2 import demands, dispatch, keeping, lineages, moving, runner, trace
+from culvert.ike.v2 import demands, dispatch, keeping, lineages, moving, runner, trace, unknown_spi
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.sa import IkeSa
 from culvert.reasons import Refusal
@@ -120,14 +121,14 @@ class Endpoint:
                 peering.disconnect(ctx, ctx.peers[peer])
             case RekeyRequested():
                 demands.rekey(ctx, event.peer, event.child, event.ike)
-            case Acquired() | AssociationExpired() | MappingChanged() | EngineRestarted():
+            case Acquired() | AssociationExpired() | MappingChanged() | UnknownSpi() | EngineRestarted():
                 self._told(event)
             case DebugSet(topics):
                 ctx.topics = topics
             case Stop():
                 self._stop()
 
-    def _told(self, event: Acquired | AssociationExpired | MappingChanged | EngineRestarted) -> None:
+    def _told(self, event: Acquired | AssociationExpired | MappingChanged | UnknownSpi | EngineRestarted) -> None:
         """Take what the data plane tells."""
         match event:
             case Acquired():
@@ -136,6 +137,8 @@ class Endpoint:
                 demands.expired(self._ctx, event.id, event.hard)
             case MappingChanged():
                 moving.mapped(self._ctx, event.id, event.remote)
+            case UnknownSpi():
+                unknown_spi.met(self._ctx, event)
             case EngineRestarted():
                 demands.make_anew(self._ctx)
 

@@ -122,6 +122,19 @@ class MappingChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class UnknownSpi:
+    """A packet of ESP or AH came for an association that the data plane does not have; anybody can send one.
+
+    Ports are 0 where it did not come in UDP. Told at a bounded rate.
+    """
+
+    local: SocketAddress
+    remote: SocketAddress
+    protocol: int
+    spi: int
+
+
+@dataclass(frozen=True, slots=True)
 class EngineRestarted:
     """The data plane came back empty: all children must be made anew."""
 
@@ -151,6 +164,7 @@ Event = (
     | Acquired
     | AssociationExpired
     | MappingChanged
+    | UnknownSpi
     | EngineRestarted
     | DebugSet
     | Stop

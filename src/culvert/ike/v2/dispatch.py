@@ -16,6 +16,7 @@ from culvert.ike.v2 import (
     succession,
     table,
     trace,
+    unknown_spi,
     unprotected,
     window,
 )
@@ -32,6 +33,7 @@ from culvert.ike.v2.sa import (
     IkeOffer,
     IkeSa,
     IkeState,
+    InvalidSpi,
     Liveness,
     Outstanding,
     Refuse,
@@ -81,7 +83,9 @@ def _route(ctx: Context, header: Header, data: bytes, path: Path) -> None:
         ike_sa_init.respond(ctx, parse_message(data), data, *path)
         return
     sa = find(ctx, data)
-    if sa is None:
+    if sa is None and unknown_spi.is_hint(header):
+        unknown_spi.hinted(ctx, data, path[1])
+    elif sa is None:
         ctx.note(f"a message from {path[1]} is for an IKE SA that is not here", Refusal.UNKNOWN_IKE_SPI)
         unprotected.name_unknown_spi(ctx, header, data, path)
     elif header.response:
@@ -216,7 +220,7 @@ def _conclude(ctx: Context, sa: IkeSa, outstanding: Outstanding, contents: Conte
             create_child_sa.conclude(ctx, sa, contents, task, offer)
         case RekeyIke() as task, IkeOffer() as offer:
             succession.conclude(ctx, sa, contents, task, offer)
-        case (DeleteChild() | DeleteIke() | Refuse() | Liveness()) as task, None:
+        case (DeleteChild() | DeleteIke() | Refuse() | Liveness() | InvalidSpi()) as task, None:
             informational.conclude(ctx, sa, task)
         case _:
             raise TypeError("a task without its offer")

@@ -81,7 +81,14 @@ class Liveness:
     """An empty INFORMATIONAL: are you there? (RFC 7296 section 2.4)."""
 
 
-Task = SetUp | CreateChild | RekeyChild | RekeyIke | DeleteChild | DeleteIke | Refuse | Liveness
+@dataclass(frozen=True, slots=True)
+class InvalidSpi:
+    """Tell the peer that it sends on an association that we do not have (RFC 7296 section 1.5)."""
+
+    spi: int
+
+
+Task = SetUp | CreateChild | RekeyChild | RekeyIke | DeleteChild | DeleteIke | Refuse | Liveness | InvalidSpi
 
 
 @dataclass(slots=True)
@@ -246,7 +253,8 @@ class Lineage:
     that one was authenticated. `rival` is the SPI of the IKE SA that the peer made while our own rekey of the same
     one was under way. `lingering` are closed ones that still answer what is repeated. `confirmed`: something shows that
     the peer, too, has the first one established. `silent`: a request was repeated and is not answered; nothing follows
-    from that but that the peer is called beside it.
+    from that but that the peer is called beside it. `spi_told_at`: when we last told it of an SPI that we do not have;
+    `hinted_at`: when a message without protection last made us ask whether it lives.
     """
 
     number: int
@@ -265,5 +273,7 @@ class Lineage:
     established_at: int = 0
     confirmed: bool = False
     silent: bool = False
+    spi_told_at: int | None = None
+    hinted_at: int | None = None
     retries: int = 0
     retry_at: int | None = None
