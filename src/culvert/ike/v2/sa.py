@@ -114,7 +114,10 @@ class IkeOffer:
 
 @dataclass(slots=True)
 class Outstanding:
-    """Our one request under way, in one datagram or in its fragments; `smaller` is the same in smaller ones."""
+    """Our one request under way, in one datagram or in its fragments; `smaller` is the same in smaller ones.
+
+    `sent_at`: when it was sent for the last time.
+    """
 
     message_id: int
     datagrams: tuple[bytes, ...] = field(repr=False)
@@ -122,6 +125,7 @@ class Outstanding:
     offer: ChildOffer | IkeOffer | None = None
     transmissions: int = 1
     smaller: tuple[bytes, ...] = field(default=(), repr=False)
+    sent_at: int = 0
 
 
 @dataclass(slots=True)
@@ -142,7 +146,8 @@ class Window:
 class IkeSa:
     """One IKE SA. `initiator`: we began it. `nonce_i` and `nonce_r` are those that made its keys.
 
-    `fragmentation`: both ends take fragments. `narrow`: the path turned out to need small ones.
+    `fragmentation`: both ends take fragments. `narrow`: the path turned out to need small ones. `ask_at`: when the peer
+    is to be asked whether it is there, whatever was heard of it since; 0: by the configured interval.
     """
 
     lineage: int
@@ -169,6 +174,7 @@ class IkeSa:
     window: Window = field(default_factory=Window)
     ivs_used: int = 0
     last_heard: int = 0
+    ask_at: int = 0
     established_at: int = 0
     identity: Identity | None = None
     restarts: int = 0
