@@ -30,9 +30,9 @@ class RealClock:
 
 
 class FakeClock:
-    """A clock that stands still until it is moved; by its calendar it was first read on 1 January 2027."""
+    """A clock that stands still until it is moved; by its calendar it was first read on 15 January 2027."""
 
-    def __init__(self, now: int = 0, utc_offset_s: int = 1_798_761_600) -> None:
+    def __init__(self, now: int = 0, utc_offset_s: int = 1_800_000_000) -> None:
         self._now, self.utc_offset_s = now, utc_offset_s
 
     def now(self) -> int:

@@ -20,6 +20,8 @@ class X25519State:
     """One side of an exchange. Raise ValueError where `private` is no private key."""
 
     def __init__(self, method: KeyExchange, private: bytes) -> None:
+        if len(private) != PRIVATE_OCTETS:
+            raise ValueError(f"a private key of {len(private)} octets")
         self.method, self.private = method, private
         self._private = X25519PrivateKey.from_private_bytes(private)
         self.public = self._private.public_key().public_bytes_raw()

@@ -13,12 +13,14 @@ from typing import Protocol
 
 from culvert.addresses import SocketAddress
 from culvert.clock import SECOND, Clock
+from culvert.daemon.details import tell_action, tell_event
 from culvert.daemon.logging import Journal
 from culvert.daemon.paths import Resolver
 from culvert.daemon.tasks import Tasks
 from culvert.errors import CulvertError
 from culvert.ike.actions import (
     Action,
+    Checkpoint,
     InstallAssociation,
     Log,
     MoveAssociation,
@@ -27,7 +29,7 @@ from culvert.ike.actions import (
     ResolvePath,
     Transmit,
 )
-from culvert.ike.events import CalendarSet, DatagramReceived, DeadlineReached, Event, PathFailed, Stop
+from culvert.ike.events import CalendarSet, DatagramReceived, DeadlineReached, DebugSet, Event, PathFailed, Stop
 from culvert.ike.status import PeerStatus
 from culvert.ipsec.associations import AssociationId, SecurityAssociation
 from culvert.reasons import Drop, Refusal
@@ -71,6 +73,13 @@ class PacketMover(Protocol):
 
     async def transmit(self, local: SocketAddress, remote: SocketAddress, data: bytes) -> None: ...
 
+    def keep(self, key: bytes, data: bytes | None) -> None:
+        """Keep octets in memory for a later daemon, before whatever is asked later; None: forget what is there.
+
+        Where they cannot be kept, what was kept under this key is forgotten.
+        """
+        ...
+
 
 class Shell:
     """Runs the core until it is told to stop."""
@@ -99,6 +108,7 @@ class Shell:
         self._wake = asyncio.Event()
         self._stopped = asyncio.Event()
         self.datagrams_dropped = 0
+        journal.topics.watch(lambda topics: self.post(DebugSet(topics)))
 
     def post(self, event: Event) -> None:
         """Queue an event. Datagrams are dropped where too many wait; all else is ours, is kept and goes first."""
@@ -213,6 +223,8 @@ class Shell:
     def _step(self, event: Event) -> Iterable[Action]:
         """One mutation of the core. An exception out of it is our bug; it must not take the other peers along."""
         now = self._clock.now()
+        if self._journal.topics.on:
+            tell_event(self._journal, event)
         try:
             return [*self._calendar(now), *self._core.step(event, now)]
         except Exception as error:
@@ -229,6 +241,8 @@ class Shell:
 
     async def _execute(self, actions: Iterable[Action]) -> None:
         for action in actions:
+            if self._journal.topics.on:
+                tell_action(self._journal, action)
             try:
                 await self._do(action)
             except CulvertError as error:
@@ -247,10 +261,19 @@ class Shell:
                 await self._mover.remove(action.id)
             case ResolvePath():
                 self._tasks.spawn(f"resolve {action.peer}", self._resolve(action))
+            case Checkpoint():
+                self._mover.keep(action.lineage_key, action.data)
             case Log():
-                self._journal.log(action.level, action.message, peer=action.peer, reason=action.reason)
+                self._tell(action)
             case PeerChanged():
                 self._on_change(action.peer)
+
+    def _tell(self, action: Log) -> None:
+        fields = {"peer": action.peer, "reason": action.reason, **dict(action.fields)}
+        if action.topic:
+            self._journal.tell(action.topic, action.message, **fields)
+        else:
+            self._journal.log(action.level, action.message, **fields)
 
     def _refused(self, action: Action, error: CulvertError) -> None:
         if isinstance(action, InstallAssociation):

@@ -16,6 +16,7 @@ from culvert.daemon.paths import RealHost, Resolver
 from culvert.daemon.plane import EnginePlane
 from culvert.daemon.program import Options
 from culvert.daemon.tasks import Tasks
+from culvert.daemon.telling import TellingNetwork
 from culvert.entropy import RealEntropy
 from culvert.errors import ConfigurationError
 from culvert.ike.endpoint import Endpoint
@@ -38,11 +39,11 @@ def build(options: Options, journal: Journal) -> Parts:
     """Build the parts of a real gateway; nothing is started or changed yet."""
     clock, tasks = RealClock(), Tasks(journal)
     return Parts(
-        load=lambda file: load(file, _host_name()),
+        load=lambda file: load(file, _host_name(), clock.utc_s()),
         plan=plan,
         tunnel_mtu=tunnel_mtu,
         prove=proof,
-        network=LinuxNetwork(options.run_dir),
+        network=TellingNetwork(LinuxNetwork(options.run_dir), journal),
         data_plane=_engine(options, tasks, journal),
         core=Endpoint(RealEntropy(), clock.now()),
         resolver=Resolver(RealHost()),

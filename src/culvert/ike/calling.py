@@ -16,7 +16,7 @@ from culvert.ike.logs import DEBUG, WARNING
 from culvert.ike.records import Path, PeerRecord, start_of
 from culvert.ike.retransmission import stretched
 from culvert.ike.timers import Timer
-from culvert.ike.v2 import lineages, requests
+from culvert.ike.v2 import lineages, proof, requests
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.exchanges import ike_sa_init
 from culvert.ike.v2.sa import IkeSa, IkeState
@@ -84,7 +84,7 @@ def path_resolved(ctx: Context, event: PathResolved) -> None:
     if record is None:
         return
     record.resolving = False
-    record.learn(event.paths)
+    ctx.peers.learn(record, event.paths)
     if not record.wanted() or ctx.answers(event.peer):
         return
     called = [(sa, (sa.local.ip, sa.remote.ip)) for sa in _asked(ctx, record)]
@@ -110,8 +110,9 @@ def go_on(ctx: Context, record: PeerRecord) -> None:
     wanted = record.wanted()
     if not wanted or ctx.answers(record.peer.name):
         return
-    if not record.peer.secret:
-        failed(ctx, record, Refusal.NO_SECRET, "there is no secret for this peer")
+    lacking = proof.lack(record.peer)
+    if lacking is not None:
+        failed(ctx, record, *lacking)
     elif record.untried:
         _call(ctx, record, record.untried.pop(0), wanted[0].name)
     elif record.attempts:

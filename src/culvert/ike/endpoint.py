@@ -16,6 +16,7 @@ from culvert.ike.events import (
     Connect,
     DatagramReceived,
     DeadlineReached,
+    DebugSet,
     Disconnect,
     EngineRestarted,
     Event,
@@ -27,10 +28,10 @@ from culvert.ike.events import (
     RekeyRequested,
     Stop,
 )
-from culvert.ike.logs import ERROR
+from culvert.ike.logs import ERROR, IKE
 from culvert.ike.status import Census, PeerStatus
 from culvert.ike.timers import Key, Timer
-from culvert.ike.v2 import demands, dispatch, hints, lineages, moving, runner
+from culvert.ike.v2 import demands, dispatch, hints, keeping, lineages, moving, runner, trace
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.sa import IkeSa
 from culvert.reasons import Refusal
@@ -55,16 +56,29 @@ class Endpoint:
         if isinstance(event, CalendarSet):
             ctx.utc_offset_s = event.utc_offset_s
             return []
-        if self._stopped and not isinstance(event, Configured):
+        if self._stopped and not isinstance(event, Configured | DebugSet):
             return []
+        ctx.touched.clear()
         try:
             self._handle(event)
             self._settle()
         except Exception as error:
             self._contain(event, error)
+        if IKE in self._ctx.topics:
+            self._tell_departures()
         actions, self._ctx.actions = self._ctx.actions, []
         self._ctx.changes.clear()
-        return actions
+        return self._kept_ahead(actions)
+
+    def _kept_ahead(self, actions: list[Action]) -> list[Action]:
+        """Where a checkpoint cannot be written, none may stay: the next process would go on from what was before."""
+        try:
+            return keeping.ahead(self._ctx, actions)
+        except Exception as error:
+            self._report_bug(error, None)
+            actions += self._ctx.actions
+            self._ctx.actions = []
+            return keeping.all_forgotten(self._ctx) + actions
 
     def deadline(self) -> tuple[int, str] | None:
         """Give the instant of the next DeadlineReached and what it is for, or None."""
@@ -90,18 +104,16 @@ class Endpoint:
         ctx = self._ctx
         match event:
             case DatagramReceived():
+                if IKE in ctx.topics:
+                    trace.arrival(ctx, event.data, event.local, event.remote, dispatch.find(ctx, event.data))
                 dispatch.receive(ctx, event.data, event.local, event.remote)
             case DeadlineReached():
                 self._deadlines()
             case Configured():
                 self._stopped = False
                 peering.configure(ctx, event)
-            case PathResolved():
-                calling.path_resolved(ctx, event)
-            case PathFailed():
-                calling.path_failed(ctx, event)
-            case PathsChanged():
-                roaming.paths_changed(ctx, event)
+            case PathResolved() | PathFailed() | PathsChanged():
+                self._found(event)
             case Connect(peer) if peer in ctx.peers:
                 peering.connect(ctx, ctx.peers[peer])
             case Disconnect(peer) if peer in ctx.peers:
@@ -110,8 +122,20 @@ class Endpoint:
                 demands.rekey(ctx, event.peer, event.child, event.ike)
             case Acquired() | AssociationExpired() | MappingChanged() | NothingReceived() | EngineRestarted():
                 self._told(event)
+            case DebugSet(topics):
+                ctx.topics = topics
             case Stop():
                 self._stop()
+
+    def _found(self, event: PathResolved | PathFailed | PathsChanged) -> None:
+        """Take what the host tells of ways to the peers."""
+        match event:
+            case PathResolved():
+                calling.path_resolved(self._ctx, event)
+            case PathFailed():
+                calling.path_failed(self._ctx, event)
+            case PathsChanged():
+                roaming.paths_changed(self._ctx, event)
 
     def _told(self, event: Acquired | AssociationExpired | MappingChanged | NothingReceived | EngineRestarted) -> None:
         """Take what the data plane tells."""
@@ -161,12 +185,20 @@ class Endpoint:
 
     def _stop(self) -> None:
         """Say DELETE to everybody and forget them."""
-        farewells = demands.farewell(self._ctx)
+        farewells = keeping.all_forgotten(self._ctx) + demands.farewell(self._ctx)
         entropy, now, actions = self._ctx.entropy, self._ctx.now, self._ctx.actions
         kept = self._ctx
         self._ctx = Context(entropy, Cookies(entropy), now, actions + farewells, refused=kept.refused)
         self._ctx.utc_offset_s = kept.utc_offset_s
+        self._ctx.topics = kept.topics
         self._stopped = True
+
+    def _tell_departures(self) -> None:
+        """Debugging must not keep anything from being done."""
+        try:
+            self._ctx.actions = trace.with_departures(self._ctx, self._ctx.actions)
+        except Exception as error:
+            self._report_bug(error, None)
 
     def _contain(self, event: Event, error: Exception) -> None:
         """A bug ends the IKE SA that it met, and nothing else."""

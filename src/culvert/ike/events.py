@@ -144,6 +144,13 @@ class EngineRestarted:
 
 
 @dataclass(frozen=True, slots=True)
+class DebugSet:
+    """From now on these topics, and no others, are told in detail."""
+
+    topics: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Send DELETE to every peer; afterwards the endpoint holds nothing."""
 
@@ -164,5 +171,6 @@ Event = (
     | NothingReceived
     | PathsChanged
     | EngineRestarted
+    | DebugSet
     | Stop
 )

@@ -13,7 +13,7 @@ from culvert.clock import SECOND
 from culvert.config.model import Child, EncapsulationChoice, Origin, Rekey, Start
 from culvert.entropy import SeededEntropy
 from culvert.identities import Identity
-from culvert.ike.actions import Action, InstallAssociation, MoveAssociation, ResolvePath, Transmit
+from culvert.ike.actions import Action, Checkpoint, InstallAssociation, MoveAssociation, ResolvePath, Transmit
 from culvert.ike.endpoint import Endpoint
 from culvert.ike.events import (
     Acquired,
@@ -274,7 +274,7 @@ def test_children_without_algorithms_in_common_are_explained() -> None:
     children = tuple(replace(one, proposals=(esp_proposal("aes256-sha256"),)) for one in pair.east_peer.children)
     pair.east_peer = replace(pair.east_peer, children=children)
     trace = "\n".join(pair.connect().world.trace)
-    assert "no encryption in common" in trace
+    assert "the first difference is in the encryption (the peer's aes128gcm16, ours aes256)" in trace
     assert pair.west.endpoint.status("east").reason is Refusal.NO_PROPOSAL_CHOSEN
     assert pair.west.endpoint.status("east").ike is not None
 
@@ -397,7 +397,7 @@ def test_who_is_behind_a_nat_follows_nobody() -> None:
         sa.nat_local = sa.nat_remote = True
         before = node.endpoint.status(name).ike
         if name == "west":
-            assert not _mapped(pair, 40_000)
+            assert not [one for one in _mapped(pair, 40_000) if not isinstance(one, Checkpoint)]
         assert node.endpoint.status(name).ike == before
 
 

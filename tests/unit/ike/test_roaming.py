@@ -48,7 +48,8 @@ def test_a_new_address_makes_a_new_tunnel_at_once_and_the_old_one_goes() -> None
     assert ike is not None
     assert ike.local.ip == NEW
     assert pair.east.up("west")
-    (out,) = [sa for sa in pair.east.plane.side(Direction.OUT) if sa.spi == pair.east.plane.sends_on()[sa.reqid]]
+    sends_on = pair.east.plane.sends_on().values()
+    (out,) = [sa for sa in pair.east.plane.side(Direction.OUT) if sa.spi in sends_on]
     assert out.destination == NEW
     pair.wait(120)
     for node in (pair.west, pair.east):

@@ -15,20 +15,21 @@ V2 = 2
 def candidates(ctx: Context, sa: IkeSa, presented: Identification, wished: Identification | None) -> list[PeerRecord]:
     """Give the peers that may present this identity, the likeliest first, a few at most.
 
-    Whom the caller asks for decides; then those known to be where it calls from come first, and those that may use
-    the algorithms chosen so far.
+    Whom the caller asks for decides. Then come first: those without a wildcard, those known to be where it calls
+    from, and those that may use the algorithms chosen so far.
     """
     identity = presented.identity
     if identity is None:
         return []
-    matching = [one for one in ctx.peers.values() if one.peer.ike == V2 and not one.ended and one.expects(identity)]
+    matching = [one for one in ctx.peers.expecting(identity) if one.peer.ike == V2 and not one.ended]
     asked_for = [one for one in matching if is_asked_for(sa, one, wished)]
     return sorted(asked_for or matching, key=lambda one: _unlikeliness(sa, one))[:MAX_CANDIDATES]
 
 
-def _unlikeliness(sa: IkeSa, record: PeerRecord) -> tuple[bool, bool]:
+def _unlikeliness(sa: IkeSa, record: PeerRecord) -> tuple[bool, bool, bool]:
+    wildcard = record.peer.identity is not None and record.peer.identity.is_wildcard
     fits = sa.suite is not None and negotiation.permits(record.peer.proposals, sa.suite)
-    return not record.may_be_at(sa.remote.ip), not fits
+    return wildcard, not record.may_be_at(sa.remote.ip), not fits
 
 
 def is_asked_for(sa: IkeSa, record: PeerRecord, wished: Identification | None) -> bool:
@@ -40,7 +41,7 @@ def is_asked_for(sa: IkeSa, record: PeerRecord, wished: Identification | None) -
 
 def expected_at(ctx: Context, sa: IkeSa) -> list[PeerRecord]:
     """Give the peers that are known to be where the caller is, whoever it says it is."""
-    return [one for one in ctx.peers.values() if not one.ended and one.may_be_at(sa.remote.ip)]
+    return [one for one in ctx.peers.known_at(sa.remote.ip) if not one.ended]
 
 
 def shown(identification: Identification) -> str:

@@ -6,18 +6,21 @@ from dataclasses import dataclass, field
 
 from culvert.addresses import SocketAddress
 from culvert.clock import SECOND
+from culvert.config.model import Peer
 from culvert.entropy import Entropy, below
+from culvert.identities import Identity
 from culvert.ike.actions import Action, Log, PeerChanged
 from culvert.ike.cookies import Cookies
+from culvert.ike.directory import Directory
 from culvert.ike.half_open import HalfOpen
-from culvert.ike.logs import INFO, Limiter
+from culvert.ike.logs import DEBUG, IKE, INFO, Limiter, printable
 from culvert.ike.pace import Pace
-from culvert.ike.records import Outcome, PeerRecord
+from culvert.ike.records import Outcome
 from culvert.ike.timers import Timers
 from culvert.ike.v2.reassembly import Reassemblies
 from culvert.ike.v2.sa import IkeSa, Lineage
 from culvert.ipsec.associations import AssociationId
-from culvert.limits import HINT_INTERVAL_NS, HINT_PATIENCE_NS
+from culvert.limits import HINT_INTERVAL_NS, HINT_PATIENCE_NS, TRACE_BURST, TRACES_PER_S
 from culvert.reasons import Refusal
 from culvert.wire.isakmp.header import NO_SPI
 
@@ -25,6 +28,10 @@ NONCE_OCTETS = 32
 """Half the longest PRF output and more (RFC 7296 section 2.10)."""
 LOWEST_CHILD_SPI = 0x100
 """Up to 255 are reserved (RFC 4303 section 2.1)."""
+
+
+def _trace_limiter() -> Limiter:
+    return Limiter(TRACE_BURST, TRACE_BURST, SECOND // TRACES_PER_S)
 
 
 @dataclass(slots=True)
@@ -42,7 +49,7 @@ class Context:
     """Bounds the answers that we give without protection, to whoever asks."""
     hints: Pace = field(default_factory=lambda: Pace(HINT_INTERVAL_NS, HINT_PATIENCE_NS))
     """Bounds the questions whether a peer is there that something hints at."""
-    peers: dict[str, PeerRecord] = field(default_factory=dict)
+    peers: Directory = field(default_factory=Directory)
     lineages: dict[int, Lineage] = field(default_factory=dict)
     sas: dict[bytes, IkeSa] = field(default_factory=dict)
     first_messages: dict[tuple[bytes, SocketAddress], bytes] = field(default_factory=dict)
@@ -54,11 +61,21 @@ class Context:
     fragments: Reassemblies = field(default_factory=Reassemblies)
     changes: dict[str, None] = field(default_factory=dict)
     dirty: dict[int, None] = field(default_factory=dict)
+    touched: dict[int, None] = field(default_factory=dict)
+    """Lineages that this step may have changed: all that were asked for."""
+    kept: dict[int, bytes] = field(default_factory=dict)
+    """Digests of the lineages' checkpoints."""
+    known: dict[str, tuple[Peer, Identity | None, bytes]] = field(default_factory=dict)
+    """Peers' configurations, as checkpoints have them."""
     lineages_made: int = 0
     utc_offset_s: int | None = None
     """What `now` / SECOND lacks to be the time of day; None: nobody told us the time."""
     refused: dict[Refusal, int] = field(default_factory=dict)
     """Messages that were dropped, whether or not a line was written of it."""
+    topics: frozenset[str] = frozenset()
+    """What is told in detail."""
+    traced: Limiter = field(default_factory=_trace_limiter)
+    """Bounds what is told in detail of messages that anybody could have sent."""
 
     @property
     def utc_s(self) -> int | None:
@@ -69,7 +86,11 @@ class Context:
         self.actions.append(action)
 
     def log(self, peer: str, message: str, reason: Refusal | None = None, level: int = INFO) -> None:
-        self.emit(Log(level, peer, message, reason))
+        self.emit(Log(level, peer, printable(message), reason))
+
+    def trace(self, peer: str, message: str) -> None:
+        """Tell what only debugging wants to know; the caller has looked whether the topic is on."""
+        self.emit(Log(DEBUG, peer, printable(message), topic=IKE))
 
     def count(self, reason: Refusal) -> None:
         """Count a message that is dropped."""
@@ -80,6 +101,8 @@ class Context:
         self.count(reason)
         if self.limiter.allow(self.now):
             self.log(peer, message, reason, level)
+        elif IKE in self.topics and self.traced.allow(self.now):
+            self.trace(peer, message)
 
     def changed(self, peer: str) -> None:
         """Say once in a step that a peer's state is another."""
@@ -107,15 +130,22 @@ class Context:
         """Give an interval that is shorter by up to `percent`, so that two ends seldom begin at once."""
         return nanoseconds - below(self.entropy, max(1, nanoseconds * percent // 100))
 
+    def touch(self, number: int) -> None:
+        """Enter that a lineage may be changed in this step, so that its checkpoint is looked at."""
+        self.touched[number] = None
+
     def lineage_of(self, sa: IkeSa) -> Lineage:
+        self.touch(sa.lineage)
         return self.lineages[sa.lineage]
 
     def current(self, lineage: Lineage) -> IkeSa | None:
+        self.touch(lineage.number)
         return self.sas.get(lineage.current)
 
     def lineages_of_peer(self, peer: str) -> list[Lineage]:
         """Give all lineages of a peer, the oldest first."""
         numbers = sorted(self.by_peer.get(peer, ()))
+        self.touched.update(dict.fromkeys(numbers))
         return [lineage for number in numbers if (lineage := self.lineages.get(number)) is not None]
 
     def live(self, peer: str) -> list[Lineage]:

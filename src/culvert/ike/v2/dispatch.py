@@ -16,6 +16,7 @@ from culvert.ike.v2 import (
     silence,
     succession,
     table,
+    trace,
     window,
 )
 from culvert.ike.v2.answers import Answer
@@ -119,10 +120,11 @@ def _answer_unprotected(ctx: Context, header: Header, notify: Notify, path: Path
 def _request(ctx: Context, sa: IkeSa, header: Header, data: bytes, path: Path) -> None:
     verdict = window.judge(sa.window, header.message_id, data)
     if verdict is window.Verdict.REPEATED:
-        requests.transmit(ctx, sa.window.last_response, path)
+        requests.answer_again(ctx, sa, path)
         return
     if verdict is window.Verdict.REWRITTEN:
-        fragmentation.answer_again(ctx, sa, data, path)
+        if fragmentation.divided_anew(ctx, sa, data, path[1]):
+            requests.answer_again(ctx, sa, path)
         return
     if verdict is window.Verdict.OUTSIDE or not table.request_allowed(sa.state, header.exchange):
         what = f"exchange {int(header.exchange)} with message ID {header.message_id} while {sa.state}"
@@ -141,6 +143,7 @@ def _answer(ctx: Context, sa: IkeSa, request: Opened, path: Path) -> Answer:
     """Give the answer to an authentic request that is next in order."""
     try:
         contents = request.contents()
+        trace.contents(ctx, sa, contents.payloads)
         _heard(ctx, sa, path)
         _judge(contents, table.judge_request(sa.state, request.header.exchange, contents))
         return _respond(ctx, sa, request.header, contents)
@@ -209,6 +212,7 @@ def _response(ctx: Context, sa: IkeSa, header: Header, data: bytes, path: Path) 
         return
     try:
         contents = response.contents()
+        trace.contents(ctx, sa, contents.payloads)
         fragmentation.learn(sa, outstanding)
         silence.heard(ctx, sa)
         sa.window.outstanding = None
@@ -249,7 +253,7 @@ def _fail(ctx: Context, sa: IkeSa, reason: Refusal, message: str) -> None:
 
 def _conclude(ctx: Context, sa: IkeSa, outstanding: Outstanding, contents: Contents) -> None:
     match outstanding.task, outstanding.offer:
-        case SetUp(), ChildOffer() as offer:
+        case SetUp(), (ChildOffer() | None) as offer:
             ike_auth.conclude(ctx, sa, contents, offer)
         case (CreateChild() | RekeyChild()) as task, ChildOffer() as offer:
             create_child_sa.conclude(ctx, sa, contents, task, offer)

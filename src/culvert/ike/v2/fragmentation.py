@@ -8,14 +8,12 @@ first division again.
 from __future__ import annotations
 
 from culvert.addresses import SocketAddress
-from culvert.ike.actions import Transmit
 from culvert.ike.v2 import opening, window
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.sa import IkeSa, Outstanding
 from culvert.ike.v2.sealing import reseal_within
 from culvert.wire.isakmp.encrypted import EncryptedFragment
 
-Path = tuple[SocketAddress, SocketAddress]
 USUAL_OCTETS = 1_280
 """Longest IP datagram at first. Every IPv6 path carries it, and any IPv4 path of today."""
 NARROW_OCTETS = {4: 576, 6: 1_280}
@@ -59,18 +57,17 @@ def learn(sa: IkeSa, outstanding: Outstanding) -> None:
         sa.narrow = True
 
 
-def answer_again(ctx: Context, sa: IkeSa, data: bytes, path: Path) -> None:
-    """Repeat our answer to who divides its request anew; only the first fragment asks for that (section 2.6.1).
+def divided_anew(ctx: Context, sa: IkeSa, data: bytes, remote: SocketAddress) -> bool:
+    """Tell whether a datagram is the first fragment of the last request in another division (section 2.6.1).
 
-    Its fragments became smaller because something did not arrive, so ours become so too.
+    Its fragments became smaller because something did not arrive, so those of our answer become so too.
     """
     sealed = opening.sealed_in(data)
     if not isinstance(sealed, EncryptedFragment) or sealed.number != 1 or not sa.fragmentation or sa.keys is None:
-        return
-    if opening.authentic(ctx, sa, data, sealed, path[1]) is None:
-        return
+        return False
+    if opening.authentic(ctx, sa, data, sealed, remote) is None:
+        return False
     sa.window.last_request = window.digest(data)
-    within = room_for_answer(sa, len(data))
-    sa.window.last_response = reseal_within(sa, ctx.entropy, sa.window.last_response, within)
-    for datagram in sa.window.last_response:
-        ctx.emit(Transmit(path[0], path[1], datagram))
+    room_now = room_for_answer(sa, len(data))
+    sa.window.last_response = reseal_within(sa, ctx.entropy, sa.window.last_response, room_now)
+    return True

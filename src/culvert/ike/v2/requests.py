@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from culvert.addresses import SocketAddress
 from culvert.ike.actions import Transmit
+from culvert.ike.logs import DEBUG
 from culvert.ike.retransmission import (
     AUTH_SUSPECT_AT,
     ESTABLISHED,
@@ -14,11 +15,12 @@ from culvert.ike.retransmission import (
     stretched,
 )
 from culvert.ike.timers import Timer
-from culvert.ike.v2 import fragmentation, lineages, silence, window
+from culvert.ike.v2 import fragmentation, lineages, silence, trace, window
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.opening import Opened
 from culvert.ike.v2.sa import ChildOffer, DeleteIke, IkeOffer, IkeSa, IkeState, Refuse, Task
 from culvert.ike.v2.sealing import Payloads, seal_within
+from culvert.limits import MAX_ANSWERS_ASTRAY
 from culvert.reasons import Refusal
 from culvert.wire.isakmp.message import Message, emit_message
 from culvert.wire.isakmp.numbers import ExchangeType
@@ -54,6 +56,8 @@ def send(
         )
     window.sent(sa.window, datagrams, task, offer)
     transmit(ctx, datagrams, (sa.local, sa.remote))
+    if exchange is not ExchangeType.IKE_SA_INIT:
+        trace.contents(ctx, sa, payloads)
     _arm(ctx, sa, 1)
 
 
@@ -70,6 +74,7 @@ def answer(ctx: Context, sa: IkeSa, request: Opened, payloads: Payloads, path: P
     )
     window.answered(sa.window, request.request, datagrams)
     transmit(ctx, datagrams, path)
+    trace.contents(ctx, sa, payloads)
 
 
 def hasten(ctx: Context, sa: IkeSa, apart_ns: int) -> None:
@@ -84,6 +89,19 @@ def transmit(ctx: Context, datagrams: tuple[bytes, ...], path: Path) -> None:
     """Send a message of ours, for the first time or again."""
     for data in datagrams:
         ctx.emit(Transmit(path[0], path[1], data))
+
+
+def answer_again(ctx: Context, sa: IkeSa, path: Path) -> None:
+    """Repeat our last answer. It goes to where the request came from, since a NAT may have moved the peer meanwhile.
+
+    But not often: else somebody who recorded a request could lead ever longer answers to whom it likes.
+    """
+    if path[1] != sa.remote:
+        sa.window.astray += 1
+        if sa.window.astray > MAX_ANSWERS_ASTRAY:
+            ctx.note(f"a repeated request from {path[1]} was dropped", Refusal.UNEXPECTED_MESSAGE, DEBUG, sa.peer)
+            return
+    transmit(ctx, sa.window.last_response, path)
 
 
 def repeat(ctx: Context, sa: IkeSa) -> None:

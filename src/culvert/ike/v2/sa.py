@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from culvert.addresses import SocketAddress
@@ -12,8 +12,9 @@ from culvert.crypto.keys import IkeKeys
 from culvert.crypto.transforms import KeyExchange
 from culvert.identities import Identity
 from culvert.ike.negotiation import Suite
+from culvert.ike.parts import Sides
 from culvert.ipsec.associations import SecurityAssociation
-from culvert.ipsec.selectors import TrafficSelector
+from culvert.ipsec.coverage import Selectors
 from culvert.reasons import Refusal
 
 
@@ -37,10 +38,14 @@ class SetUp:
 
 @dataclass(frozen=True, slots=True)
 class CreateChild:
-    """A child that is configured and not there. `method`: the group that the peer asked for."""
+    """A child that is configured and not there, or what of it is missing. `method`: the group that the peer asked for.
+
+    `asked` is what the try before asked for, where this one is to ask for the same.
+    """
 
     child: str
     method: int | None = None
+    asked: Sides | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +91,16 @@ Task = SetUp | CreateChild | RekeyChild | RekeyIke | DeleteChild | DeleteIke | R
 
 @dataclass(slots=True)
 class ChildOffer:
-    """What we asked for in an exchange that makes a child. `rekeys` is the inbound SPI of the old one.
+    """What we asked for in an exchange that makes a child: selectors of ours and of the peer's.
 
+    `rekeys` is the inbound SPI of the old one.
     `rival` is that of the successor which the peer made of the same old one meanwhile (RFC 7296 section 2.8.1).
     `early`: when we asked, the peer may not have known the old one yet.
     """
 
     child: Child
+    local: Selectors
+    remote: Selectors
     spi_in: int
     nonce: bytes
     private: KeyExchangeState | None = field(default=None, repr=False)
@@ -100,6 +108,15 @@ class ChildOffer:
     rekeys: int | None = None
     rival: int | None = None
     early: bool = False
+
+    @property
+    def sides(self) -> Sides:
+        return self.local, self.remote
+
+    @property
+    def asked(self) -> Child:
+        """The child as if what was asked for were all of it."""
+        return replace(self.child, local=self.local, remote=self.remote)
 
 
 @dataclass(slots=True)
@@ -132,7 +149,8 @@ class Outstanding:
 class Window:
     """Message IDs of both directions, window size 1 (RFC 7296 section 2.3).
 
-    `last_request` is the digest of the datagram that, when it comes again, is answered with `last_response` again.
+    `last_request` is the digest of the datagram that, when it comes again, is answered with `last_response` again;
+    `astray` counts how often it was, to another address than the peer's.
     """
 
     next_request: int = 0
@@ -140,14 +158,19 @@ class Window:
     expected: int = 0
     last_request: bytes = b""
     last_response: tuple[bytes, ...] = field(default=(), repr=False)
+    astray: int = 0
 
 
 @dataclass(slots=True)
 class IkeSa:
     """One IKE SA. `initiator`: we began it. `nonce_i` and `nonce_r` are those that made its keys.
 
-    `fragmentation`: both ends take fragments. `narrow`: the path turned out to need small ones. `ask_at`: when the peer
-    is to be asked whether it is there, whatever was heard of it since; 0: by the configured interval.
+    `peer_hashes` are those that the peer lets us sign with. `other_authorities`: it asks for certificates, and names
+    none of those that ours comes from. `fragmentation`: both ends take fragments. `narrow`: the path turned out to need
+    small ones. `childless`: the responder takes an IKE_AUTH without a child; `first_child` is the one that is to come
+    with it, None for none. `epoch` counts the processes that had it before this one; each counts its `ivs_used` from
+    zero. `ask_at`: when the peer is to be asked whether it is there, whatever was heard of it since; 0: by the
+    configured interval.
     """
 
     lineage: int
@@ -169,9 +192,13 @@ class IkeSa:
     nat_remote: bool = False
     peer_is_culvert: bool = False
     fragmentation: bool = False
+    peer_hashes: tuple[int, ...] = ()
+    other_authorities: bool = False
     narrow: bool = False
+    childless: bool = False
     first_source: SocketAddress | None = None
     window: Window = field(default_factory=Window)
+    epoch: int = 0
     ivs_used: int = 0
     last_heard: int = 0
     ask_at: int = 0
@@ -205,8 +232,8 @@ class ChildSa:
     child: Child
     inbound: SecurityAssociation
     outbound: SecurityAssociation
-    local: tuple[TrafficSelector, ...]
-    remote: tuple[TrafficSelector, ...]
+    local: Selectors
+    remote: Selectors
     suite: Suite
     established_at: int
     lowest_nonce: bytes
@@ -217,6 +244,10 @@ class ChildSa:
     replaced_by: int | None = None
     redundant: bool = False
     deleting: bool = False
+
+    @property
+    def sides(self) -> Sides:
+        return self.local, self.remote
 
     @property
     def spi_in(self) -> int:
@@ -238,8 +269,9 @@ class Lineage:
 
     `initiator`: we began the first one. `began_at`: when its first message was sent or came; `established_at`: when
     that one was authenticated. `rival` is the SPI of the IKE SA that the peer made while our own rekey of the same
-    one was under way. `confirmed`: something shows that the peer, too, has the first one established. `silent`: a
-    request was repeated and is not answered; nothing follows from that but that the peer is called beside it.
+    one was under way. `lingering` are closed ones that still answer what is repeated. `confirmed`: something shows that
+    the peer, too, has the first one established. `silent`: a request was repeated and is not answered; nothing follows
+    from that but that the peer is called beside it.
     """
 
     number: int
@@ -249,6 +281,7 @@ class Lineage:
     began_at: int
     lowest_nonce: bytes = b""
     members: list[bytes] = field(default_factory=list)
+    lingering: list[bytes] = field(default_factory=list)
     children: dict[int, ChildSa] = field(default_factory=dict)
     queue: list[Task] = field(default_factory=list)
     rival: bytes | None = None

@@ -34,6 +34,7 @@ def answered(window: Window, request: bytes, response: tuple[bytes, ...]) -> Non
     window.expected += 1
     window.last_request = request
     window.last_response = response
+    window.astray = 0
 
 
 def digest(data: bytes) -> bytes:

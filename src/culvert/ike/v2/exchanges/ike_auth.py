@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from culvert.config.model import Peer
 from culvert.identities import Identity
-from culvert.ike import negotiation
+from culvert.ike import negotiation, refusals
 from culvert.ike.logs import WARNING
 from culvert.ike.records import CallRefused, ChildDown, PeerRecord, SetUpFailed
-from culvert.ike.v2 import callers, child_negotiation, children, keys, lineages, proof, requests
+from culvert.ike.v2 import (
+    callers,
+    carrying,
+    certificate_payloads,
+    child_negotiation,
+    children,
+    keys,
+    lineages,
+    proof,
+    requests,
+)
 from culvert.ike.v2.answers import Answer
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.reading import Contents, Refused, name_of, reason_of, refused
@@ -23,33 +33,50 @@ from culvert.wire.isakmp.payload import Payload
 from culvert.wire.isakmp.sa import SecurityAssociation
 
 NO_EAP = "it asks for EAP, which is not spoken here"
-THEIRS = "our secret or our identity is not the one that it has for us"
-"""What it means that the peer does not accept our proof: it does not say which part of it."""
 
 
 def initiate(ctx: Context, sa: IkeSa, record: PeerRecord) -> None:
-    """Prove who we are, and ask for the first child."""
-    peer = record.peer
-    child = record.child(sa.first_child or "") or peer.children[0]
-    offer = ChildOffer(child, ctx.fresh_child_spi(), sa.nonce_i)
+    """Prove who we are, and ask for the first child, if one is to come with it (RFC 6023)."""
+    peer, offer = record.peer, _offer(ctx, sa, record)
     idi = IDi.of(record.local_identity(sa.local.ip))
     expected = _wished(record, sa)
     wanted: tuple[Payload, ...] = (IDr.of(expected),) if expected else ()
     initial = (Notify(NotifyType.INITIAL_CONTACT),) if _first_contact(ctx, sa, record) else ()
+    try:
+        ours = proof.make(sa, peer, idi)
+    except proof.NoProof as error:
+        lineages.drop(ctx, ctx.lineage_of(sa), Refusal.NO_SIGNATURE, str(error))
+        return
     payloads: Payloads = (
         idi,
+        *certificate_payloads.own_chain(peer),
         *initial,
+        *certificate_payloads.asking((peer,)),
         *wanted,
-        proof.make(sa, peer, idi),
-        *child_negotiation.request(offer, key_exchange=False),
+        ours,
+        *(child_negotiation.request(offer, key_exchange=False) if offer else ()),
     )
     requests.send(ctx, sa, ExchangeType.IKE_AUTH, payloads, task=SetUp(), offer=offer)
 
 
+def _offer(ctx: Context, sa: IkeSa, record: PeerRecord) -> ChildOffer | None:
+    """Offer the first child; none where none is to come and the responder takes that."""
+    if sa.first_child is None and sa.childless:
+        return None
+    child = record.child(sa.first_child or "") or record.peer.children[0]
+    sa.first_child = child.name
+    parts = record.parts_of(child.name)
+    sides, parts.packet = carrying.first_wish(child, parts), None
+    return ChildOffer(child, *sides, ctx.fresh_child_spi(), sa.nonce_i)
+
+
 def _wished(record: PeerRecord, sa: IkeSa) -> Identity | None:
-    """Give whom we ask for; a peer that is configured by a name may present its address or that name."""
+    """Give whom we ask for; a peer that is configured by a name may present its address or that name.
+
+    Nobody is a wildcard, so nobody is asked for by one.
+    """
     if record.peer.identity is not None:
-        return record.peer.identity
+        return None if record.peer.identity.is_wildcard else record.peer.identity
     return Identity.of_address(sa.remote.ip) if str(sa.remote.ip) in record.peer.addresses else None
 
 
@@ -70,9 +97,10 @@ def respond(ctx: Context, sa: IkeSa, contents: Contents) -> Answer:
     record = _authenticate(ctx, sa, idi, contents)
     peer, lineage = record.peer, ctx.lineage_of(sa)
     idr = IDr.of(record.local_identity(sa.local.ip))
-    sa.peer = peer.name
+    sa.peer, sa.other_authorities = peer.name, certificate_payloads.asks_for_others(contents, peer)
     try:
         _check(sa, record, contents)
+        ours = _own_proof(sa, peer, idr)
     except Refused as refusal:
         ctx.outcomes.append(CallRefused(peer.name, refusal.reason, refusal.explanation))
         raise
@@ -80,25 +108,40 @@ def respond(ctx: Context, sa: IkeSa, contents: Contents) -> Answer:
     if contents.notify(NotifyType.INITIAL_CONTACT):
         _forget_others(ctx, sa, lineage, peer)
     _bound(ctx, peer)
-    ours = proof.make(sa, peer, idr)
     lineages.establish(ctx, lineage, sa, peer)
-    return Answer((idr, ours, *_first_child(ctx, sa, lineage, peer, contents)))
+    chain = certificate_payloads.own_chain(peer)
+    return Answer((idr, *chain, ours, *_first_child(ctx, sa, lineage, peer, contents)))
 
 
 def _authenticate(ctx: Context, sa: IkeSa, idi: IDi, contents: Contents) -> PeerRecord:
     """Find the peer that the initiator proves to be; an unknown identity takes the same path. Raise Refused."""
-    given = contents.find(Authentication)
-    if given is None:
+    if contents.find(Authentication) is None:
         raise refused(NotifyType.AUTHENTICATION_FAILED, f"{sa.remote} brings no proof: {NO_EAP}", fatal=True)
     found = callers.candidates(ctx, sa, idi, contents.find(IDr))
-    judged = [proof.judge(sa, one.peer, idi, given, ctx.entropy) for one in found]
+    judged = [proof.judge(ctx, sa, one.peer, idi, contents) for one in found]
     for record, judgement in zip(found, judged, strict=True):
         if isinstance(judgement, proof.Proven):
+            _tell(ctx, sa, record, idi, judgement)
             return record
-    first = judged[0] if judged else proof.judge(sa, None, idi, given, ctx.entropy)
+    first = judged[0] if judged else proof.judge(ctx, sa, None, idi, contents)
     if isinstance(first, proof.Proven):
         raise TypeError("nobody has proven anything")
     raise _turned_away(ctx, sa, found[:1], idi, first)
+
+
+def _tell(ctx: Context, sa: IkeSa, record: PeerRecord, who: IDi | IDr, judgement: proof.Proven) -> None:
+    """Say by what the peer proved itself, where there is something to say."""
+    if judgement.how:
+        ctx.log(record.peer.name, f"{sa.remote} is {callers.shown(who)} {judgement.how}")
+
+
+def _own_proof(sa: IkeSa, peer: Peer, idr: IDr) -> Authentication:
+    """Prove who we are. Raise Refused where we have nothing that this peer would believe."""
+    try:
+        return proof.make(sa, peer, idr)
+    except proof.NoProof as error:
+        notify = Notify(NotifyType.AUTHENTICATION_FAILED)
+        raise Refused(notify, Refusal.NO_SIGNATURE, str(error), fatal=True) from error
 
 
 def _turned_away(ctx: Context, sa: IkeSa, found: list[PeerRecord], idi: IDi, judgement: proof.NotProven) -> Refused:
@@ -117,7 +160,8 @@ def _check(sa: IkeSa, record: PeerRecord, contents: Contents) -> None:
     """Check what depends on which peer it is: our identity, and algorithms chosen before we knew. Raise Refused."""
     wanted = contents.find(IDr)
     if wanted is not None and not callers.is_asked_for(sa, record, wanted):
-        explanation = f"the peer asks for {callers.shown(wanted)}, not for us"
+        ours = record.local_identity(sa.local.ip)
+        explanation = f"{sa.remote} asks for {callers.shown(wanted)}, and we are {ours} for it"
         raise refused(NotifyType.AUTHENTICATION_FAILED, explanation, fatal=True)
     if sa.suite is None or not negotiation.permits(record.peer.proposals, sa.suite):
         explanation = f"{record.peer.name} may not use {sa.suite}"
@@ -131,8 +175,9 @@ def _forget_others(ctx: Context, sa: IkeSa, lineage: Lineage, peer: Peer) -> Non
     """
     for other in ctx.live(peer.name):
         current = ctx.current(other)
-        known = current is not None and current.identity is not None and sa.identity is not None
-        if other is lineage or current is None or not known or current.identity != sa.identity:
+        if other is lineage or current is None or current.identity is None or sa.identity is None:
+            continue
+        if not current.identity.matches(sa.identity):
             continue
         if other.established_at < sa.created_at and other.began_at < lineage.began_at:
             lineages.drop(ctx, other, Refusal.PEER_DELETED, "the peer started anew")
@@ -146,7 +191,9 @@ def _bound(ctx: Context, peer: Peer) -> None:
 
 
 def _first_child(ctx: Context, sa: IkeSa, lineage: Lineage, peer: Peer, contents: Contents) -> Payloads:
-    """Make the child, or say why there is none; the IKE SA stays in either case."""
+    """Make the child that is asked for, or say why there is none; the IKE SA stays in either case."""
+    if contents.find(SecurityAssociation) is None:
+        return ()
     try:
         child, payloads = child_negotiation.respond(
             ctx, sa, peer, contents, nonces=keys.Nonces(sa.nonce_i, sa.nonce_r), key_exchange=False
@@ -159,8 +206,8 @@ def _first_child(ctx: Context, sa: IkeSa, lineage: Lineage, peer: Peer, contents
     return payloads
 
 
-def conclude(ctx: Context, sa: IkeSa, contents: Contents, offer: ChildOffer) -> None:
-    """Judge the responder's proof and take the first child."""
+def conclude(ctx: Context, sa: IkeSa, contents: Contents, offer: ChildOffer | None) -> None:
+    """Judge the responder's proof and take the first child, where one was asked for."""
     lineage, record = ctx.lineage_of(sa), ctx.peers.get(sa.peer)
     if record is None or lineage.closing:
         lineages.drop(ctx, lineage, Refusal.DISCONNECTED, "no longer wanted")
@@ -168,29 +215,34 @@ def conclude(ctx: Context, sa: IkeSa, contents: Contents, offer: ChildOffer) -> 
     if contents.find(Authentication) is None:
         error = contents.error
         reason = reason_of(error.type) if error else Refusal.UNEXPECTED_MESSAGE
-        lineages.drop(ctx, lineage, reason, _refusal(sa, error))
+        lineages.drop(ctx, lineage, reason, _refusal(ctx, sa, record, error))
+        return
+    if offer is None and contents.find(SecurityAssociation) is not None:
+        lineages.drop(ctx, lineage, Refusal.UNEXPECTED_MESSAGE, f"{sa.remote} makes a child that was not asked for")
         return
     idr = contents.get(IDr)
     judgement = _judge_responder(ctx, sa, record, idr, contents)
     if not isinstance(judgement, proof.Proven):
         _refuse(ctx, sa, lineage, idr, judgement)
         return
+    _tell(ctx, sa, record, idr, judgement)
     sa.identity = idr.identity
     lineages.establish(ctx, lineage, sa, record.peer)
-    _take_child(ctx, sa, record.peer, contents, offer)
+    if offer is not None:
+        _take_child(ctx, sa, record.peer, contents, offer)
 
 
 def _judge_responder(ctx: Context, sa: IkeSa, record: PeerRecord, idr: IDr, contents: Contents) -> proof.Judgement:
     if idr.identity is None or not record.expects(idr.identity):
         return proof.NotProven(f"expected is {record.awaited}")
-    return proof.judge(sa, record.peer, idr, contents.get(Authentication), ctx.entropy)
+    return proof.judge(ctx, sa, record.peer, idr, contents)
 
 
-def _refusal(sa: IkeSa, error: Notify | None) -> str:
+def _refusal(ctx: Context, sa: IkeSa, record: PeerRecord, error: Notify | None) -> str:
     """Say for people what the responder refused, and what that means."""
     name = name_of(error) if error else "nothing that we understand"
-    meaning = f": {THEIRS}" if error and error.type == NotifyType.AUTHENTICATION_FAILED else ""
-    return f"{sa.remote} refuses with {name}{meaning}"
+    failed = error is not None and error.type == NotifyType.AUTHENTICATION_FAILED
+    return f"{sa.remote} refuses with {name}{': ' + proof.not_accepted(ctx, sa, record) if failed else ''}"
 
 
 def _refuse(ctx: Context, sa: IkeSa, lineage: Lineage, idr: IDr, judgement: proof.NotProven) -> None:
@@ -207,9 +259,9 @@ def _take_child(ctx: Context, sa: IkeSa, peer: Peer, contents: Contents, offer: 
     lineage, error = ctx.lineage_of(sa), contents.error
     if contents.find(SecurityAssociation) is None:
         reason = reason_of(error.type) if error else Refusal.UNEXPECTED_MESSAGE
-        what = child_negotiation.explain_refusal(offer, error)
+        what = refusals.child(offer.asked, error, key_exchange=False)
         ctx.log(peer.name, what, reason, WARNING)
-        ctx.outcomes.append(ChildDown(peer.name, offer.child.name, reason, what))
+        ctx.outcomes.append(ChildDown(peer.name, offer.child.name, reason, what, offer.sides))
         return
     try:
         child = child_negotiation.conclude(
@@ -217,7 +269,9 @@ def _take_child(ctx: Context, sa: IkeSa, peer: Peer, contents: Contents, offer: 
         )
     except Refused as refusal:
         ctx.log(peer.name, refusal.explanation, refusal.reason, WARNING)
-        ctx.outcomes.append(ChildDown(peer.name, offer.child.name, refusal.reason, refusal.explanation))
+        down = ChildDown(peer.name, offer.child.name, refusal.reason, refusal.explanation, offer.sides)
+        ctx.outcomes.append(down)
         lineage.queue.append(DeleteChild(offer.spi_in, orphan=True))
         return
+    children.report_narrowed(ctx, lineage, offer, child)
     children.install(ctx, lineage, child)

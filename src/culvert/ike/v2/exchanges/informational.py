@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from culvert.ike.records import ChildDown
-from culvert.ike.v2 import children, lineages, requests, succession
+from culvert.ike.v2 import carrying, children, lineages, proof, requests, succession
 from culvert.ike.v2.answers import Answer
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.reading import Contents
@@ -42,12 +42,17 @@ def respond(ctx: Context, sa: IkeSa, contents: Contents) -> Answer:
     if any(one.protocol == ProtocolId.IKE for one in deletes):
         return _delete_ike(ctx, sa)
     if contents.notify(NotifyType.AUTHENTICATION_FAILED):
-        return Answer((), (Refusal.AUTHENTICATION_FAILED, "the peer did not accept our proof"))
+        return Answer((), (Refusal.AUTHENTICATION_FAILED, _not_accepted(ctx, sa)))
     lineage = ctx.lineage_of(sa)
     spis = [spi for one in deletes if one.protocol == ProtocolId.ESP for spi in one.spis]
     gone = [_delete_child(ctx, lineage, int.from_bytes(spi, "big")) for spi in dict.fromkeys(spis)]
     ours = tuple(spi.to_bytes(4, "big") for spi in gone if spi is not None)
     return Answer((Delete(ProtocolId.ESP, ours),) if ours else ())
+
+
+def _not_accepted(ctx: Context, sa: IkeSa) -> str:
+    record = ctx.peers.get(sa.peer)
+    return f"{sa.remote} refuses us: {proof.not_accepted(ctx, sa, record) if record else 'it is no longer configured'}"
 
 
 def _delete_child(ctx: Context, lineage: Lineage, spi_out: int) -> int | None:
@@ -62,9 +67,10 @@ def _delete_child(ctx: Context, lineage: Lineage, spi_out: int) -> int | None:
 
 
 def _report(ctx: Context, lineage: Lineage, child: ChildSa) -> None:
-    others = [one for one in lineage.children.values() if one is not child and one.child.name == child.child.name]
-    if child.current and not any(one.current for one in others) and lineage.peer:
-        ctx.outcomes.append(ChildDown(lineage.peer.name, child.child.name, Refusal.PEER_DELETED, "the peer ended it"))
+    others = [one for one in carrying.carriers(lineage, child.child.name) if one is not child]
+    if child.current and lineage.peer and not carrying.carried_by(child, others):
+        ended = ChildDown(lineage.peer.name, child.child.name, Refusal.PEER_DELETED, "the peer ended it", child.sides)
+        ctx.outcomes.append(ended)
 
 
 def _delete_ike(ctx: Context, sa: IkeSa) -> Answer:
