@@ -135,6 +135,25 @@ class UnknownSpi:
 
 
 @dataclass(frozen=True, slots=True)
+class NothingReceived:
+    """For some seconds nothing came on the newest inbound association of a child, which had traffic before.
+
+    With `sending`, packets leave on the child meanwhile; then it is told again while that lasts.
+    """
+
+    id: AssociationId
+    sending: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PathsChanged:
+    """The host has exactly these addresses now; packets to these peers take another way than before, or none."""
+
+    addresses: tuple[IPAddress, ...]
+    peers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class EngineRestarted:
     """The data plane came back empty: all children must be made anew."""
 
@@ -165,6 +184,8 @@ Event = (
     | AssociationExpired
     | MappingChanged
     | UnknownSpi
+    | NothingReceived
+    | PathsChanged
     | EngineRestarted
     | DebugSet
     | Stop

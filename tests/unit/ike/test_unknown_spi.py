@@ -44,7 +44,7 @@ def _exchanges(line: Line, name: str) -> list[object]:
     return [header.exchange for header in line.headers(name) if not header.response]
 
 
-def _later(line: Line, seconds: int = 60) -> Line:
+def _later(line: Line, seconds: int = 70) -> Line:
     line.wait(seconds)
     return line
 

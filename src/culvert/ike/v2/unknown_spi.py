@@ -14,10 +14,10 @@ from culvert.clock import SECOND
 from culvert.ike.actions import Transmit
 from culvert.ike.events import UnknownSpi
 from culvert.ike.logs import DEBUG
-from culvert.ike.v2 import children, lineages
+from culvert.ike.v2 import children, hints, lineages
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.reading import Contents
-from culvert.ike.v2.sa import IkeSa, InvalidSpi, Lineage, Liveness, RekeyChild
+from culvert.ike.v2.sa import IkeSa, InvalidSpi, Lineage, RekeyChild
 from culvert.reasons import Refusal
 from culvert.wire.isakmp.header import NO_SPI, Header
 from culvert.wire.isakmp.message import Message, emit_message, parse_message
@@ -29,8 +29,6 @@ MAX_TOLD_AT_ONCE = 4
 """IKE SAs with one address, and SPIs of one message, that are dealt with at once."""
 TELL_APART_NS = SECOND // 4
 """How far apart two messages about unknown SPIs to one peer are."""
-HINTS_APART_NS = 5 * SECOND
-"""How often a hint makes us ask whether one peer lives."""
 SETTLED_NS = 5 * SECOND
 """A child that is younger is not made anew on such a message, or two ends that never agree would do nothing else."""
 
@@ -39,21 +37,21 @@ def met(ctx: Context, event: UnknownSpi) -> None:
     """A packet came for an association that the data plane does not have. What we make anew or part from is ours."""
     if event.spi in ctx.child_owners or event.spi in ctx.leaving:
         return
-    sharing = [lineage for lineage, _ in _at(ctx, event.remote)]
+    sharing = list(_at(ctx, event.remote))
     for lineage in sharing[:MAX_TOLD_AT_ONCE]:
         _tell(ctx, lineage, event.spi)
     if not sharing:
         _tell_unprotected(ctx, event)
 
 
-def _at(ctx: Context, remote: SocketAddress) -> Iterator[tuple[Lineage, IkeSa]]:
+def _at(ctx: Context, remote: SocketAddress) -> Iterator[Lineage]:
     """Give the IKE SAs with a peer. In UDP, the port tells those behind one address apart; 0: none is known."""
     for lineage in ctx.lineages.values():
         sa = ctx.sas.get(lineage.current)
         if sa is None or sa.remote.ip != remote.ip or not lineage.established or lineage.closing:
             continue
         if not remote.port or sa.remote.port in (remote.port, IKE_PORT):
-            yield lineage, sa
+            yield lineage
 
 
 def _tell(ctx: Context, lineage: Lineage, spi: int) -> None:
@@ -97,15 +95,8 @@ def hinted(ctx: Context, data: bytes, remote: SocketAddress) -> None:
     """Somebody says without protection that a peer does not have what we send on: ask the peer. Raise ParseError."""
     spis = Contents(parse_message(data).payloads).notified(NotifyType.INVALID_SPI)[:1]
     for spi in (int.from_bytes(one, "big") for one in spis if len(one) == SPI_OCTETS):
-        for lineage, sa in _at(ctx, SocketAddress(remote.ip, 0)):
+        for lineage in _at(ctx, SocketAddress(remote.ip, 0)):
             if children.find_outbound(lineage, spi) is not None:
-                _ask(ctx, lineage, sa)
+                hints.ask(ctx, lineage)
                 return
     ctx.note(f"{remote} says something without protection", Refusal.UNKNOWN_IKE_SPI, DEBUG)
-
-
-def _ask(ctx: Context, lineage: Lineage, sa: IkeSa) -> None:
-    long_ago = lineage.hinted_at is None or ctx.now - lineage.hinted_at >= HINTS_APART_NS
-    if sa.window.outstanding is None and long_ago:
-        lineage.hinted_at = ctx.now
-        lineages.enqueue(ctx, lineage, Liveness())
