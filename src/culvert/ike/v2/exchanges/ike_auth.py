@@ -8,7 +8,17 @@ from culvert.identities import Identity
 from culvert.ike import negotiation, refusals
 from culvert.ike.logs import WARNING
 from culvert.ike.records import CallRefused, ChildDown, PeerRecord, SetUpFailed
-from culvert.ike.v2 import callers, certificate_payloads, child_negotiation, children, keys, lineages, proof, requests
+from culvert.ike.v2 import (
+    callers,
+    certificate_payloads,
+    child_negotiation,
+    children,
+    keys,
+    lineages,
+    pfs,
+    proof,
+    requests,
+)
 from culvert.ike.v2.answers import Answer
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.reading import Contents, Refused, name_of, reason_of, refused
@@ -51,10 +61,13 @@ def initiate(ctx: Context, sa: IkeSa, record: PeerRecord) -> None:
 
 
 def _offer(ctx: Context, sa: IkeSa, record: PeerRecord) -> ChildOffer | None:
-    """Offer the first child; none where none is to come and the responder takes that."""
-    if sa.first_child is None and sa.childless:
-        return None
+    """Offer the first child; none where none is to come, or it is to have its group for PFS agreed on at once, and the
+    responder takes that.
+    """
     child = record.child(sa.first_child or "") or record.peer.children[0]
+    if sa.childless and (sa.first_child is None or pfs.named(child)):
+        sa.first_child = None
+        return None
     sa.first_child = child.name
     return ChildOffer(child, ctx.fresh_child_spi(), sa.nonce_i)
 
