@@ -20,6 +20,7 @@ from culvert.daemon.tasks import Tasks
 from culvert.errors import CulvertError
 from culvert.ike.actions import (
     Action,
+    Checkpoint,
     InstallAssociation,
     Log,
     MoveAssociation,
@@ -71,6 +72,13 @@ class PacketMover(Protocol):
         ...
 
     async def transmit(self, local: SocketAddress, remote: SocketAddress, data: bytes) -> None: ...
+
+    def keep(self, key: bytes, data: bytes | None) -> None:
+        """Keep octets in memory for a later daemon, before whatever is asked later; None: forget what is there.
+
+        Where they cannot be kept, what was kept under this key is forgotten.
+        """
+        ...
 
 
 class Shell:
@@ -253,6 +261,8 @@ class Shell:
                 await self._mover.remove(action.id)
             case ResolvePath():
                 self._tasks.spawn(f"resolve {action.peer}", self._resolve(action))
+            case Checkpoint():
+                self._mover.keep(action.lineage_key, action.data)
             case Log():
                 self._tell(action)
             case PeerChanged():

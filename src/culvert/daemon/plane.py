@@ -65,6 +65,7 @@ class EnginePlane:
         self._on_change: Callable[[], None] = lambda: None
         self._on_path: Callable[[], None] = lambda: None
         self.restored = False
+        self._told_not_kept = False
         self._dumped = Dumped((), ())
         self._unused: list[bytes] = []
         self._kept = KeptPolicies(socket.with_name(KEPT))
@@ -202,6 +203,18 @@ class EnginePlane:
 
     async def transmit(self, local: SocketAddress, remote: SocketAddress, data: bytes) -> None:
         await self._connected().send_ike(local, remote, data)
+
+    def keep(self, key: bytes, data: bytes | None) -> None:
+        self._connected().keep(key.decode("ascii"), data, self._not_kept)
+
+    def _not_kept(self, error: XfrmError) -> None:
+        """Say it once: every message of every peer may meet the same refusal."""
+        if not self._told_not_kept:
+            self._told_not_kept = True
+            self._journal.warning("The engine keeps no more IKE SAs for a later daemon.", error=error)
+
+    async def checkpoints(self) -> dict[bytes, bytes]:
+        return {key.encode(): data for key, data in (await self._connected().blobs()).items()}
 
     async def lost(self) -> None:
         await asyncio.wait([self._connected().closed])

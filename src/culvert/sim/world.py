@@ -13,6 +13,7 @@ from culvert.config.model import Child
 from culvert.entropy import SeededEntropy
 from culvert.ike.actions import (
     Action,
+    Checkpoint,
     InstallAssociation,
     Log,
     MoveAssociation,
@@ -52,7 +53,7 @@ RETIRE_NS = 10 * SECOND
 class Node:
     """An endpoint with its address and its data plane. Behind a NAT, `nat` is what others see of it.
 
-    `inherited` are associations of a former process, with their reqids.
+    `inherited` are associations of a former process, with their reqids, and `blobs` its checkpoints.
     """
 
     name: str
@@ -62,6 +63,14 @@ class Node:
     nat: Nat | None = None
     configured: Configured | None = None
     inherited: dict[AssociationId, int] = field(default_factory=dict)
+    blobs: dict[bytes, bytes] = field(default_factory=dict)
+
+    def keep(self, key: bytes, data: bytes | None) -> None:
+        """Keep a checkpoint for the process that comes after, or forget it."""
+        if data is None:
+            self.blobs.pop(key, None)
+        else:
+            self.blobs[key] = data
 
     def children(self, peer: str) -> list[Child]:
         """Give what is configured for a peer."""
@@ -185,11 +194,13 @@ class World:
             node.configured = event
         elif isinstance(event, EngineRestarted):
             node.plane.flush()
+            node.blobs.clear()
 
     def restart(self, name: str) -> None:
         """Let the machine of an endpoint restart: nothing of its IKE SAs and associations is left."""
         node = self.nodes[name]
         node.plane.flush()
+        node.blobs.clear()
         node.endpoint = self._endpoint(self.link.random.getrandbits(64))
         self._tell(f"{name} restarts")
         if node.configured is not None:
@@ -240,6 +251,8 @@ class World:
             case ResolvePath(peer, addresses):
                 paths = tuple((node.address, ip_address(self.names.get(one, one))) for one in addresses)
                 self.at(self.now, node.name, PathResolved(peer, paths))
+            case Checkpoint(key, data):
+                node.keep(key, data)
             case Log(level, _, message, reason):
                 self._tell(f"{node.name} says: {message}")
                 if level >= ERROR or (reason is not None and reason in self.forbidden):
