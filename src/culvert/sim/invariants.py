@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from culvert.ipsec.associations import AssociationId, Direction, SecurityAssociation
+from culvert.ipsec.selectors import Selector
 from culvert.wire.isakmp.encrypted import FRAGMENT_PREFIX_OCTETS, PREFIX_OCTETS
 from culvert.wire.isakmp.header import NO_SPI, read_header
 from culvert.wire.isakmp.numbers import ExchangeType, PayloadType
@@ -54,9 +55,9 @@ class DataPlane:
     def side(self, direction: Direction) -> list[SecurityAssociation]:
         return [one for one in self.associations.values() if one.direction is direction]
 
-    def sends_on(self) -> dict[int, int]:
-        """Give the SPI on which each reqid's packets leave: the newest outbound association's."""
-        return {one.reqid: one.spi for one in self.side(Direction.OUT)}
+    def sends_on(self) -> dict[tuple[int, Selector], int]:
+        """Give the SPI on which packets leave, by reqid and selector: the newest outbound association's."""
+        return {(one.reqid, selector): one.spi for one in self.side(Direction.OUT) for selector in one.selectors}
 
     def takes(self, spi: int) -> bool:
         return any(one.spi == spi for one in self.side(Direction.IN))
@@ -69,16 +70,16 @@ def agree(one: DataPlane, other: DataPlane) -> None:
         received = next((sa for sa in other.side(Direction.IN) if sa.spi == sent.spi), None)
         if received is not None:
             same = (sent.encryption_key, sent.integrity_key) == (received.encryption_key, received.integrity_key)
-            if not same or received.selectors != sent.selectors:
+            if not same or frozenset(received.selectors) != frozenset(sent.selectors):
                 raise Broken(f"{one.name} and {other.name} do not agree on {sent.id}")
 
 
 def reach(one: DataPlane, other: DataPlane, reqids: Iterable[int]) -> None:
     """What `one` sends at this moment, `other` must be able to open."""
-    sent = one.sends_on()
-    for reqid in reqids:
-        if reqid in sent and not other.takes(sent[reqid]):
-            raise Broken(f"{one.name} sends on 0x{sent[reqid]:08x}, which {other.name} does not have")
+    asked = dict.fromkeys(reqids)
+    for (reqid, selector), spi in one.sends_on().items():
+        if reqid in asked and not other.takes(spi):
+            raise Broken(f"{one.name} sends {selector} on 0x{spi:08x}, which {other.name} does not have")
 
 
 @dataclass(slots=True)
