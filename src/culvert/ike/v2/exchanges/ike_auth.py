@@ -207,6 +207,7 @@ def _first_child(ctx: Context, sa: IkeSa, lineage: Lineage, peer: Peer, contents
         ctx.outcomes.append(ChildDown(peer.name, "", refusal.reason, refusal.explanation))
         return (refusal.notify,)
     children.install_answered(ctx, lineage, child)
+    pfs.try_soon(ctx, sa, child)
     return payloads
 
 
@@ -279,3 +280,4 @@ def _take_child(ctx: Context, sa: IkeSa, peer: Peer, contents: Contents, offer: 
         return
     children.report_narrowed(ctx, lineage, offer, child)
     children.install(ctx, lineage, child)
+    pfs.try_soon(ctx, sa, child)
