@@ -62,6 +62,10 @@ REASSEMBLY_S = 60
 """Seconds for which an incomplete message is kept; peers repeat theirs after at most some forty."""
 MAX_CANDIDATES = 4
 """Peers with the same identity, or wildcards of it, among which a caller's proof finds its own."""
+HINT_INTERVAL_NS = 2_000_000
+"""Nanoseconds between two peers that are asked whether they are there because something hints that they are not."""
+HINT_PATIENCE_NS = 4_000_000_000
+"""How long such a peer waits for its turn; more than 2,000 at once are left to the hints that follow, and to DPD."""
 MAX_AUTHORITIES_ASKED = 64
 """Authorities that we name in a CERTREQ payload, 20 octets each."""
 MAX_AUTHORITIES_ASKED_EARLY = 1

@@ -134,7 +134,10 @@ class IkeOffer:
 
 @dataclass(slots=True)
 class Outstanding:
-    """Our one request under way, in one datagram or in its fragments; `smaller` is the same in smaller ones."""
+    """Our one request under way, in one datagram or in its fragments; `smaller` is the same in smaller ones.
+
+    `sent_at`: when it was sent for the last time.
+    """
 
     message_id: int
     datagrams: tuple[bytes, ...] = field(repr=False)
@@ -142,6 +145,7 @@ class Outstanding:
     offer: ChildOffer | IkeOffer | None = None
     transmissions: int = 1
     smaller: tuple[bytes, ...] = field(default=(), repr=False)
+    sent_at: int = 0
 
 
 @dataclass(slots=True)
@@ -168,7 +172,8 @@ class IkeSa:
     none of those that ours comes from. `fragmentation`: both ends take fragments. `narrow`: the path turned out to need
     small ones. `childless`: the responder takes an IKE_AUTH without a child; `first_child` is the one that is to come
     with it, None for none. `epoch` counts the processes that had it before this one; each counts its `ivs_used` from
-    zero.
+    zero. `ask_at`: when the peer is to be asked whether it is there, whatever was heard of it since; 0: by the
+    configured interval.
     """
 
     lineage: int
@@ -199,6 +204,7 @@ class IkeSa:
     epoch: int = 0
     ivs_used: int = 0
     last_heard: int = 0
+    ask_at: int = 0
     established_at: int = 0
     identity: Identity | None = None
     restarts: int = 0
