@@ -59,6 +59,10 @@ class Timers:
         due = self._due.get((timer, owner))
         return due[0] if due else None
 
+    def set_now(self) -> list[Key]:
+        """Give what is set, in the order in which it was set first."""
+        return list(self._due)
+
     def next(self) -> tuple[int, Key] | None:
         """Give the earliest deadline, or None."""
         while self._heap:

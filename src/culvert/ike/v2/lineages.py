@@ -112,7 +112,17 @@ def close(ctx: Context, sa: IkeSa) -> None:
     lineage = ctx.lineages.get(sa.lineage)
     if lineage is not None:
         lineage.members = [spi for spi in lineage.members if spi != sa.spi]
+        _end_rival(ctx, lineage, sa)
         _bury(ctx, lineage)
+
+
+def _end_rival(ctx: Context, lineage: Lineage, gone: IkeSa) -> None:
+    """Where a lineage ends while a rekey collision is open, the peer may have gone over to its successor: end that."""
+    rival = ctx.sas.get(lineage.rival) if lineage.rival else None
+    if lineage.closing and gone.spi == lineage.current and rival is not None and rival.state is IkeState.UNDECIDED:
+        rival.state, lineage.current, lineage.rival = IkeState.ESTABLISHED, rival.spi, None
+        lineage.queue = [DeleteIke()]
+        ctx.dirty[lineage.number] = None
 
 
 def forget(ctx: Context, sa: IkeSa) -> None:
