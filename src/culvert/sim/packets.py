@@ -1,0 +1,95 @@
+"""Packets of the protected networks on their way through both data planes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from culvert.addresses import NAT_PORT, SocketAddress
+from culvert.config.model import Child, Peer
+from culvert.ike.events import MappingChanged
+from culvert.ipsec.associations import SecurityAssociation
+from culvert.sim.broken import Broken
+from culvert.sim.node import Node
+
+if TYPE_CHECKING:
+    from culvert.sim.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """One ESP packet. `due`: when it was sent nothing could be lost, and both ends said that the tunnel was up."""
+
+    sender: str
+    spi: int
+    key: bytes = field(repr=False)
+    origin: SocketAddress
+    remote: SocketAddress
+    due: bool
+
+    def happen(self, world: World) -> None:
+        found = world.network.receiver(self.sender, self.origin, self.remote, world.now)
+        association = found[0].plane.inbound(self.spi) if found else None
+        if found is None or association is None:
+            if self.due and world.steady:
+                raise Broken(f"a packet of {self.sender} with SPI 0x{self.spi:08x} was lost")
+            return
+        if association.encryption_key != self.key:
+            raise Broken(f"{found[0].name} cannot open a packet of {self.sender} with SPI 0x{self.spi:08x}")
+        _follow(world, found[0], association, self.origin)
+
+
+def _follow(world: World, node: Node, association: SecurityAssociation, origin: SocketAddress) -> None:
+    """Tell the endpoint where authentic packets come from, where that is another place than before."""
+    udp = association.encapsulation
+    if udp is not None and SocketAddress(association.source, udp.source_port) != origin:
+        world.at(world.now, node.name, MappingChanged(association.id, origin))
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Everybody sends a packet on each policy, again and again until an instant."""
+
+    every_ns: int
+    until: int
+
+    def happen(self, world: World) -> None:
+        for node in list(world.nodes.values()):
+            send(world, node)
+        if world.now + self.every_ns <= self.until:
+            world.plan(world.now + self.every_ns, self)
+
+
+def send(world: World, node: Node) -> None:
+    """Send a packet on each policy of an endpoint. What finds no association waits there and asks for one."""
+    for peer in node.configured.peers if node.configured else ():
+        for child in peer.children:
+            _send(world, node, peer, child)
+
+
+def _send(world: World, node: Node, peer: Peer, child: Child) -> None:
+    association = node.plane.outbound(child.reqid)
+    if association is None:
+        acquired = node.plane.acquire(child, world.now)
+        if acquired is not None:
+            world.at(world.now, node.name, acquired)
+        return
+    _encapsulated(world, node, peer, association)
+
+
+def _encapsulated(world: World, node: Node, peer: Peer, association: SecurityAssociation) -> None:
+    udp = association.encapsulation
+    ports = (udp.source_port, udp.destination_port) if udp else (NAT_PORT, NAT_PORT)
+    local, remote = SocketAddress(association.source, ports[0]), SocketAddress(association.destination, ports[1])
+    origin = node.seen(local, remote, world.now)
+    due = world.steady and node.up(peer.name) and _up(world, peer.name, node.name)
+    if origin is not None:
+        key = association.encryption_key
+        packet = Packet(node.name, association.spi, key, origin, remote, due)
+        world.plan(world.now + world.latency, packet)
+    elif due:
+        raise Broken(f"{node.name} sends from {local}, which is not its address")
+
+
+def _up(world: World, name: str, peer: str) -> bool:
+    return name in world.nodes and world.nodes[name].up(peer)
