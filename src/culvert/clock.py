@@ -14,6 +14,10 @@ class Clock(Protocol):
 
     def now(self) -> int: ...
 
+    def utc_s(self) -> int:
+        """Give the time of day as seconds since 1970; it may be set, and so jump."""
+        ...
+
 
 class RealClock:
     """The host's monotonic clock."""
@@ -21,15 +25,21 @@ class RealClock:
     def now(self) -> int:
         return time.monotonic_ns()
 
+    def utc_s(self) -> int:
+        return int(time.time())
+
 
 class FakeClock:
-    """A clock that stands still until it is moved."""
+    """A clock that stands still until it is moved; by its calendar it was first read on 15 January 2027."""
 
-    def __init__(self, now: int = 0) -> None:
-        self._now = now
+    def __init__(self, now: int = 0, utc_offset_s: int = 1_800_000_000) -> None:
+        self._now, self.utc_offset_s = now, utc_offset_s
 
     def now(self) -> int:
         return self._now
+
+    def utc_s(self) -> int:
+        return self.utc_offset_s + self._now // SECOND
 
     def advance(self, nanoseconds: int) -> None:
         if nanoseconds < 0:

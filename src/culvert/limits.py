@@ -24,9 +24,39 @@ MAX_SET_UP_RESTARTS = 4
 """Times that IKE_SA_INIT is sent again because of a cookie or another group, so that nobody leads us in circles."""
 MAX_IKE_SAS_PER_PEER = 8
 """IKE SAs of one authenticated peer at once; one is usual, two while both ends begin at once or rekey."""
+MAX_ANSWERS_ASTRAY = 8
+"""Times that an answer is repeated to another address than the peer's; a NAT moves a peer once in an exchange."""
 LOG_BURST = 20
 """Lines about unauthenticated messages that are written at once."""
 LOG_INTERVAL_S = 5
 """Seconds after which one more such line is written."""
 MAX_IKE_MESSAGE_OCTETS = 16_384
 """Longest IKE message that is read; certificates come to a few thousand octets."""
+MAX_PRESENTED_CERTIFICATES = 16
+"""Certificates that a peer sends beside its own; chains have two or three, cross-signed ones some more."""
+MAX_CERTIFICATE_PATH = 8
+"""Certificates from a gateway's to the anchor, both included; five are a lot in practice."""
+MAX_PATH_STEPS = 64
+"""Issuers that are tried in the search for a way to an anchor; each may cost the check of a signature."""
+TRACE_BURST = 400
+"""Messages from anybody that debugging tells of at once: some hundred set-ups."""
+TRACES_PER_S = 100
+"""The same for each second from then on."""
+MAX_LOG_LINE_CHARACTERS = 2_000
+"""Longest line of the log: a refusal with both sides' proposals has some five hundred."""
+MAX_PROMPT_REQUESTS = 2_000
+"""Unanswered requests that are repeated as quickly as one alone; some 600 short datagrams a second. More are slower."""
+MAX_FRAGMENTS = 64
+"""Fragments of one IKE message; a chain of certificates in the smallest datagrams of IPv4 makes some thirty."""
+MAX_FRAGMENTED_OCTETS = 32_768
+"""Longest IKE message that is put together from fragments; eight certificates of 3 KiB and what is around them."""
+REASSEMBLY_S = 60
+"""Seconds for which an incomplete message is kept; peers repeat theirs after at most some forty."""
+MAX_CANDIDATES = 4
+"""Peers with the same identity, or wildcards of it, among which a caller's proof finds its own."""
+MAX_AUTHORITIES_ASKED = 64
+"""Authorities that we name in a CERTREQ payload, 20 octets each."""
+MAX_AUTHORITIES_ASKED_EARLY = 1
+"""The same in an answer to a first message that has no room: its source may be forged, and is sent hardly more."""
+MAX_SIGNATURE_HASHES = 16
+"""Hashes of a peer's SIGNATURE_HASH_ALGORITHMS that are remembered; five have a number."""

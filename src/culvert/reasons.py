@@ -82,6 +82,19 @@ class Refusal(StrEnum):
     SOCKET_TAKEN = "SOCKET_TAKEN"
     HOST_REFUSED = "HOST_REFUSED"
     LIFETIME_ENDED = "LIFETIME_ENDED"
+    CERTIFICATE_MALFORMED = "CERTIFICATE_MALFORMED"
+    CERTIFICATE_UNTRUSTED = "CERTIFICATE_UNTRUSTED"
+    CERTIFICATE_EXPIRED = "CERTIFICATE_EXPIRED"
+    CERTIFICATE_NOT_YET_VALID = "CERTIFICATE_NOT_YET_VALID"
+    CERTIFICATE_REVOKED = "CERTIFICATE_REVOKED"
+    CERTIFICATE_USAGE = "CERTIFICATE_USAGE"
+    CERTIFICATE_CONSTRAINED = "CERTIFICATE_CONSTRAINED"
+    CERTIFICATE_WEAK = "CERTIFICATE_WEAK"
+    REVOCATION_UNKNOWN = "REVOCATION_UNKNOWN"
+    FRAGMENT_UNUSABLE = "FRAGMENT_UNUSABLE"
+    NO_CERTIFICATE = "NO_CERTIFICATE"
+    NO_SIGNATURE = "NO_SIGNATURE"
+    CALENDAR_UNKNOWN = "CALENDAR_UNKNOWN"
 
 
 SENTENCES: dict[str, str] = {
@@ -154,5 +167,18 @@ SENTENCES: dict[str, str] = {
     "SOCKET_TAKEN": "Another engine listens on the control socket.",
     "HOST_REFUSED": "The host refused something that the engine needs.",
     "LIFETIME_ENDED": "The IKE SA reached its hard limit before it had a successor.",
+    "CERTIFICATE_MALFORMED": "A certificate could not be read.",
+    "CERTIFICATE_UNTRUSTED": "No authority that is trusted here vouches for the certificate.",
+    "CERTIFICATE_EXPIRED": "A certificate has expired.",
+    "CERTIFICATE_NOT_YET_VALID": "A certificate is not valid yet; or this machine's clock is wrong.",
+    "CERTIFICATE_REVOKED": "The certificate was revoked.",
+    "CERTIFICATE_USAGE": "The certificate is not for IKE.",
+    "CERTIFICATE_CONSTRAINED": "An authority vouches for what it may not vouch for.",
+    "CERTIFICATE_WEAK": "A certificate rests on an algorithm or a key that is too weak.",
+    "REVOCATION_UNKNOWN": "Whether the certificate was revoked cannot be told: its issuer's list is missing or out of date.",
+    "FRAGMENT_UNUSABLE": "A fragment of an IKE message that is of no use: there already, of a division given up, or too many.",
+    "NO_CERTIFICATE": "There is no certificate, ours or the peer's, that could be judged.",
+    "NO_SIGNATURE": "Our key makes no signature that the peer takes.",
+    "CALENDAR_UNKNOWN": "Nobody told the gateway the time of day, so no certificate can be judged.",
 }
 """One sentence for each name."""

@@ -1,6 +1,7 @@
 """Dialogues: `>>` is something that happens at one end, `<<` what both ends then say and do, in this order and no more.
 
-`>+` happens together with the `>>` that follows it; `==` changes what one end has configured.
+`>+` happens together with the `>>` that follows it; `==` changes what one end has configured, or with `each` how many
+seconds pass after an event.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from culvert.ike.events import (
 from culvert.ipsec.proposals import ike_proposal
 from culvert.sim.pair import Pair, with_child
 
+EACH_S = 6.0
+"""How long an event has until the next one: the peer's last packets are taken for five seconds."""
 SCRIPTS = sorted((Path(__file__).parent / "scripts").glob("*.txt"))
 
 
@@ -73,10 +76,12 @@ def _spoken(line: str) -> str | None:
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_dialogue(script: Path) -> None:
-    pair, said, expected = Pair(), [], []
+    pair, said, expected, each_s = Pair(), [], [], EACH_S
     for line in script.read_text().splitlines():
         mark, words = line[:2], line[3:].strip()
-        if mark == "==":
+        if words.startswith("each "):
+            each_s = float(words.removeprefix("each "))
+        elif mark == "==":
             _setting(pair, words)
         elif mark == ">+":
             _together(pair, words)
@@ -84,13 +89,13 @@ def test_dialogue(script: Path) -> None:
             expected.append(words)
         elif mark == ">>":
             assert said == expected
-            said, expected = _happen(pair, words), []
+            said, expected = _happen(pair, words, each_s), []
     assert said == expected
 
 
-def _happen(pair: Pair, words: str) -> list[str]:
+def _happen(pair: Pair, words: str, seconds: float) -> list[str]:
     side, _, what = words.partition(" ")
-    trace = pair.wait(float(what)) if side == "wait" else pair.tell(side, _event(pair, side, what))
+    trace = pair.wait(float(what)) if side == "wait" else pair.tell(side, _event(pair, side, what), seconds)
     return [spoken for line in trace if (spoken := _spoken(line)) is not None]
 
 

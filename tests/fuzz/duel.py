@@ -22,6 +22,7 @@ from culvert.ike.v2.keys import keys_of
 from culvert.ike.v2.sa import IkeSa
 from culvert.ipsec.proposals import esp_proposal, ike_proposal
 from culvert.ipsec.selectors import traffic_selector
+from culvert.limits import MAX_FRAGMENTED_OCTETS
 from culvert.wire.isakmp.encrypted import encrypted_prefix
 from culvert.wire.isakmp.header import HEADER_OCTETS, read_header
 
@@ -33,6 +34,10 @@ SK = 46
 AMPLIFIED_OCTETS = 16
 """How much longer than its cause an answer may be: a notify beside a header."""
 SECRET = b"only for fuzzing, never for a gateway"
+
+
+LONG = 60
+"""Selectors with which messages go in fragments."""
 
 
 class Flaw(AssertionError):  # noqa: N818 - it names what was found
@@ -50,11 +55,13 @@ class Duel:
     said: dict[str, list[Transmit]] = field(default_factory=lambda: {"a": [], "b": []})
 
     def __post_init__(self) -> None:
+        """With odd seeds, messages are so long that they go in fragments."""
         for number, name in enumerate(ADDRESSES):
             self.ends[name] = Endpoint(SeededEntropy(self.seed * 2 + number), self.now)
         for name in ADDRESSES:
             start = Start.ALWAYS if name == "a" else Start.PASSIVE
-            self.step(name, Configured((_peer(name, start),)))
+            selectors = LONG if self.seed % 2 else 1
+            self.step(name, Configured((_peer(name, start, selectors),)))
 
     def step(self, name: str, event: Event) -> list[Action]:
         """Let an event happen. Raise Flaw where an exception escapes or a bug is logged."""
@@ -95,12 +102,16 @@ class Duel:
         actions = self.step(to, DatagramReceived(local, remote, data))
         answers = [action.data for action in actions if isinstance(action, Transmit) and action.remote == remote]
         if not spoofed:
-            self._not_amplified(data, answers)
+            if not any(data == sent.data for side in self.said.values() for sent in side):
+                self._not_amplified(data, answers)
             while len(self.under_way) > before and self.under_way[-1][1].remote == remote:
                 self.under_way.pop()
 
     def _not_amplified(self, data: bytes, answers: list[bytes]) -> None:
-        """A stranger gets one answer at most, and hardly more octets than it sent."""
+        """A stranger gets one answer at most, and hardly more octets than it sent.
+
+        Who repeats a real request gets its whole answer, a bounded number of times.
+        """
         if len(answers) > 1 or sum(map(len, answers)) > len(data) + AMPLIFIED_OCTETS:
             raise Flaw(f"seed {self.seed}: {len(data)} octets are answered with {[len(answer) for answer in answers]}")
 
@@ -147,6 +158,10 @@ class Duel:
         tables = (len(ctx.sas), len(ctx.first_messages), len(ctx.lineages))
         if max(tables) > most or len(ctx.child_owners) > 8 * limits.MAX_CHILDREN or ctx.outcomes:
             raise Flaw(f"seed {self.seed}: {name} holds {tables} IKE SAs, first messages and lineages")
+        if len(ctx.fragments) > 2 * len(ctx.sas) or ctx.fragments.octets() > len(ctx.fragments) * MAX_FRAGMENTED_OCTETS:
+            raise Flaw(
+                f"seed {self.seed}: {name} holds {len(ctx.fragments)} messages in {ctx.fragments.octets()} octets"
+            )
         if len(ctx.timers._heap) > 64 + 4 * len(ctx.timers._due) + 1:
             raise Flaw(f"seed {self.seed}: {name} holds {len(ctx.timers._heap)} timers")
 
@@ -174,10 +189,12 @@ def _cipher(sa: IkeSa) -> IkeCipher:
     return IkeCipher(suite.encryption, suite.integrity, key, integrity)
 
 
-def _peer(name: str, start: Start) -> Peer:
-    ours, theirs = ("10.1.0.0/24", "10.2.0.0/24") if name == "a" else ("10.2.0.0/24", "10.1.0.0/24")
+def _peer(name: str, start: Start, selectors: int) -> Peer:
+    of_a = tuple(traffic_selector(f"fd01:{2 * one:x}::/32") for one in range(selectors))
+    of_b = (traffic_selector("fd02::/32"),)
+    ours, theirs = (of_a, of_b) if name == "a" else (of_b, of_a)
     to = OTHER[name]
-    child = Child(to, "net", (traffic_selector(ours),), (traffic_selector(theirs),), proposals=ESP, rekey=Rekey(3600))
+    child = Child(to, "net", ours, theirs, proposals=ESP, rekey=Rekey(3600))
     address = str(ADDRESSES[to])
     return Peer(to, (address,), None, None, (child,), secret=SECRET, proposals=IKE, start=start)
 

@@ -24,19 +24,29 @@ class CharonError(AssertionError):
 
 
 class Charon:
-    """One running daemon. `connections` is the text of its swanctl.conf."""
+    """One running daemon. `connections` is the text of its swanctl.conf, `settings` lines for strongswan.conf.
 
-    def __init__(self, namespace: str, directory: Path, connections: str) -> None:
+    `quiet`: it writes no log.
+    """
+
+    def __init__(
+        self, namespace: str, directory: Path, connections: str, *, settings: str = "", quiet: bool = False
+    ) -> None:
         self.namespace = namespace
         self.directory = directory
         self.vici = directory / "charon.vici"
         self.log = directory / "charon.log"
-        self._write(connections)
+        self._write(connections, settings, quiet)
         self._process = self._start()
         self._wait_for_vici()
         self.swanctl("--load-all", "--noprompt")
 
-    def _write(self, connections: str) -> None:
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def _write(self, connections: str, settings: str, quiet: bool) -> None:
+        level = -1 if quiet else 1
         (self.directory / "swanctl").mkdir(parents=True, exist_ok=True)
         (self.directory / "swanctl/swanctl.conf").write_text(connections)
         (self.directory / "swanctl/swanctl.conf").chmod(0o600)
@@ -47,9 +57,10 @@ class Charon:
   install_virtual_ip = no
   retransmit_timeout = 1
   retransmit_tries = 3
+  {settings}
   filelog {{ main {{ path = {self.log}
-      default = 1
-      ike = 2
+      default = {level}
+      ike = {level if quiet else 2}
       flush_line = yes }} }}
   plugins {{ vici {{ socket = unix://{self.vici} }} }}
 }}

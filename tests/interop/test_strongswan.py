@@ -83,7 +83,7 @@ def lab() -> Iterator[Lab]:
         yield lab
 
 
-def join(lab: Lab, tmp_path: Path, *, initiator: str, extra: str = "", **charon: str) -> Joined:
+def join(lab: Lab, tmp_path: Path, *, initiator: str, extra: str = "", settings: str = "", **charon: str) -> Joined:
     chapter = build_chapter(lab)
     office = Office(chapter.gateway_a, SITE_A, SITE_B, PEER, tmp_path / "office")
     text = office.configure(SECRET)
@@ -94,6 +94,7 @@ def join(lab: Lab, tmp_path: Path, *, initiator: str, extra: str = "", **charon:
         chapter.gateway_b.namespace,
         tmp_path / "charon",
         connection(SITE_B.outside[0], SITE_A.outside[0], SITE_B.network[0], SITE_A.network[0], SECRET, **charon),
+        settings=settings,
     )
     office.ready(office.begin())
     joined = Joined(chapter, office, daemon)

@@ -7,7 +7,7 @@ import pytest
 from culvert.sim.__main__ import main
 from culvert.sim.play import seeded
 
-BLOCKS, RUNS = 8, 25
+BLOCKS, RUNS = 4, 25
 
 
 @pytest.mark.parametrize("block", range(BLOCKS))

@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "route": ("culvert.cli.route:route", "Add and delete routes through gif links, as route(8) does."),
     "routes": ("culvert.cli.routes:routes", "Show the routes, as netstat -rn does."),
     "demo": ("culvert.cli.demo:demo", "Join two networks on this machine and look at it from outside."),
+    "log": ("culvert.cli.log:log", "Show the log of the gateway that runs, and turn its details up and down."),
     "version": ("culvert.cli.version:version", "Say which version this is, and which one runs."),
 }
 """By name: where the command is, and its line in the help."""

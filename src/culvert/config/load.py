@@ -10,11 +10,12 @@ import stat
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from culvert.config.credentials import Credentials
 from culvert.config.dialects import psk, toml
 from culvert.config.dialects.toml_model import gateway_of, gifs_of, identity_of
 from culvert.config.dialects.toml_tables import PeerTable
 from culvert.config.findings import Findings, UnusableError
-from culvert.config.model import Gateway, Origin
+from culvert.config.model import Authentication, Gateway, Origin
 from culvert.config.origins import Origins
 from culvert.config.values import shown
 from culvert.config.verify import verify
@@ -39,16 +40,18 @@ class Loaded:
     warnings: tuple[Problem, ...] = ()
 
 
-def load(path: Path, name: str = "gateway") -> Loaded:
+def load(path: Path, name: str = "gateway", now_s: int | None = None) -> Loaded:
     """Read the configuration at `path`. `name` is the gateway's where the file gives none.
 
+    With `now_s`, seconds since 1970, certificates and lists that are out of date, or soon will be, are warned of.
     Raise ConfigurationError with every problem of every file, ordered by file and line.
     """
     loading = _Loading()
     tables = loading.main(path)
     if tables is not None:
         secrets = loading.secrets()
-        gateway = gateway_of(tables.gateway, loading.peers, secrets, loading.origins, name)
+        proofs = Credentials(tables.gateway, loading, loading.origins, loading.findings, now_s).all(loading.peers)
+        gateway = gateway_of(tables.gateway, loading.peers, secrets, proofs, origins=loading.origins, name=name)
         gateway = replace(gateway, gifs=gifs_of(tables.gifs, loading.origins, loading.findings))
         verify(gateway, loading.origins, loading.findings)
         if not loading.findings.problems:
@@ -153,11 +156,24 @@ class _Loading:
             self.findings.problem(origin, f"{shown(str(path))} cannot be the name of a file", what_to_do)
         return None
 
+    def public(self, path: Path, origin: Origin, what_to_do: str) -> bytes | None:
+        """Read a file that everybody may see."""
+        contents = self._contents(path, origin, what_to_do)
+        return None if contents is None else contents.data
+
+    def private(self, path: Path, origin: Origin, what_to_do: str) -> bytes | None:
+        """Read a file that holds something secret; where others can read it, it is not used."""
+        contents = self._contents(path, origin, what_to_do)
+        if contents is not None and not contents.private:
+            self._refuse(path, contents)
+            return None
+        return None if contents is None else contents.data
+
     def secrets(self) -> dict[str, bytes]:
-        """Find every peer's secret."""
+        """Find the secret of every peer that proves itself with one."""
         found = {}
         for name, peer in self.peers.items():
-            if any(self.origins.is_spoiled("peers", name, key) for key in ("secret", "auth")):
+            if peer.auth is Authentication.CERTIFICATE or self._unclear(name):
                 continue
             source = peer.secret if peer.secret is not None else DEFAULT_SECRETS
             secret = (
@@ -166,6 +182,9 @@ class _Loading:
             if secret is not None:
                 found[name] = secret
         return found
+
+    def _unclear(self, name: str) -> bool:
+        return any(self.origins.is_spoiled("peers", name, key) for key in ("secret", "auth"))
 
     def _literal(self, name: str, text: str) -> bytes | None:
         """A secret that stands in the configuration itself."""
@@ -213,11 +232,8 @@ class _Loading:
         """Read a psk.txt once. None where it may not be used."""
         key = str(path)
         if key not in self._secrets:
-            contents = self._contents(path, origin, "Correct the path behind file: in secret.")
-            if contents is not None and not contents.private:
-                self._refuse(path, contents)
-                contents = None
-            self._secrets[key] = None if contents is None else psk.Secrets(psk.read(contents.data, key, self.findings))
+            data = self.private(path, origin, "Correct the path behind file: in secret.")
+            self._secrets[key] = None if data is None else psk.Secrets(psk.read(data, key, self.findings))
         return self._secrets[key]
 
     def _refuse(self, path: Path, contents: _Contents) -> None:

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from culvert.addresses import IPAddress, IPNetwork
+from culvert.crypto.certificates.certificate import Certificate
+from culvert.crypto.certificates.store import TrustStore
+from culvert.crypto.public_keys import PrivateKey
 from culvert.identities import Identity
 from culvert.ipsec.associations import Mode, reqid_of
 from culvert.ipsec.proposals import DEFAULT_ESP, DEFAULT_IKE, Proposal
@@ -34,6 +37,22 @@ class Backend(StrEnum):
     AUTO = "auto"
     ENGINE = "engine"
     KERNEL = "kernel"
+
+
+class Authentication(StrEnum):
+    """How two gateways prove to each other who they are."""
+
+    SECRET = "secret"  # noqa: S105 - a word of the configuration
+    CERTIFICATE = "certificate"
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What we prove our identity with: a certificate, those above it that go along (no anchor), and its key."""
+
+    certificate: Certificate
+    chain: tuple[Certificate, ...]
+    key: PrivateKey = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +100,9 @@ class Peer:
     """Another gateway. `addresses` are names or addresses, tried in turn; empty: it calls us from anywhere.
 
     `identity` None: it is known by the address at which we reach it, or by a name among `addresses`.
-    `secret` is the pre-shared key; None where none was found (loading says so). `legacy`: ESP may use algorithms that
-    RFC 8221 advises against.
+    `auth` is how we prove who we are, and it does. `secret` is the pre-shared key; None where none was found (loading
+    says so). `credential` and `trust` are the same for certificates: ours, and who may vouch for the peer's.
+    `legacy`: ESP may use algorithms that RFC 8221 advises against, signatures SHA-1 and short RSA keys.
     """
 
     name: str
@@ -103,6 +123,9 @@ class Peer:
     metric: int | None = None
     origin: Origin = Origin()
     legacy: bool = False
+    auth: Authentication = Authentication.SECRET
+    credential: Credential | None = None
+    trust: TrustStore | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from ipaddress import ip_address, ip_network
 
 from culvert.addresses import IPAddress, IPNetwork
 from culvert.config.findings import UnusableError
-from culvert.identities import Identity
+from culvert.distinguished_names import DistinguishedNameError
+from culvert.identities import Identity, wildcard_misuse
 from culvert.ipsec.proposals import Proposal, ProposalError, esp_proposal, ike_proposal
 from culvert.ipsec.selectors import SelectorError, TrafficSelector, traffic_selector
 
@@ -152,19 +153,35 @@ def host(text: str) -> str:
 
 
 def identity(text: str) -> Identity:
-    """Read an identity: an address, a name, an e-mail address, `@name` or `@#hex`."""
+    """Read an identity: an address, a name, an e-mail address, a distinguished name, `@name` or `@#hex`.
+
+    It may stand for many: `*.example.org`, `*@example.org`, `O=Example, CN=*`.
+    """
     try:
         found = Identity.parse(text)
+    except DistinguishedNameError as error:
+        raise UnusableError(f"{shown(text)}: {error}", 'Write it like "C=DE, O=Example, CN=gw1".') from error
     except ValueError as error:
         raise _no_identity(text) from error
     if not found.value:
         raise _no_identity(text)
+    if misuse := wildcard_misuse(found):
+        raise UnusableError(f"{shown(text)}: {misuse}", 'Write it like "*.example.org" or "*@example.org".')
+    return found
+
+
+def own_identity(text: str) -> Identity:
+    """Read an identity of ours: one, not many."""
+    found = identity(text)
+    if found.is_wildcard:
+        raise UnusableError(f"{shown(text)} stands for many, and a gateway is one", "Write it without *.")
     return found
 
 
 def _no_identity(text: str) -> UnusableError:
     return UnusableError(
-        f"{shown(text)} is no identity", 'Write it like "203.0.113.1", "gw.example.org" or "@#0a0b0c".'
+        f"{shown(text)} is no identity",
+        'Write it like "203.0.113.1", "gw.example.org", "O=Example, CN=gw1" or "@#0a0b0c".',
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -84,6 +84,19 @@ class Client:
             raise RefusedError(answer)
         return answer.result
 
+    def stream(self, method: str, params: Mapping[str, Any] | None = None) -> Iterator[Any]:
+        """Ask, and give the result, then what follows it, until the daemon ends. Raise as `call` does."""
+        request = Request(self._next_id, method, params or {})
+        self._next_id += 1
+        self._connection.settimeout(None)
+        try:
+            self._connection.sendall(encode(request))
+            while octets := self._connection.recv(CHUNK_OCTETS):
+                for line in self._lines.feed(octets):
+                    yield _streamed(decode(line))
+        except (OSError, ProtocolError) as error:
+            raise NoGatewayError(Problem(f"the gateway ended while it was told of: {error}")) from None
+
     def wait_closed(self, timeout_s: float) -> bool:
         """Wait until the daemon closes the connection, as it does when it has ended."""
         self._connection.settimeout(timeout_s)
@@ -120,9 +133,15 @@ class Client:
         return [decode(line) for line in self._lines.feed(octets)]
 
 
+def _streamed(message: Message) -> Any:
+    if isinstance(message, Failure):
+        raise RefusedError(message)
+    return message.result if isinstance(message, Response) else getattr(message, "params", {})
+
+
 def _unreachable(path: Path, run_dir: Path, error: OSError) -> CulvertError:
     if isinstance(error, PermissionError):
-        what_to_do = "Run the command as root; for `status` it is enough to be in the group culvert."
+        what_to_do = "Run the command as root; for `status` and `log` it is enough to be in the group culvert."
         return NotAllowedError(Problem("you may not talk to the gateway", str(path), what_to_do))
     return NoGatewayError(Problem("no gateway runs here", str(run_dir), f"Start one with: {start_command(run_dir)}"))
 

@@ -13,18 +13,28 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from culvert.crypto.errors import InvalidKeyExchange
+from culvert.crypto.transforms import KeyExchange
 from culvert.entropy import Entropy, below
 
 _CURVES: dict[int, EllipticCurve] = {64: SECP256R1(), 96: SECP384R1()}
 _UNCOMPRESSED = b"\x04"
 
 
-class EcpState:
-    """One side of an exchange on the curve whose points have `octets` octets; `entropy` gives the private key."""
+def draw_ecp(method: KeyExchange, entropy: Entropy) -> bytes:
+    """Draw a private key: a number from 1 to the group's order less one."""
+    octets = method.public_octets
+    return (1 + below(entropy, _CURVES[octets].group_order - 1)).to_bytes(octets // 2, "big")
 
-    def __init__(self, octets: int, entropy: Entropy) -> None:
-        self._octets, self._curve = octets, _CURVES[octets]
-        self._private = derive_private_key(1 + below(entropy, self._curve.group_order - 1), self._curve)
+
+class EcpState:
+    """One side of an exchange on a curve. Raise ValueError where `private` is no private key of it."""
+
+    def __init__(self, method: KeyExchange, private: bytes) -> None:
+        self.method, self.private = method, private
+        self._octets, self._curve = method.public_octets, _CURVES[method.public_octets]
+        if len(private) != self._octets // 2:
+            raise ValueError(f"a private key of {len(private)} octets")
+        self._private = derive_private_key(int.from_bytes(private, "big"), self._curve)
         point = self._private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
         self.public = point[len(_UNCOMPRESSED) :]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gmpy2
 
 from culvert.crypto.errors import InvalidKeyExchange
+from culvert.crypto.transforms import KeyExchange
 from culvert.entropy import Entropy
 
 GENERATOR = 2
@@ -33,14 +34,21 @@ def check_modp(public: bytes) -> int:
     return value
 
 
-class ModpState:
-    """One side of an exchange in the group whose prime has `octets` octets; `entropy` gives the private exponent."""
+def draw_modp(method: KeyExchange, entropy: Entropy) -> bytes:
+    """Draw a private exponent. Its highest bit is always set: the time that the power takes shows the length."""
+    octets = entropy.octets(_EXPONENT_OCTETS[method.public_octets])
+    return bytes((octets[0] | 0x80,)) + octets[1:]
 
-    def __init__(self, octets: int, entropy: Entropy) -> None:
-        self._octets, self._prime = octets, PRIMES[octets]
-        size = _EXPONENT_OCTETS[octets]
-        # The highest bit is always set: the time that the power takes shows the exponent's length.
-        self._private = int.from_bytes(entropy.octets(size), "big") | 1 << (8 * size - 1)
+
+class ModpState:
+    """One side of an exchange modulo a prime. Raise ValueError where `private` is no exponent of `draw_modp`."""
+
+    def __init__(self, method: KeyExchange, private: bytes) -> None:
+        self.method, self.private = method, private
+        self._octets, self._prime = method.public_octets, PRIMES[method.public_octets]
+        if len(private) != _EXPONENT_OCTETS[self._octets] or private[0] < 0x80:
+            raise ValueError(f"a private exponent of {len(private)} octets")
+        self._private = int.from_bytes(private, "big")
         self.public = self._power(GENERATOR)
 
     def shared(self, peer_public: bytes) -> bytes:

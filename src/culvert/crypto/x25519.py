@@ -5,16 +5,25 @@ from __future__ import annotations
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from culvert.crypto.errors import InvalidKeyExchange
+from culvert.crypto.transforms import KeyExchange
 from culvert.entropy import Entropy
 
-PUBLIC_OCTETS = 32
+PUBLIC_OCTETS = PRIVATE_OCTETS = 32
+
+
+def draw_x25519(entropy: Entropy) -> bytes:
+    """Draw a private key; any 32 octets are one."""
+    return entropy.octets(PRIVATE_OCTETS)
 
 
 class X25519State:
-    """One side of an exchange; the private key is drawn from `entropy`."""
+    """One side of an exchange. Raise ValueError where `private` is no private key."""
 
-    def __init__(self, entropy: Entropy) -> None:
-        self._private = X25519PrivateKey.from_private_bytes(entropy.octets(32))
+    def __init__(self, method: KeyExchange, private: bytes) -> None:
+        if len(private) != PRIVATE_OCTETS:
+            raise ValueError(f"a private key of {len(private)} octets")
+        self.method, self.private = method, private
+        self._private = X25519PrivateKey.from_private_bytes(private)
         self.public = self._private.public_key().public_bytes_raw()
 
     def shared(self, peer_public: bytes) -> bytes:

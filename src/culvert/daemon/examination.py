@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from culvert.clock import RealClock
 from culvert.config.load import load
 from culvert.config.model import Gateway
 from culvert.daemon.host import find_hindrances
@@ -33,7 +34,7 @@ class Examination:
 async def examine(file: Path) -> Examination:
     """Look at a configuration and at this host."""
     try:
-        loaded = load(file)
+        loaded = load(file, now_s=RealClock().utc_s())
     except ConfigurationError as error:
         return Examination(error.problems)
     resolver = Resolver(RealHost(), loaded.gateway.addresses, loaded.gateway.address_names)

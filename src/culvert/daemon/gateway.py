@@ -45,7 +45,8 @@ class Gateway:
 
     def __init__(self, parts: Parts, file: Path) -> None:
         self._parts, self._file = parts, file
-        self._journal, self._tasks = parts.journal, parts.tasks
+        self.journal = self._journal = parts.journal
+        self._tasks = parts.tasks
         self._applied: Applied | None = None
         self._inherited = Inherited()
         self._suites: Known = {}

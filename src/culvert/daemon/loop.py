@@ -27,7 +27,7 @@ from culvert.ike.actions import (
     ResolvePath,
     Transmit,
 )
-from culvert.ike.events import DatagramReceived, DeadlineReached, Event, Stop
+from culvert.ike.events import CalendarSet, DatagramReceived, DeadlineReached, DebugSet, Event, Stop
 from culvert.ike.status import PeerStatus
 from culvert.ipsec.associations import AssociationId, SecurityAssociation
 from culvert.reasons import Drop
@@ -39,6 +39,9 @@ MAX_QUEUED_FIRST_MESSAGES = 128
 """The same for messages that begin an IKE SA: what is handled within a fraction of a second."""
 MIN_TIMER_S = 0.001
 """The core's deadlines are not followed more closely than this."""
+
+MAX_CALENDAR_DRIFT_S = 1
+"""How far the core's idea of the time of day may be off; the two clocks are read in whole seconds."""
 
 
 class Core(Protocol):
@@ -92,9 +95,11 @@ class Shell:
         self._datagrams: deque[DatagramReceived] = deque()
         self._first_messages: deque[DatagramReceived] = deque()
         self._timer_had_its_turn = False
+        self._utc_offset_s: int | None = None
         self._wake = asyncio.Event()
         self._stopped = asyncio.Event()
         self.datagrams_dropped = 0
+        journal.topics.watch(lambda topics: self.post(DebugSet(topics)))
 
     def post(self, event: Event) -> None:
         """Queue an event. Datagrams are dropped where too many wait; all else is ours, is kept and goes first."""
@@ -208,11 +213,20 @@ class Shell:
 
     def _step(self, event: Event) -> Iterable[Action]:
         """One mutation of the core. An exception out of it is our bug; it must not take the other peers along."""
+        now = self._clock.now()
         try:
-            return self._core.step(event, self._clock.now())
+            return [*self._calendar(now), *self._core.step(event, now)]
         except Exception as error:
             self._journal.bug("The IKE core failed at an event.", error, event=type(event).__name__)
             return ()
+
+    def _calendar(self, now: int) -> Iterable[Action]:
+        """Tell the core the time of day at first, and again where the host's clock was set or the host slept."""
+        offset_s = self._clock.utc_s() - now // SECOND
+        if self._utc_offset_s is not None and abs(offset_s - self._utc_offset_s) <= MAX_CALENDAR_DRIFT_S:
+            return ()
+        self._utc_offset_s = offset_s
+        return self._core.step(CalendarSet(offset_s), now)
 
     async def _execute(self, actions: Iterable[Action]) -> None:
         for action in actions:
@@ -235,9 +249,16 @@ class Shell:
             case ResolvePath():
                 self._tasks.spawn(f"resolve {action.peer}", self._resolve(action))
             case Log():
-                self._journal.log(action.level, action.message, peer=action.peer, reason=action.reason)
+                self._tell(action)
             case PeerChanged():
                 self._on_change(action.peer)
+
+    def _tell(self, action: Log) -> None:
+        fields = {"peer": action.peer, "reason": action.reason, **dict(action.fields)}
+        if action.topic:
+            self._journal.tell(action.topic, action.message, **fields)
+        else:
+            self._journal.log(action.level, action.message, **fields)
 
     def _refused(self, action: Action, error: CulvertError) -> None:
         if isinstance(action, InstallAssociation):

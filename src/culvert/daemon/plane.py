@@ -249,7 +249,7 @@ class EnginePlane:
             case IkeDatagram():
                 self._on_event(ike.DatagramReceived(event.local, event.remote, event.data))
             case AcquireEvent():
-                self._on_event(ike.Acquired(event.reqid, event.source, event.destination, event.protocol))
+                self._on_event(_acquired(event))
             case ExpireEvent():
                 self._on_event(ike.AssociationExpired(event.id, event.hard))
             case MappingEvent():
@@ -269,6 +269,11 @@ class EnginePlane:
                 self._on_change()
             case _:
                 pass
+
+
+def _acquired(event: AcquireEvent) -> ike.Acquired:
+    ports = event.source_port, event.destination_port
+    return ike.Acquired(event.reqid, event.source, event.destination, event.protocol, *ports)
 
 
 def _link(gif: Gif) -> GifLink | None:

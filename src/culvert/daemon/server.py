@@ -7,6 +7,7 @@ import os
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ MAX_CONNECTIONS = 64
 RESERVED_CONNECTIONS = 8
 """As many more for root, so that nobody of the group can lock out `culvert down`."""
 CHUNK_OCTETS = 65_536
+MAX_UNREAD_OCTETS = 1024 * 1024
+"""What a client may leave unread of what it is told unasked; more is lost to it."""
 WRITE_S = 10.0
 """How long a client may leave its answer unread."""
 LAST_ANSWERS_S = 1.0
@@ -55,6 +58,44 @@ class MethodError(Exception):
 
 Handler = Callable[[str, Mapping[str, Any], bool], Awaitable[Any]]
 """Called with the method, its parameters and whether the caller may do everything. Raises MethodError, CulvertError."""
+Push = Callable[[str, Mapping[str, Any]], bool]
+"""Tell a client something that it did not ask for. False where it does not read, or is gone: then it was not told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """An answer that goes on: `first` is the result; `begin` is given a way to tell more, and gives how to end that."""
+
+    first: Any
+    begin: Callable[[Push], Callable[[], None]]
+
+
+class _Connection:
+    """One client: what it is told unasked, and who it is."""
+
+    def __init__(self, writer: asyncio.StreamWriter, privileged: bool) -> None:
+        self.writer, self.privileged = writer, privileged
+        self._end: Callable[[], None] | None = None
+
+    def begin(self, stream: Stream) -> None:
+        """Let a stream go on; the one before ends."""
+        self.end()
+        self._end = stream.begin(self._push)
+
+    def end(self) -> None:
+        if self._end is not None:
+            self._end()
+            self._end = None
+
+    def _push(self, method: str, params: Mapping[str, Any]) -> bool:
+        transport = self.writer.transport
+        if transport.is_closing() or transport.get_write_buffer_size() > MAX_UNREAD_OCTETS:
+            return False
+        try:
+            self.writer.write(encode(Notification(method, params)))
+        except LineTooLongError:
+            return False
+        return True
 
 
 class Server:
@@ -110,28 +151,36 @@ class Server:
             writer.close()
             return
         self._connections.add(task)
+        connection = _Connection(writer, privileged)
         try:
-            await self._converse(reader, writer, privileged)
+            await self._converse(reader, connection)
         except (OSError, TimeoutError, asyncio.CancelledError):
             pass  # the client is gone, or we end
         finally:
+            connection.end()
             self._connections.discard(task)
             writer.close()
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, privileged: bool) -> None:
+    async def _converse(self, reader: asyncio.StreamReader, connection: _Connection) -> None:
         lines = LineBuffer()
         while octets := await reader.read(CHUNK_OCTETS):
             try:
                 for line in lines.feed(octets):
-                    await self._serve(line, writer, privileged)
+                    await self._serve(line, connection)
             except LineTooLongError as error:
-                await self._reply(writer, error.failure())
+                await self._reply(connection.writer, error.failure())
                 return
 
-    async def _serve(self, line: bytes, writer: asyncio.StreamWriter, privileged: bool) -> None:
+    async def _serve(self, line: bytes, connection: _Connection) -> None:
         self._answering += 1
         try:
-            await self._reply(writer, await self._answer(line, privileged))
+            answer = await self._answer(line, connection.privileged)
+            if isinstance(answer, Response) and isinstance(answer.result, Stream):
+                stream, answer = answer.result, Response(answer.id, answer.result.first)
+                connection.writer.write(encode(answer))
+                connection.begin(stream)
+                return
+            await self._reply(connection.writer, answer)
         finally:
             self._answering -= 1
             self._idle.set()

@@ -12,6 +12,7 @@ from culvert.config.model import Peer
 from culvert.control.links import from_document, to_document
 from culvert.control.protocol import Code
 from culvert.daemon.gateway import Gateway
+from culvert.daemon.log_service import LogService
 from culvert.daemon.parts import Ending, Phase
 from culvert.daemon.server import MethodError
 from culvert.errors import CulvertError, Problem
@@ -40,6 +41,7 @@ class Service:
 
     def __init__(self, gateway: Gateway, end: Callable[[Ending], Awaitable[None]]) -> None:
         self._gateway, self._end = gateway, end
+        self._logs = LogService(gateway.journal)
         self._open: dict[str, Callable[[Params], Awaitable[Any]]] = {
             "status": self._status,
             "version": self._version,
@@ -55,12 +57,17 @@ class Service:
             "gif_set": self._gif_set,
             "gif_delete": self._gif_delete,
             "settle": self._settle,
+            "debug": self._logs.debug,
         }
 
     async def handle(self, method: str, params: Params, privileged: bool) -> Any:
         """Answer one request. Raise MethodError or CulvertError."""
         if method in self._privileged and not privileged:
             raise MethodError(Code.NOT_PERMITTED, f"only root may ask for `{method}`")
+        if method == "log":
+            if params.get("peer"):
+                self._peer(params)
+            return await self._logs.log(params, privileged)
         handler = self._open.get(method) or self._privileged.get(method)
         if handler is None:
             raise MethodError(Code.METHOD_NOT_FOUND, f"there is no method `{method}`")

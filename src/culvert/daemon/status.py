@@ -90,7 +90,7 @@ def _gateway(picture: Picture) -> dict[str, Any]:
 def _peer(picture: Picture, peer: Peer, status: PeerStatus | None) -> dict[str, Any]:
     status = status or PeerStatus(peer.name, PeerState.CONNECTING)
     ike = status.ike
-    state, reason, message = status.state, status.reason, status.message
+    state, reason, message = status.state, status.reason, _message(status, picture.now)
     if picture.engine_trouble:
         state, reason, message = PeerState.DOWN, Refusal.ENGINE_LOST, picture.engine_trouble
     counted = {association.id: association for association in picture.associations}
@@ -104,6 +104,12 @@ def _peer(picture: Picture, peer: Peer, status: PeerStatus | None) -> dict[str, 
         "ike": _ike(ike, picture.now) if ike else None,
         "children": [_child(child, counted, picture.now) for child in status.children],
     }
+
+
+def _message(status: PeerStatus, now: int) -> str:
+    if status.silent_since is None:
+        return status.message
+    return f"nothing was heard for {_seconds(now - status.silent_since)} s; {status.message}"
 
 
 def _link(link: LinkStatus) -> dict[str, Any]:

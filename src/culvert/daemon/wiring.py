@@ -38,7 +38,7 @@ def build(options: Options, journal: Journal) -> Parts:
     """Build the parts of a real gateway; nothing is started or changed yet."""
     clock, tasks = RealClock(), Tasks(journal)
     return Parts(
-        load=lambda file: load(file, _host_name()),
+        load=lambda file: load(file, _host_name(), clock.utc_s()),
         plan=plan,
         tunnel_mtu=tunnel_mtu,
         prove=proof,

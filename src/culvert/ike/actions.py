@@ -55,12 +55,17 @@ class RemoveAssociation:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """Something that a person should be able to read later. `peer` is empty where none is known."""
+    """Something that a person should be able to read later. `peer` is empty where none is known.
+
+    `topic` is one that somebody turned up, empty for what is always told. `fields` are further words, by name.
+    """
 
     level: int
     peer: str
     message: str
     reason: Refusal | None = None
+    topic: str = ""
+    fields: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import traceback
 
 from culvert.entropy import Entropy
-from culvert.ike import peering, reporting
+from culvert.ike import calling, peering, reporting
 from culvert.ike.actions import Action
 from culvert.ike.cookies import Cookies
 from culvert.ike.events import (
     Acquired,
     AssociationExpired,
+    CalendarSet,
     Configured,
     Connect,
     DatagramReceived,
     DeadlineReached,
+    DebugSet,
     Disconnect,
     EngineRestarted,
     Event,
@@ -24,17 +26,17 @@ from culvert.ike.events import (
     RekeyRequested,
     Stop,
 )
-from culvert.ike.logs import ERROR
+from culvert.ike.logs import ERROR, IKE
 from culvert.ike.status import Census, PeerStatus
 from culvert.ike.timers import Key, Timer
-from culvert.ike.v2 import demands, dispatch, lineages, moving, runner
+from culvert.ike.v2 import demands, dispatch, lineages, moving, runner, trace
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.sa import IkeSa
 from culvert.reasons import Refusal
 
 MAX_ROUNDS = 1_000
 """Outcomes that one event may have; they settle within a handful, and a bug must not turn into a loop."""
-_PEER_TIMERS = (Timer.RECONNECT, Timer.CHILD_CHECK, Timer.SETTLE)
+_PEER_TIMERS = (Timer.RECONNECT, Timer.NEXT_PATH, Timer.CHILD_CHECK, Timer.SETTLE)
 
 
 class Endpoint:
@@ -54,13 +56,18 @@ class Endpoint:
         """Take one event at `now` (nanoseconds); give what is to be done, in that order. Raises nothing."""
         ctx = self._ctx
         ctx.now = max(ctx.now, now)
-        if self._stopped and not isinstance(event, Configured):
+        if isinstance(event, CalendarSet):
+            ctx.utc_offset_s = event.utc_offset_s
+            return []
+        if self._stopped and not isinstance(event, Configured | DebugSet):
             return []
         try:
             self._handle(event)
             self._settle()
         except Exception as error:
             self._contain(event, error)
+        if IKE in self._ctx.topics:
+            self._tell_departures()
         actions, self._ctx.actions = self._ctx.actions, []
         self._ctx.changes.clear()
         return actions
@@ -89,6 +96,8 @@ class Endpoint:
         ctx = self._ctx
         match event:
             case DatagramReceived():
+                if IKE in ctx.topics:
+                    trace.arrival(ctx, event.data, event.local, event.remote, dispatch.find(ctx, event.data))
                 dispatch.receive(ctx, event.data, event.local, event.remote)
             case DeadlineReached():
                 self._deadlines()
@@ -96,9 +105,9 @@ class Endpoint:
                 self._stopped = False
                 peering.configure(ctx, event)
             case PathResolved():
-                peering.path_resolved(ctx, event)
+                calling.path_resolved(ctx, event)
             case PathFailed():
-                peering.path_failed(ctx, event)
+                calling.path_failed(ctx, event)
             case Connect(peer) if peer in ctx.peers:
                 peering.connect(ctx, ctx.peers[peer])
             case Disconnect(peer) if peer in ctx.peers:
@@ -107,6 +116,8 @@ class Endpoint:
                 demands.rekey(ctx, event.peer, event.child, event.ike)
             case Acquired() | AssociationExpired() | MappingChanged() | EngineRestarted():
                 self._told(event)
+            case DebugSet(topics):
+                ctx.topics = topics
             case Stop():
                 self._stop()
 
@@ -158,8 +169,18 @@ class Endpoint:
         """Say DELETE to everybody and forget them."""
         farewells = demands.farewell(self._ctx)
         entropy, now, actions = self._ctx.entropy, self._ctx.now, self._ctx.actions
-        self._ctx = Context(entropy, Cookies(entropy), now, actions + farewells, refused=self._ctx.refused)
+        kept = self._ctx
+        self._ctx = Context(entropy, Cookies(entropy), now, actions + farewells, refused=kept.refused)
+        self._ctx.utc_offset_s = kept.utc_offset_s
+        self._ctx.topics = kept.topics
         self._stopped = True
+
+    def _tell_departures(self) -> None:
+        """Debugging must not keep anything from being done."""
+        try:
+            self._ctx.actions = trace.with_departures(self._ctx, self._ctx.actions)
+        except Exception as error:
+            self._report_bug(error, None)
 
     def _contain(self, event: Event, error: Exception) -> None:
         """A bug ends the IKE SA that it met, and nothing else."""

@@ -56,6 +56,16 @@ class DeadlineReached:
 
 
 @dataclass(frozen=True, slots=True)
+class CalendarSet:
+    """What the calendar says: seconds since 1970, UTC, when the core's own clock stood at 0.
+
+    It comes before the first message and whenever the calendar was set right. Certificates are judged by it.
+    """
+
+    utc_offset_s: int
+
+
+@dataclass(frozen=True, slots=True)
 class Connect:
     """Bring the peer up now, whatever its `start`."""
 
@@ -80,12 +90,17 @@ class RekeyRequested:
 
 @dataclass(frozen=True, slots=True)
 class Acquired:
-    """Traffic met a policy and no association was there. `source` and `destination` are the packet's."""
+    """Traffic met a policy and no association was there. Addresses, protocol and ports are the packet's.
+
+    Ports are None where it shows none, and ICMP's type and code where it is ICMP.
+    """
 
     reqid: int
     source: IPAddress
     destination: IPAddress
     protocol: int = 0
+    source_port: int | None = None
+    destination_port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +125,13 @@ class EngineRestarted:
 
 
 @dataclass(frozen=True, slots=True)
+class DebugSet:
+    """From now on these topics, and no others, are told in detail."""
+
+    topics: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Send DELETE to every peer; afterwards the endpoint holds nothing."""
 
@@ -120,6 +142,7 @@ Event = (
     | PathFailed
     | DatagramReceived
     | DeadlineReached
+    | CalendarSet
     | Connect
     | Disconnect
     | RekeyRequested
@@ -127,5 +150,6 @@ Event = (
     | AssociationExpired
     | MappingChanged
     | EngineRestarted
+    | DebugSet
     | Stop
 )

@@ -78,9 +78,10 @@ def _score(
 
 def describe(local: Sequence[TrafficSelector], remote: Sequence[TrafficSelector]) -> str:
     """Write both sides for people: `10.1.0.0/16 <-> 10.2.0.0/16, 10.3.0.0/16`."""
-    return f"{_listed(local)} <-> {_listed(remote)}"
+    return f"{listed(local)} <-> {listed(remote)}"
 
 
-def _listed(selectors: Sequence[TrafficSelector]) -> str:
+def listed(selectors: Sequence[TrafficSelector]) -> str:
+    """Write selectors for people, at most eight of them."""
     shown = ", ".join(str(one) for one in selectors[:8])
     return shown + (f" and {len(selectors) - 8} more" if len(selectors) > 8 else "") if selectors else "nothing"

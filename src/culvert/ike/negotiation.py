@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from culvert.crypto.transforms import (
-    BY_NAME,
     NO_KEY_EXCHANGE,
     Encryption,
     Esn,
@@ -16,6 +15,7 @@ from culvert.crypto.transforms import (
     Transform,
     TransformType,
 )
+from culvert.ike import words
 from culvert.ipsec.proposals import Proposal
 from culvert.limits import MAX_PROPOSALS_JUDGED
 from culvert.wire.isakmp.numbers import ProtocolId
@@ -24,7 +24,6 @@ from culvert.wire.isakmp.sa import SecurityAssociation, TransformSubstructure
 
 NONE_ID = 0
 """NONE of transform types 3 and 4, and "no" of type 5."""
-Number = tuple[int, int | None]
 _KINDS = tuple(int(kind) for kind in TransformType)
 
 
@@ -108,6 +107,17 @@ def accept(
     return next((one for one in judged if one is not None), None)
 
 
+def permits(configured: Sequence[Proposal], suite: Suite) -> bool:
+    """Tell whether an IKE SA may use these algorithms by one of our proposals."""
+    return any(
+        suite.encryption in one.encryption
+        and suite.prf in one.prf
+        and suite.key_exchange in one.key_exchange
+        and (suite.integrity is None or suite.integrity in one.integrity)
+        for one in configured
+    )
+
+
 def acceptable_method(configured: Sequence[Proposal], method: int) -> KeyExchange | None:
     """Give the key exchange with this number where we allow it, else None."""
     return next((one for proposal in configured for one in proposal.key_exchange if one.id == method and method), None)
@@ -117,30 +127,6 @@ def preferred_method(configured: Sequence[Proposal]) -> KeyExchange | None:
     """Give the key exchange to begin with, or None where we would rather have none."""
     first = next((one for proposal in configured for one in proposal.key_exchange), NO_KEY_EXCHANGE)
     return first if first.id else None
-
-
-def explain(offered: SecurityAssociation, configured: Sequence[Proposal], key_exchange: bool = True) -> str:
-    """Say for people why nothing was chosen: the first kind of transform that differs, and both lists."""
-    kind = _first_difference(offered, configured, key_exchange)
-    theirs = "; ".join(_describe(one) for one in offered.proposals[:4])
-    ours = "; ".join(str(one) for one in configured[:4])
-    return f"{kind}; the peer offers {theirs}; we allow {ours}"
-
-
-def _first_difference(offered: SecurityAssociation, configured: Sequence[Proposal], key_exchange: bool) -> str:
-    labels = {
-        TransformType.ENCR: "no encryption in common",
-        TransformType.INTEG: "no integrity in common",
-        TransformType.PRF: "no PRF in common",
-        TransformType.KE: "no key exchange in common",
-        TransformType.ESN: "extended sequence numbers wanted by one side only",
-    }
-    for kind, label in labels.items():
-        theirs = [number for one in offered.proposals for number in _numbers_offered(one, kind)]
-        ours = [_number(one) for proposal in configured for one in _ours(proposal, kind, key_exchange)]
-        if ours and theirs and not any(number in theirs for number in ours):
-            return label
-    return "no proposal has all its algorithms in common with one of ours"
 
 
 def _match(
@@ -153,27 +139,28 @@ def _match(
     for kind in TransformType:
         if kind is TransformType.KE and not key_exchange:
             continue
-        pick = _pick(_ours(ours, kind, key_exchange), theirs, kind, method if kind is TransformType.KE else None)
-        if pick is None:
+        wanted = transforms_of(ours, kind, key_exchange)
+        common = pick(wanted, theirs, kind, method if kind is TransformType.KE else None)
+        if common is None:
             return None
-        picked[kind] = pick[0]
-        transforms += [pick[1]] if pick[1] else []
+        picked[kind] = common[0]
+        transforms += [common[1]] if common[1] else []
     return Chosen(_suite(picked), theirs.spi, theirs.number, tuple(transforms))
 
 
-def _pick(
-    ours: Sequence[Transform], theirs: WireProposal, kind: TransformType, method: int | None
+def pick(
+    ours: Sequence[Transform], theirs: WireProposal, kind: TransformType, method: int | None = None
 ) -> tuple[Transform | None, TransformSubstructure | None] | None:
     """Give our transform and theirs, both None where this kind is absent on both sides; None where nothing suits."""
     offered = {
         (one.id, one.key_length): one for one in theirs.transforms if one.type == kind and not one.unknown_attributes
     }
-    wanted: list[Transform] = sorted(ours, key=lambda one: _number(one)[0] != method) if method else list(ours)
+    wanted: list[Transform] = sorted(ours, key=lambda one: words.number(one)[0] != method) if method else list(ours)
     for one in wanted:
-        if _number(one) in offered:
-            return one, offered[_number(one)]
+        if words.number(one) in offered:
+            return one, offered[words.number(one)]
     named = any(one.type == kind for one in theirs.transforms)
-    if not named and (not ours or any(_number(one)[0] == NONE_ID for one in ours)):
+    if not named and (not ours or any(words.number(one)[0] == NONE_ID for one in ours)):
         return None, None
     if not ours and (NONE_ID, None) in offered:
         return None, offered[NONE_ID, None]
@@ -194,7 +181,8 @@ def _suite(picked: dict[TransformType, Transform | None]) -> Suite:
     )
 
 
-def _ours(proposal: Proposal, kind: TransformType, key_exchange: bool) -> Sequence[Transform]:
+def transforms_of(proposal: Proposal, kind: TransformType, key_exchange: bool) -> Sequence[Transform]:
+    """Give our transforms of a kind; without `key_exchange` there are none of that."""
     if kind is TransformType.ENCR:
         return proposal.encryption
     if kind is TransformType.INTEG:
@@ -208,39 +196,6 @@ def _ours(proposal: Proposal, kind: TransformType, key_exchange: bool) -> Sequen
 
 def _substructures(proposal: Proposal, key_exchange: bool) -> Iterable[TransformSubstructure]:
     for kind in TransformType:
-        for one in _ours(proposal, kind, key_exchange):
-            number, key_length = _number(one)
+        for one in transforms_of(proposal, kind, key_exchange):
+            number, key_length = words.number(one)
             yield TransformSubstructure(kind, number, key_length)
-
-
-def _number(transform: Transform) -> Number:
-    if isinstance(transform, Esn):
-        return int(transform), None
-    if isinstance(transform, Encryption) and transform.key_length_attribute:
-        return transform.id, transform.key_octets * 8
-    return transform.id, None
-
-
-def _numbers_offered(proposal: WireProposal, kind: TransformType) -> list[Number]:
-    return [(one.id, one.key_length) for one in proposal.transforms if one.type == kind]
-
-
-_NAMES: dict[tuple[int, Number], str] = {
-    (kind, _number(one)): name
-    for name, one in BY_NAME.items()
-    for kind, cls in (
-        (TransformType.ENCR, Encryption),
-        (TransformType.INTEG, Integrity),
-        (TransformType.PRF, Prf),
-        (TransformType.KE, KeyExchange),
-        (TransformType.ESN, Esn),
-    )
-    if isinstance(one, cls)
-}
-
-
-def _describe(proposal: WireProposal) -> str:
-    words = [
-        _NAMES.get((one.type, (one.id, one.key_length)), f"type{one.type}:{one.id}") for one in proposal.transforms[:24]
-    ]
-    return "-".join(words) or "nothing"

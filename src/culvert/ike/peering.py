@@ -6,12 +6,10 @@ from dataclasses import replace
 
 from culvert.clock import SECOND
 from culvert.config.model import Origin, Peer, Start
-from culvert.entropy import below
-from culvert.ike import settling
-from culvert.ike.actions import ResolvePath
-from culvert.ike.events import Acquired, Configured, PathFailed, PathResolved
-from culvert.ike.logs import WARNING
+from culvert.ike import calling, settling
+from culvert.ike.events import Acquired, Configured
 from culvert.ike.records import (
+    Answered,
     CallRefused,
     ChildDown,
     ChildUp,
@@ -20,19 +18,17 @@ from culvert.ike.records import (
     Lost,
     Outcome,
     PeerRecord,
+    Reached,
     SetUpFailed,
+    Silent,
     start_of,
 )
 from culvert.ike.timers import Timer
 from culvert.ike.v2 import children, lineages
 from culvert.ike.v2.context import Context
-from culvert.ike.v2.exchanges import ike_sa_init
 from culvert.ike.v2.sa import CreateChild, Lineage, Liveness
 from culvert.reasons import Refusal
 
-V2 = 2
-"""The version of IKE that is spoken here."""
-MAX_BACK_OFF_S = 60
 CHILD_CHECK_NS = 5 * SECOND
 """When a responder makes the children that the initiator did not: it had the time."""
 CHILD_RETRY_NS = 30 * SECOND
@@ -64,24 +60,25 @@ def _same(record: PeerRecord, peer: Peer, event: Configured) -> bool:
 def _remove(ctx: Context, name: str) -> None:
     _end_all(ctx, name, "no longer configured")
     ctx.timers.clear_all(name)
-    del ctx.peers[name]
+    ctx.peers.remove(name)
 
 
 def _renew(ctx: Context, peer: Peer, event: Configured) -> None:
     if peer.name in ctx.peers:
         _end_all(ctx, peer.name, "the configuration changed")
         ctx.timers.clear_all(peer.name)
-    record = ctx.peers[peer.name] = PeerRecord(peer, event.identity)
+    record = PeerRecord(peer, event.identity)
+    ctx.peers.put(record)
     held = {child.name: None for reqid, child in record.reqids.items() if reqid in event.held}
     record.inherited = bool(held)
     if peer.addresses:
         # Traffic uses what is held and so asks for nothing; but without IKE the peer will give its end up.
         record.demanded = held
     ctx.changed(peer.name)
-    if peer.ike != V2:
+    if peer.ike != calling.V2:
         record.reason, record.message = Refusal.INVALID_MAJOR_VERSION, f"IKEv{peer.ike} is not spoken here yet"
     elif peer.addresses:
-        _resolve(ctx, record)
+        calling.resolve(ctx, record)
 
 
 def _end_all(ctx: Context, name: str, message: str) -> None:
@@ -103,7 +100,7 @@ def connect(ctx: Context, record: PeerRecord) -> None:
 def disconnect(ctx: Context, record: PeerRecord) -> None:
     """End a peer until somebody asks for it again."""
     record.ended, record.demanded, record.inherited = True, {}, False
-    record.reason, record.message, record.attempt = Refusal.DISCONNECTED, "ended by hand", None
+    record.reason, record.message, record.attempts = Refusal.DISCONNECTED, "ended by hand", {}
     ctx.timers.clear_all(record.peer.name)
     _end_all(ctx, record.peer.name, "ended by hand")
     ctx.changed(record.peer.name)
@@ -114,89 +111,22 @@ def acquired(ctx: Context, event: Acquired) -> None:
 
     Packets come faster than a peer that refuses us should be called: after a failure they wait like everything else.
     """
-    for record in ctx.peers.values():
+    for record in ctx.peers.having(event.reqid):
         if ctx.now < record.not_before:
             continue
-        child = record.reqids.get(event.reqid)
-        if child is not None and not record.ended and start_of(record.peer, child) is not Start.PASSIVE:
+        child = record.reqids[event.reqid]
+        if not record.ended and start_of(record.peer, child) is not Start.PASSIVE:
             record.demanded[child.name] = None
             begin(ctx, record)
 
 
 def begin(ctx: Context, record: PeerRecord) -> None:
-    """Set up what is wanted and not there or under way."""
-    peer = record.peer
-    live = ctx.live(peer.name)
-    if live:
-        ensure_children(ctx, record, live[-1])
-    elif record.wanted() and peer.addresses and record.attempt is None and peer.ike == V2:
-        ctx.timers.clear(Timer.RECONNECT, peer.name)
-        _resolve(ctx, record)
-
-
-def _resolve(ctx: Context, record: PeerRecord) -> None:
-    if not record.resolving:
-        record.resolving = True
-        ctx.emit(ResolvePath(record.peer.name, record.peer.addresses))
-        ctx.changed(record.peer.name)
-
-
-def path_resolved(ctx: Context, event: PathResolved) -> None:
-    record = ctx.peers.get(event.peer)
-    if record is None:
-        return
-    record.resolving, record.untried = False, list(event.paths)
-    record.learn(event.paths)
-    _next_path(ctx, record)
-
-
-def path_failed(ctx: Context, event: PathFailed) -> None:
-    record = ctx.peers.get(event.peer)
-    if record is None:
-        return
-    record.resolving = False
-    ctx.log(event.peer, event.message, event.reason, WARNING)
-    _failed(ctx, record, event.reason, event.message)
-
-
-def _next_path(ctx: Context, record: PeerRecord) -> None:
-    """Call over the next address that was not tried; after the last one, wait and begin again."""
-    peer = record.peer
-    wanted = record.wanted()
-    if not wanted or record.attempt is not None or ctx.live(peer.name):
-        return
-    if not peer.secret:
-        _failed(ctx, record, Refusal.NO_SECRET, "there is no secret for this peer")
-        return
-    if not record.untried:
-        _failed(ctx, record, record.reason or Refusal.NO_ROUTE, record.message or "no address to call")
-        return
-    sa = ike_sa_init.initiate(ctx, record, record.untried.pop(0), wanted[0].name)
-    if sa is None:
-        _failed(ctx, record, Refusal.NO_PROPOSAL_CHOSEN, "no proposal of ours has a key exchange")
-        return
-    record.attempt = sa.spi
-    ctx.changed(peer.name)
-
-
-def _failed(ctx: Context, record: PeerRecord, reason: Refusal, message: str) -> None:
-    """Remember why, and call again later where the tunnel is always to be there."""
-    peer = record.peer
-    record.fail(reason, message)
-    record.failures += 1
-    record.not_before = ctx.now + _back_off(ctx, record.failures)
-    always = any(start_of(peer, child) is Start.ALWAYS for child in peer.children)
-    if not always:
-        record.demanded = {}
-    elif not record.ended and peer.addresses:
-        ctx.timers.set(Timer.RECONNECT, peer.name, record.not_before)
-    ctx.changed(peer.name)
-
-
-def _back_off(ctx: Context, failures: int) -> int:
-    """Give 1, 2, 4 ... 60 seconds, and up to half less, so that a hundred peers do not come back at once."""
-    whole = min(1 << min(failures - 1, 6), MAX_BACK_OFF_S) * SECOND
-    return whole - below(ctx.entropy, whole // 2)
+    """Set up what is wanted and not there or under way. Beside an IKE SA on which nobody answers, another one is."""
+    answering = [one for one in ctx.live(record.peer.name) if not one.silent]
+    if answering:
+        ensure_children(ctx, record, answering[-1])
+    else:
+        calling.call(ctx, record)
 
 
 def expired(ctx: Context, timer: Timer, name: str) -> None:
@@ -206,6 +136,8 @@ def expired(ctx: Context, timer: Timer, name: str) -> None:
         return
     if timer is Timer.RECONNECT:
         begin(ctx, record)
+    elif timer is Timer.NEXT_PATH:
+        calling.next_path(ctx, record)
     elif timer is Timer.CHILD_CHECK:
         for lineage in ctx.live(name)[-1:]:
             ensure_children(ctx, record, lineage)
@@ -236,7 +168,13 @@ def react(ctx: Context, outcome: Outcome) -> None:
         return
     match outcome:
         case SetUpFailed(_, reason, message):
-            _set_up_failed(ctx, record, reason, message)
+            calling.set_up_failed(ctx, record, reason, message)
+        case Reached():
+            calling.reached(ctx, record)
+        case Silent():
+            begin(ctx, record)
+        case Answered():
+            _answered(ctx, record)
         case CallRefused(name, reason, message) if not record.ended and not ctx.live(name):
             record.turned_away = reason, message
             record.fail(reason, message)
@@ -258,33 +196,28 @@ def react(ctx: Context, outcome: Outcome) -> None:
             ctx.changed(name)
 
 
-def _set_up_failed(ctx: Context, record: PeerRecord, reason: Refusal, message: str) -> None:
-    record.attempt = None
-    if record.ended or ctx.live(record.peer.name):
-        return
-    record.fail(reason, message)
-    if record.untried:
-        _next_path(ctx, record)
-    else:
-        _failed(ctx, record, reason, message)
+def _answered(ctx: Context, record: PeerRecord) -> None:
+    """The peer was silent and lives: what was begun beside its IKE SA is not needed."""
+    calling.withdraw(ctx, record)
+    record.forgive()
+    begin(ctx, record)
 
 
 def _established(ctx: Context, record: PeerRecord, lineage: Lineage | None) -> None:
     if lineage is None:
         return
-    record.failures, record.not_before = 0, 0
+    record.refusals, record.not_before = 0, 0
     record.forgive()
-    ctx.timers.clear(Timer.RECONNECT, record.peer.name)
-    if record.inherited:
+    calling.withdraw(ctx, record)
+    if record.inherited or any(one.silent for one in ctx.live(record.peer.name)):
         # The peer goes over to the new associations as soon as it sees that we have them.
         record.inherited = False
         lineages.enqueue(ctx, lineage, Liveness())
     if lineage.initiator:
-        record.attempt = None
         current = ctx.current(lineage)
+        record.attempts.pop(current.spi if current else b"", None)
         ensure_children(ctx, record, lineage, apart_from=current.first_child if current else None)
     else:
-        settling.abandon_attempt(ctx, record)
         ctx.timers.set(Timer.CHILD_CHECK, record.peer.name, ctx.now + ctx.jittered(CHILD_CHECK_NS, 40))
     settling.begin(ctx, record)
 
@@ -296,7 +229,5 @@ def _lost(ctx: Context, record: PeerRecord, reason: Refusal, message: str) -> No
     if live:
         ensure_children(ctx, record, live[-1])
         return
-    record.demanded = {}
-    record.untried = []
-    if record.attempt is None and not record.resolving:
-        _failed(ctx, record, reason, message)
+    if not record.attempts and not record.resolving:
+        calling.failed(ctx, record, reason, message)

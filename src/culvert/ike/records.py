@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 from culvert.addresses import IPAddress
-from culvert.config.model import Child, Peer, Start
+from culvert.config.model import Authentication, Child, Peer, Start
+from culvert.crypto.certificates.carrying import own_identity
 from culvert.identities import Identity, IdentityType
 from culvert.reasons import Refusal
 
@@ -14,14 +15,24 @@ Path = tuple[IPAddress, IPAddress]
 """Our address and theirs."""
 ADDRESS_TYPES = (IdentityType.IPV4_ADDR, IdentityType.IPV6_ADDR)
 
+FAILED = Refusal.AUTHENTICATION_FAILED
+PROOF_FAILURES = (
+    *(one for one in Refusal if one.name.startswith("CERTIFICATE_")),
+    Refusal.REVOCATION_UNKNOWN,
+    Refusal.NO_CERTIFICATE,
+    Refusal.CALENDAR_UNKNOWN,
+)
+"""What a failed authentication is in detail, on our side; the peer says no more than that it failed."""
+
 
 @dataclass(slots=True)
 class PeerRecord:
     """A configured peer and how far it has come. `own_identity` is the gateway's, for peers without one of their own.
 
     `demanded` are children that traffic or a person asked for. `ended`: a person ended it. `resolving`: ResolvePath
-    is not answered yet. `attempt` is the SPI of an IKE SA that we are setting up. After `failures` in a row,
-    traffic begins none before the instant `not_before`. `inherited`: the data plane still holds associations that a
+    is not answered yet. `attempts` are the SPIs of IKE SAs that we are setting up, the last one begun at `called_at`;
+    `untried` are ways that none of them takes. It refused us `refusals` times in a row; traffic begins none before the
+    instant `not_before`. `inherited`: the data plane still holds associations that a
     former process made with this peer. `refused` tells by child why it is missing; the key "" is what the peer asked
     for and we refused. `turned_away` is why we did not let the peer in when it called. `known_by` and `addresses` are
     what the peer may present and where it may be, without a configured identity; `reqids` are its children's.
@@ -33,8 +44,9 @@ class PeerRecord:
     resolving: bool = False
     paths: tuple[Path, ...] = ()
     untried: list[Path] = field(default_factory=list)
-    attempt: bytes | None = None
-    failures: int = 0
+    attempts: dict[bytes, None] = field(default_factory=dict)
+    called_at: int = 0
+    refusals: int = 0
     not_before: int = 0
     demanded: dict[str, None] = field(default_factory=dict)
     refused: dict[str, tuple[Refusal, str]] = field(default_factory=dict)
@@ -47,8 +59,11 @@ class PeerRecord:
     message: str = ""
 
     def local_identity(self, address: IPAddress) -> Identity:
-        """Give who we are towards this peer when we use `address`."""
-        return self.peer.local_identity or self.own_identity or Identity.of_address(address)
+        """Give who we are towards this peer when we use `address`: as configured, else as our certificate says."""
+        configured = self.peer.local_identity or self.own_identity
+        if configured is None and self.peer.auth is Authentication.CERTIFICATE and self.peer.credential is not None:
+            return own_identity(self.peer.credential.certificate, address)
+        return configured or Identity.of_address(address)
 
     def expects(self, presented: Identity) -> bool:
         """Tell whether this peer may present this identity; without a configured one, any address or name of its."""
@@ -56,9 +71,19 @@ class PeerRecord:
             return self.peer.identity.matches(presented)
         return any(known.matches(presented) for known in self.known_by)
 
+    @property
+    def awaited(self) -> str:
+        """Name whom this peer is expected to be, for people."""
+        return str(self.peer.identity) if self.peer.identity else " or ".join(map(str, self.known_by))
+
     def may_be_at(self, address: IPAddress) -> bool:
         """Tell whether this peer is known to be at an address, written or resolved."""
         return address in self.addresses
+
+    @property
+    def named(self) -> bool:
+        """Tell whether it is written by a name, whose address may be another one tomorrow."""
+        return any(not _is_address(text) for text in self.peer.addresses)
 
     @property
     def may_move(self) -> bool:
@@ -68,7 +93,8 @@ class PeerRecord:
     def fail(self, reason: Refusal | None, message: str) -> None:
         """Remember why it is not up. Why we turned the peer away says more than the same reason from its mouth."""
         told = self.turned_away
-        self.reason, self.message = told if told and told[0] is reason else (reason, message)
+        same = told is not None and (told[0] is reason or (reason is FAILED and told[0] in PROOF_FAILURES))
+        self.reason, self.message = told if told is not None and same else (reason, message)
 
     def forgive(self) -> None:
         """Forget what went wrong before."""
@@ -97,6 +123,14 @@ class PeerRecord:
         return next((child for child in self.peer.children if child.name == name), None)
 
 
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _identity(text: str) -> Identity | None:
     try:
         return Identity.parse(text)
@@ -119,6 +153,27 @@ class SetUpFailed:
     peer: str
     reason: Refusal
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """An IKE SA that we began was answered, and goes on to IKE_AUTH."""
+
+    peer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """A request of ours was repeated and is not answered: the peer may be gone."""
+
+    peer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A peer that was silent answers again."""
+
+    peer: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,4 +228,4 @@ class ChildDown:
     message: str
 
 
-Outcome = SetUpFailed | CallRefused | Established | Confirmed | Lost | ChildUp | ChildDown
+Outcome = SetUpFailed | Reached | Silent | Answered | CallRefused | Established | Confirmed | Lost | ChildUp | ChildDown

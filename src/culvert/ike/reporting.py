@@ -18,7 +18,7 @@ def status(ctx: Context, record: PeerRecord) -> PeerStatus:
     """Describe a peer by its newest established IKE SA, or by what is under way or went wrong."""
     peer = record.peer
     live = ctx.live(peer.name)
-    lineage = live[-1] if live else None
+    lineage = next((one for one in reversed(live) if not one.silent), live[-1] if live else None)
     sa = ctx.current(lineage) if lineage else None
     present = [child for child in lineage.children.values() if child.current] if lineage else []
     state, reason, message = _state(ctx, record, lineage, [child.child.name for child in present])
@@ -29,6 +29,7 @@ def status(ctx: Context, record: PeerRecord) -> PeerStatus:
         message,
         _ike(ctx, sa) if sa else None,
         tuple(_child(ctx, child) for child in present),
+        silent_since=sa.last_heard if sa and lineage and lineage.silent else None,
     )
 
 
@@ -49,9 +50,11 @@ def _state(
 ) -> tuple[PeerState, Refusal | None, str]:
     if record.ended or record.reason is Refusal.INVALID_MAJOR_VERSION:
         return PeerState.DOWN, record.reason, record.message
+    if lineage is not None and lineage.silent:
+        return PeerState.CONNECTING, Refusal.NO_RESPONSE, "it does not answer and is asked again"
     if lineage is not None:
         return _up_or_not(record, present)
-    if record.attempt is not None or (record.resolving and record.wanted()):
+    if record.attempts or (record.resolving and record.wanted()):
         return PeerState.CONNECTING, record.reason, record.message
     if ctx.timers.at(Timer.RECONNECT, record.peer.name) is not None:
         return PeerState.DOWN, record.reason, record.message

@@ -5,9 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from culvert.clock import SECOND
+from culvert.limits import MAX_PROMPT_REQUESTS
 
-LONGEST_NS = 8 * SECOND
-"""No wait is longer: after an outage the tunnel is found alive within this time."""
+LONGEST_NS = 3_500_000_000
+"""No wait is longer: whoever comes back is asked within this time, and with the set-up that follows carries traffic
+within five seconds."""
+JITTER_PERCENT = 20
+"""By how much a wait may be shorter, so that a thousand peers that fell silent together are not asked together."""
+SUSPECT_AT = 3
+"""The transmission with which a peer is suspected to be gone: nothing came for 1.2 seconds and more."""
+
+AUTH_SUSPECT_AT = 5
+"""The same for IKE_AUTH, some six seconds: a responder may have a thousand peers to let in at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +34,16 @@ class Schedule:
 
     @property
     def total(self) -> int:
-        """Nanoseconds from the first transmission until the peer counts as dead."""
+        """Nanoseconds from the first transmission until the peer counts as dead, at most."""
         return sum(self.wait(number) or 0 for number in range(1, self.attempts + 1))
 
 
-ESTABLISHED = Schedule(SECOND // 2, 11)
-"""0.5 s doubling up to 8 s: dead after 63.5 s, long enough for a router to restart."""
-SET_UP = Schedule(SECOND // 2, 7)
-"""Dead after 31.5 s: nothing is lost yet, and another address may answer."""
+def stretched(wait_ns: int, under_way: int, prompt: int = MAX_PROMPT_REQUESTS) -> int:
+    """Give the wait where so many wait alike: those beyond `prompt` share the rate of so many."""
+    return wait_ns * max(under_way, prompt) // prompt
+
+
+ESTABLISHED = Schedule(SECOND // 2, 24)
+"""0.5 s doubling up to 3.5 s: dead after 62 to 77 s, so that a router may restart meanwhile."""
+SET_UP = Schedule(SECOND // 2, 10)
+"""Begun anew after 22 to 28 s: nothing is lost, and the name may have another address by then."""

@@ -7,22 +7,12 @@ from culvert.ike.records import PeerRecord
 from culvert.ike.timers import Timer
 from culvert.ike.v2 import children, lineages
 from culvert.ike.v2.context import Context
-from culvert.ike.v2.sa import IkeState, Lineage, Liveness
+from culvert.ike.v2.sa import Lineage, Liveness
 from culvert.reasons import Refusal
 
 SETTLE_NS = 20 * SECOND
 """When the loser of a simultaneous set-up is ended by the end that did not begin it, and what a newer IKE SA of the
 same peer has replaced by us."""
-
-
-def abandon_attempt(ctx: Context, record: PeerRecord) -> None:
-    """The peer was faster. Where our own set-up has not come to IKE_AUTH, nobody misses it."""
-    sa = ctx.sas.get(record.attempt) if record.attempt else None
-    if sa is not None and sa.state is IkeState.INIT_SENT:
-        record.attempt = None
-        lineage = ctx.lineage_of(sa)
-        lineage.closing = True
-        lineages.forget(ctx, sa)
 
 
 def begin(ctx: Context, record: PeerRecord) -> None:

@@ -51,7 +51,10 @@ class ChildStatus:
 
 @dataclass(frozen=True, slots=True)
 class PeerStatus:
-    """All that the core knows about a peer. `reason` and `message` tell why it is not up, or how it last failed."""
+    """All that the core knows about a peer. `reason` and `message` tell why it is not up, or how it last failed.
+
+    `silent_since`: the instant in nanoseconds from which on nothing was heard of a peer that does not answer.
+    """
 
     name: str
     state: PeerState
@@ -59,6 +62,7 @@ class PeerStatus:
     message: str = ""
     ike: IkeStatus | None = None
     children: tuple[ChildStatus, ...] = ()
+    silent_since: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -17,12 +18,14 @@ class Timer(StrEnum):
     IKE_REKEY = "ike-rekey"
     IKE_HARD = "ike-hard"
     IKE_LINGER = "ike-linger"
+    REASSEMBLY = "reassembly"
     CHILD_REKEY = "child-rekey"
     CHILD_HARD = "child-hard"
     OUTBOUND_SWITCH = "outbound-switch"
     INBOUND_GRACE = "inbound-grace"
     TASK_RETRY = "task-retry"
     RECONNECT = "reconnect"
+    NEXT_PATH = "next-path"
     CHILD_CHECK = "child-check"
     SETTLE = "settle"
 
@@ -38,16 +41,19 @@ class Timers:
     _due: dict[Key, tuple[int, int]] = field(default_factory=dict)
     _heap: list[tuple[int, int, Key]] = field(default_factory=list)
     _count: int = 0
+    _running: Counter[Timer] = field(default_factory=Counter)
 
     def set(self, timer: Timer, owner: Owner, at: int) -> None:
         self._count += 1
+        self._running[timer] += (timer, owner) not in self._due
         self._due[timer, owner] = (at, self._count)
         heapq.heappush(self._heap, (at, self._count, (timer, owner)))
         if len(self._heap) > 64 + 4 * len(self._due):
             self._rebuild()
 
     def clear(self, timer: Timer, owner: Owner) -> None:
-        self._due.pop((timer, owner), None)
+        if self._due.pop((timer, owner), None):
+            self._running[timer] -= 1
 
     def clear_all(self, owner: Owner) -> None:
         """Forget every timer of `owner`."""
@@ -62,6 +68,10 @@ class Timers:
     def set_now(self) -> list[Key]:
         """Give what is set, in the order in which it was set first."""
         return list(self._due)
+
+    def count(self, timer: Timer) -> int:
+        """Count the timers of a kind, whoever's."""
+        return self._running[timer]
 
     def next(self) -> tuple[int, Key] | None:
         """Give the earliest deadline, or None."""
@@ -78,7 +88,7 @@ class Timers:
         if due is None or due[0] > now:
             return None
         heapq.heappop(self._heap)
-        del self._due[due[1]]
+        self.clear(*due[1])
         return due[1]
 
     def _rebuild(self) -> None:

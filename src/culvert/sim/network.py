@@ -24,15 +24,16 @@ class Network:
     mtu: int = ETHERNET_MTU
     _at: dict[IPAddress, tuple[Node, ...]] = field(default_factory=dict)
 
-    def receiver(
+    def receivers(
         self, sender: str, origin: SocketAddress, remote: SocketAddress, now: int
-    ) -> tuple[Node, SocketAddress] | None:
-        """Find who gets a datagram that `origin` sent to `remote`, and at which of its own ends."""
+    ) -> list[tuple[Node, SocketAddress]]:
+        """Find who gets a datagram that `origin` sent to `remote`, and at which of its own ends; mostly it is one."""
+        found = []
         for node in self.candidates(remote.ip):
             inner = node.nat.inward(origin, remote.port, now) if node.nat else remote
-            if inner is not None and inner.ip == node.address:
-                return None if (sender, node.name) in self.cut else (node, inner)
-        return None
+            if inner is not None and inner.ip == node.address and (sender, node.name) not in self.cut:
+                found.append((node, inner))
+        return found
 
     def fits(self, remote: SocketAddress, octets: int) -> bool:
         marker = NON_ESP_MARKER_OCTETS if remote.port == NAT_PORT else 0

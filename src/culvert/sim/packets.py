@@ -28,15 +28,18 @@ class Packet:
     due: bool
 
     def happen(self, world: World) -> None:
-        found = world.network.receiver(self.sender, self.origin, self.remote, world.now)
-        association = found[0].plane.inbound(self.spi) if found else None
-        if found is None or association is None:
-            if self.due and world.steady:
-                raise Broken(f"a packet of {self.sender} with SPI 0x{self.spi:08x} was lost")
-            return
+        for node, _ in world.network.receivers(self.sender, self.origin, self.remote, world.now):
+            association = node.plane.inbound(self.spi)
+            if association is not None:
+                self._opened(world, node, association)
+                return
+        if self.due and world.steady:
+            raise Broken(f"a packet of {self.sender} with SPI 0x{self.spi:08x} was lost")
+
+    def _opened(self, world: World, node: Node, association: SecurityAssociation) -> None:
         if association.encryption_key != self.key:
-            raise Broken(f"{found[0].name} cannot open a packet of {self.sender} with SPI 0x{self.spi:08x}")
-        _follow(world, found[0], association, self.origin)
+            raise Broken(f"{node.name} cannot open a packet of {self.sender} with SPI 0x{self.spi:08x}")
+        _follow(world, node, association, self.origin)
 
 
 def _follow(world: World, node: Node, association: SecurityAssociation, origin: SocketAddress) -> None:

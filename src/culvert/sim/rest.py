@@ -130,5 +130,5 @@ def _unwilling(node: Node, ends: Sequence[tuple[Node, Node]]) -> tuple[int, int]
     """Count the gateways that want nothing of this one, and its calls to them under way: there is no end to those."""
     others = [other if one is node else one for one, other in ends if node in (one, other)]
     unwilling = [other for other in others if not _wanted(node, other)]
-    attempts = [node.endpoint.state.peers.get(other.name) for other in unwilling]
-    return len(unwilling), sum(record is not None and record.attempt is not None for record in attempts)
+    records = [node.endpoint.state.peers.get(other.name) for other in unwilling]
+    return len(unwilling), sum(len(record.attempts) for record in records if record is not None)

@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from culvert.sim.broken import Broken
-from culvert.wire.isakmp.encrypted import GENERIC_HEADER_OCTETS
-from culvert.wire.isakmp.header import HEADER_OCTETS, NO_SPI, Header, read_header
+from culvert.wire.isakmp.encrypted import FRAGMENT_PREFIX_OCTETS, PREFIX_OCTETS
+from culvert.wire.isakmp.header import NO_SPI, Header, read_header
 from culvert.wire.isakmp.numbers import ExchangeType, PayloadType
 
-SEALED_AT = HEADER_OCTETS + GENERIC_HEADER_OCTETS
-FRAGMENT_NUMBERS_OCTETS = 4
 IV_OCTETS = 8
-"""Where the IV stands, and its length with AES-GCM, which is what the simulated peers use."""
+"""The length of an IV with AES-GCM, which is what the simulated peers use."""
 Conversation = tuple[str, bytes, bytes]
 """Who sends, and the SPIs of the IKE SA: with the sender, what has one key."""
 Part = tuple[bool, int, bytes]
@@ -48,13 +46,13 @@ class Wire:
 
     def _same(self, conversation: Conversation, header: Header, data: bytes) -> None:
         fragment = header.next_payload == PayloadType.SKF
-        part = data[SEALED_AT : SEALED_AT + FRAGMENT_NUMBERS_OCTETS] if fragment else b""
+        part = data[PREFIX_OCTETS:FRAGMENT_PREFIX_OCTETS] if fragment else b""
         key = (conversation, (header.response, header.message_id, part))
         if self.seen.setdefault(key, data) != data:
             raise Broken(f"{conversation[0]} says message {header.message_id} in two ways")
 
     def _sealed(self, conversation: Conversation, header: Header, data: bytes) -> None:
-        start = SEALED_AT + (FRAGMENT_NUMBERS_OCTETS if header.next_payload == PayloadType.SKF else 0)
+        start = FRAGMENT_PREFIX_OCTETS if header.next_payload == PayloadType.SKF else PREFIX_OCTETS
         iv = data[start : start + IV_OCTETS]
         if self.ivs.setdefault((conversation, iv), data) != data:
             raise Broken(f"{conversation[0]} uses an IV twice")

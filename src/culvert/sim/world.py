@@ -22,6 +22,7 @@ from culvert.ike.actions import (
 )
 from culvert.ike.endpoint import Endpoint
 from culvert.ike.events import (
+    CalendarSet,
     Configured,
     DatagramReceived,
     DeadlineReached,
@@ -43,11 +44,14 @@ from culvert.sim.network import EAVESDROPPER, Network
 from culvert.sim.node import Node
 from culvert.sim.planes import DataPlane
 from culvert.sim.wire import Wire
+from culvert.wire.isakmp.encrypted import PREFIX_OCTETS
 from culvert.wire.isakmp.errors import ParseError
-from culvert.wire.isakmp.header import read_header
-from culvert.wire.isakmp.numbers import ExchangeType
+from culvert.wire.isakmp.header import Header, read_header
+from culvert.wire.isakmp.numbers import ExchangeType, PayloadType
 
 __all__ = ["Nat", "Node", "World", "describe", "kind_of"]
+UTC_OFFSET_S = 1_800_000_000
+"""The worlds begin on 15 January 2027."""
 MAX_EVENTS = 200_000
 """Events of one run; a run that settles has some hundreds."""
 RETIRE_NS = 10 * SECOND
@@ -136,10 +140,15 @@ class World:
         self.network = Network(self.nodes)
 
     def add(self, name: str, address: str, seed: int) -> Node:
-        endpoint = self.build(SeededEntropy(seed), self.now)
-        self.nodes[name] = Node(name, ip_address(address), endpoint, DataPlane(name), seed)
+        self.nodes[name] = Node(name, ip_address(address), self._endpoint(seed), DataPlane(name), seed)
         self.network.moved()
         return self.nodes[name]
+
+    def _endpoint(self, seed: int) -> Endpoint:
+        """Make an endpoint that knows the time of day."""
+        endpoint = self.build(SeededEntropy(seed), self.now)
+        endpoint.step(CalendarSet(UTC_OFFSET_S), self.now)
+        return endpoint
 
     # --- time ---
 
@@ -209,7 +218,7 @@ class World:
     def _new_process(self, node: Node) -> None:
         node.lives, node.lost = node.lives + 1, False
         self.wire.hurried.pop(node.name, None)
-        node.endpoint = self.build(SeededEntropy(node.seed + (node.lives << 40)), self.now)
+        node.endpoint = self._endpoint(node.seed + (node.lives << 40))
 
     def occur(self, node: Node, event: Event) -> None:
         """Hand an endpoint an event, with what it means for the machine around it."""
@@ -307,11 +316,13 @@ class World:
 
     def arrive(self, arrival: Arrival) -> None:
         """Hand a datagram to whoever is there."""
-        found = self.network.receiver(arrival.sender, arrival.origin, arrival.remote, self.now)
-        if found is None:
+        found = self.network.receivers(arrival.sender, arrival.origin, arrival.remote, self.now)
+        if not found:
             self.tell(f"nobody receives {describe(arrival.data)}")
-            return
-        node, local = found
+        for node, local in found:
+            self._receive(node, local, arrival)
+
+    def _receive(self, node: Node, local: SocketAddress, arrival: Arrival) -> None:
         data = arrival.data
         if arrival.damaged is not None:
             data = damaged(data, arrival.damaged)
@@ -334,7 +345,16 @@ def describe(data: bytes) -> str:
     except ParseError:
         return f"{len(data)} octets"
     side = "i" if header.initiator else "r"
-    return f"{kind_of(data)} {header.message_id} [{header.spi_i.hex()[:6]}/{header.spi_r.hex()[:6]} {side}]"
+    spis = f"{header.spi_i.hex()[:6]}/{header.spi_r.hex()[:6]}"
+    return f"{kind_of(data)} {header.message_id}{_fragment(header, data)} [{spis} {side}]"
+
+
+def _fragment(header: Header, data: bytes) -> str:
+    """Name a fragment by its place, a whole message by nothing."""
+    if header.next_payload != PayloadType.SKF:
+        return ""
+    number, total = (int.from_bytes(data[at : at + 2], "big") for at in (PREFIX_OCTETS, PREFIX_OCTETS + 2))
+    return f" ({number} of {total})"
 
 
 def kind_of(data: bytes) -> str:

@@ -22,15 +22,18 @@ from culvert.xfrm.associations import id_from_wire
 from culvert.xfrm.errors import NotOursError
 from culvert.xfrm.migrations import Move, moves_from_wire
 
+EXACT = 0xFFFF
+"""The mask of a port that a packet has."""
 MAX_EVENTS = 4096
 """Events that wait for the daemon: 256 IKE messages of the engine's own bound many times over."""
 
 
 @dataclass(frozen=True, slots=True)
 class AcquireEvent:
-    """A packet met a policy and no association was there. Addresses and protocol are the packet's.
+    """A packet met a policy and no association was there. Addresses, protocol and ports are the packet's.
 
-    `reqid` is that of the policy's template; `gateway` is where the template sends it, unspecified for any.
+    `reqid` is that of the template whose association is not there; `gateway` is where it sends the packet, unspecified
+    for any. Ports are None where the packet shows none; ICMP's type and code stand for them.
     """
 
     reqid: int
@@ -38,6 +41,8 @@ class AcquireEvent:
     destination: IPAddress
     protocol: int
     gateway: IPAddress | None = None
+    source_port: int | None = None
+    destination_port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +141,7 @@ def read_event(message: Message) -> Event | None:
 
 
 def _acquire(value: wire.AcquireWire) -> AcquireEvent:
-    template = value.templates[0] if value.templates else None
+    template = value.templates[value.missing] if value.templates else None
     packet = value.packet
     return AcquireEvent(
         template.reqid if template else 0,
@@ -144,7 +149,14 @@ def _acquire(value: wire.AcquireWire) -> AcquireEvent:
         packet.destination.network_address,
         packet.protocol,
         template.id.destination if template else None,
+        _port(packet.source_port),
+        _port(packet.destination_port),
     )
+
+
+def _port(masked: tuple[int, int]) -> int | None:
+    value, mask = masked
+    return value if mask == EXACT else None
 
 
 def _expire(value: wire.ExpireWire) -> ExpireEvent:

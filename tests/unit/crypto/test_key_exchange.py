@@ -10,7 +10,7 @@ import gmpy2
 import pytest
 
 from culvert.crypto.errors import InvalidKeyExchange
-from culvert.crypto.key_exchange import begin
+from culvert.crypto.key_exchange import begin, resume
 from culvert.crypto.modp import PRIMES
 from culvert.crypto.transforms import KEY_EXCHANGE, NO_KEY_EXCHANGE, KeyExchange, transform_named
 from culvert.entropy import SeededEntropy
@@ -137,3 +137,18 @@ def test_points_of_small_order_are_refused(public: str) -> None:
 def test_none_is_no_method() -> None:
     with pytest.raises(ValueError, match="no key exchange"):
         begin(NO_KEY_EXCHANGE, SeededEntropy(1))
+
+
+@by_name
+def test_an_exchange_goes_on_with_a_private_key_that_was_written_down(method: KeyExchange) -> None:
+    ours, theirs = begin(method, SeededEntropy(1)), begin(method, SeededEntropy(2))
+    again = resume(method, ours.private)
+    assert (again.public, again.method) == (ours.public, method)
+    assert again.shared(theirs.public) == theirs.shared(ours.public)
+
+
+@by_name
+@pytest.mark.parametrize("private", [b"", bytes(7), bytes(600), b"\xff" * 600])
+def test_octets_that_are_no_private_key_are_refused(method: KeyExchange, private: bytes) -> None:
+    with pytest.raises(ValueError, match="private"):
+        resume(method, private)

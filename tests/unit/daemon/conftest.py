@@ -17,6 +17,7 @@ from culvert.daemon.parts import Parts
 from culvert.daemon.paths import Resolver
 from culvert.daemon.tasks import Tasks
 from culvert.errors import ConfigurationError, Problem
+from culvert.ike.events import CalendarSet
 from culvert.ike.status import PeerState, PeerStatus
 from culvert.ipsec.associations import Direction
 from culvert.ipsec.policies import Action, Policy, Template
@@ -33,15 +34,19 @@ THEIR_ADDRESS = ip_address("198.51.100.1")
 
 
 class FakeCore:
-    """An IKE core that does what its script says: actions by type of event."""
+    """An IKE core that does what its script says: actions by type of event. `calendar` is what it was told of that."""
 
     def __init__(self):
         self.events = []
+        self.calendar = []
         self.script = {}
         self.peers = {}
         self.due = None
 
     def step(self, event, _now):
+        if isinstance(event, CalendarSet):
+            self.calendar.append(event.utc_offset_s)
+            return []
         self.events.append(event)
         actions = self.script.get(type(event), [])
         return actions(event) if callable(actions) else list(actions)

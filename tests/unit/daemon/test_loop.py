@@ -153,3 +153,16 @@ async def test_nobody_waits_for_a_shell_that_has_ended(world, shell):
     async with asyncio.timeout(5):
         await shell.perform(Connect("warehouse"))
         await shell.perform(Connect("warehouse"))
+
+
+async def test_the_core_knows_the_time_of_day_before_anything_else_and_when_it_was_set(world, shell):
+    shell.post(Connect("warehouse"))
+    await handled(world, Connect)
+    assert world.core.calendar == [world.clock.utc_offset_s]
+    world.clock.utc_offset_s += 1  # two clocks that are read in whole seconds
+    shell.post(Disconnect("warehouse"))
+    await handled(world, Disconnect)
+    world.clock.utc_offset_s += 3_600
+    shell.post(Acquired(1, HERE.ip, THERE.ip))
+    await handled(world, Acquired)
+    assert world.core.calendar == [world.clock.utc_offset_s - 3_601, world.clock.utc_offset_s]

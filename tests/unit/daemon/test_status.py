@@ -1,3 +1,4 @@
+from dataclasses import replace
 from ipaddress import ip_address
 
 from culvert.addresses import SocketAddress
@@ -114,3 +115,12 @@ def test_why_a_peer_is_down_is_told(make):
 
 def test_idle_is_good(make):
     assert good(document(picture(make, (PeerStatus("warehouse", PeerState.IDLE),))))
+
+
+def test_how_long_nothing_was_heard_of_a_peer_is_told(make):
+    silent = replace(
+        up(), state=PeerState.CONNECTING, message="it does not answer and is asked again", silent_since=88 * SECOND
+    )
+    entry = document(picture(make, (silent,)))["peers"]["warehouse"]
+    assert entry["message"] == "nothing was heard for 12 s; it does not answer and is asked again"
+    assert not good({"peers": {"warehouse": entry}})

@@ -12,7 +12,7 @@ from culvert.ike.status import PeerState
 from culvert.ike.v2 import requests
 from culvert.ike.v2.exchanges import ike_sa_init
 from culvert.ike.v2.sealing import Payloads
-from culvert.ike.v2.sealing import seal as real_seal
+from culvert.ike.v2.sealing import seal_within as real_seal
 from culvert.sim.pair import Pair
 from culvert.wire.isakmp.certreq import CertificateRequest
 from culvert.wire.isakmp.message import Message
@@ -73,7 +73,7 @@ def _speak(monkeypatch: pytest.MonkeyPatch, alter: Callable[[Payloads], Payloads
             )
         )
 
-    monkeypatch.setattr(requests, "seal", seal)
+    monkeypatch.setattr(requests, "seal_within", seal)
     monkeypatch.setattr(requests, "emit_message", emit)
     monkeypatch.setattr(ike_sa_init, "emit_message", emit)
 

@@ -35,3 +35,15 @@ def test_a_timer_that_is_moved_for_ever_does_not_grow() -> None:
         timers.set(Timer.LIVENESS, "a", instant)
     assert len(timers._heap) < 200
     assert timers.next() == (9_999, (Timer.LIVENESS, "a"))
+
+
+def test_timers_of_a_kind_are_counted() -> None:
+    timers = Timers()
+    for owner in ("a", "b", "b", "c"):
+        timers.set(Timer.RETRANSMIT, owner, 7)
+    timers.set(Timer.LIVENESS, "a", 9)
+    assert timers.count(Timer.RETRANSMIT) == 3
+    timers.clear(Timer.RETRANSMIT, "a")
+    timers.clear(Timer.RETRANSMIT, "a")
+    timers.pop(7)
+    assert (timers.count(Timer.RETRANSMIT), timers.count(Timer.LIVENESS)) == (1, 1)

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import socket
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 import pytest
@@ -74,13 +75,17 @@ async def test_notifications_become_events(engine: FakeEngine, client: XfrmClien
     engine.associations.by_id[sa.id] = sa
     template = TemplateWire(IdWire(REMOTE.ip, 0, 50), LOCAL.ip, 77)
     await client.subscribe()
+    other = replace(template, reqid=78)
+    flow = SelectorWire(HOST, FAR, 6, (40_000, 0xFFFF), (443, 0xFFFF))
     engine.acquire(AcquireWire(template.id, LOCAL.ip, SelectorWire(HOST, FAR, 1), POLICY, 5, (template,)))
+    engine.acquire(AcquireWire(template.id, LOCAL.ip, flow, POLICY, 5, (template, other), missing=1))
     engine.expire(AssociationId(REMOTE.ip, 4711), hard=True)
     engine.receive_ike(LOCAL, REMOTE, b"message")
     engine.overrun()
     events = client.events()
-    assert [await anext(events) for _ in range(4)] == [
+    assert [await anext(events) for _ in range(5)] == [
         AcquireEvent(77, HOST.network_address, FAR.network_address, 1, REMOTE.ip),
+        AcquireEvent(78, HOST.network_address, FAR.network_address, 6, REMOTE.ip, 40_000, 443),
         ExpireEvent(AssociationId(REMOTE.ip, 4711), True, 77),
         IkeDatagram(LOCAL, REMOTE, b"message"),
         Overrun(),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from culvert.addresses import IPNetwork
+from culvert.config.credentials import Proof
 from culvert.config.dialects.toml_tables import ChildTable, GatewayTable, GifTable, PeerTable
 from culvert.config.findings import Findings, UnusableError
 from culvert.config.gifs import pairs
@@ -25,9 +27,15 @@ _PEER = Peer("", (), None, None, ())
 
 
 def gateway_of(
-    table: GatewayTable, peers: Mapping[str, PeerTable], secrets: Mapping[str, bytes], origins: Origins, name: str
+    table: GatewayTable,
+    peers: Mapping[str, PeerTable],
+    secrets: Mapping[str, bytes],
+    proofs: Mapping[str, Proof],
+    *,
+    origins: Origins,
+    name: str,
 ) -> Gateway:
-    """Build the model. `secrets` are by peer; `name` is the gateway's where none is written.
+    """Build the model. `secrets` and `proofs` are by peer; `name` is the gateway's where none is written.
 
     Where inherited values were written is added to `origins`.
     """
@@ -39,13 +47,23 @@ def gateway_of(
         name=table.name or name,
         addresses=addresses,
         networks=networks,
-        peers=tuple(_peer(key, peer, networks, secrets.get(key), origins) for key, peer in peers.items()),
+        peers=tuple(
+            replace(_peer(key, peer, networks, origins), secret=secrets.get(key), **_proven(proofs.get(key)))
+            for key, peer in peers.items()
+        ),
         identity=table.identity or (Identity.parse(names[0]) if names and not addresses else None),
         backend=_or(table.backend, Backend.AUTO),
         firewall=_or(table.firewall, True),
         origin=origins.at("gateway"),
         address_names=names,
     )
+
+
+def _proven(proof: Proof | None) -> dict[str, Any]:
+    """What a peer with `auth = "certificate"` has besides."""
+    if proof is None:
+        return {}
+    return {"credential": proof.credential, "trust": proof.trust, "local_identity": proof.local_identity}
 
 
 def identity_of(table: PeerTable) -> Identity | None:
@@ -84,7 +102,7 @@ def _or(written: T | None, default: T) -> T:
     return default if written is None else written
 
 
-def _peer(name: str, table: PeerTable, networks: tuple[IPNetwork, ...], secret: bytes | None, origins: Origins) -> Peer:
+def _peer(name: str, table: PeerTable, networks: tuple[IPNetwork, ...], origins: Origins) -> Peer:
     start = _or(table.start, Start.ALWAYS if table.address or origins.has("peers", name, "address") else Start.PASSIVE)
     return Peer(
         name=name,
@@ -92,7 +110,6 @@ def _peer(name: str, table: PeerTable, networks: tuple[IPNetwork, ...], secret: 
         identity=identity_of(table),
         local_identity=table.local_identity,
         children=_children(name, table, networks, start, origins),
-        secret=secret,
         ike=_or(table.ike, 2),
         proposals=tuple(table.proposals or DEFAULT_IKE),
         rekey=_PEER.rekey if table.rekey is None else Rekey(table.rekey),
@@ -105,6 +122,7 @@ def _peer(name: str, table: PeerTable, networks: tuple[IPNetwork, ...], secret: 
         metric=table.metric,
         origin=origins.at("peers", name),
         legacy=_or(table.legacy, _PEER.legacy),
+        auth=_or(table.auth, _PEER.auth),
     )
 
 

@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 from culvert.addresses import IPAddress, IPNetwork
 from culvert.config import values
 from culvert.config.findings import UnusableError
-from culvert.config.model import Backend, EncapsulationChoice, Start
+from culvert.config.model import Authentication, Backend, EncapsulationChoice, Start
 from culvert.identities import Identity
 from culvert.ipsec.proposals import Proposal
 from culvert.ipsec.selectors import TrafficSelector
@@ -130,12 +130,14 @@ Networks = Annotated[list[Network], BeforeValidator(_listed)]
 Selectors = Annotated[list[Selector], BeforeValidator(_listed)]
 Addresses = Annotated[list[Annotated[IPAddress, _from_text(values.address)]], BeforeValidator(_listed)]
 Hosts = Annotated[list[Annotated[str, _from_text(values.host)]], BeforeValidator(_listed)]
-Files = Annotated[list[Annotated[str, _from_text(values.file)]], BeforeValidator(_listed)]
+File = Annotated[str, _from_text(values.file)]
+Files = Annotated[list[File], BeforeValidator(_listed)]
 IkeProposals = Annotated[list[Annotated[Proposal, _from_text(values.ike)]], BeforeValidator(_listed)]
 EspProposals = Annotated[list[Annotated[Proposal, _from_text(values.esp)]], BeforeValidator(_listed)]
 Name = Annotated[str, _from_text(values.name)]
 Text = Annotated[str, _from_text(str)]
 Who = Annotated[Identity, _from_text(values.identity)]
+Ourselves = Annotated[Identity, _from_text(values.own_identity)]
 Duration = Annotated[int, _from_text(values.duration)]
 Truth = Annotated[bool, PlainValidator(_truth)]
 StartWord = Annotated[Start, _one_of({start.value: start for start in Start})]
@@ -147,10 +149,7 @@ BackendWord = Annotated[
         {"kernel": 'Leave the key out, or write "engine": our own engine moves the packets.'},
     ),
 ]
-AuthWord = Annotated[
-    str,
-    _one_of({"secret": "secret"}, {"certificate": 'Write auth = "secret" and give both gateways the same secret.'}),
-]
+AuthWord = Annotated[Authentication, _one_of({word.value: word for word in Authentication})]
 IkeVersion = Annotated[int, _one_of({"2": 2}, {"1": "Write ike = 2, or leave the key out; the peer must speak IKEv2."})]
 ModeWord = Annotated[
     str,
@@ -160,7 +159,6 @@ ModeWord = Annotated[
 ]
 _POLICY = 'Write link = "policy", or leave the key out: the networks decide what goes through the tunnel.'
 LinkWord = Annotated[str, _one_of({"policy": "policy"}, {"gif": _POLICY, "route": _POLICY})]
-CertificateLater = Annotated[None, _not_built('Use a secret for now: auth = "secret" with psk.txt beside this file.')]
 LinkLater = Annotated[None, _not_built(_POLICY)]
 SplitLater = Annotated[None, _not_built("Write the networks that go through the tunnel into `networks`.")]
 
@@ -175,13 +173,15 @@ class GatewayTable(_Table):
     name: Name | None = None
     address: Hosts | None = None
     networks: Networks | None = None
-    identity: Who | None = None
+    identity: Ourselves | None = None
     backend: BackendWord | None = None
     firewall: Truth | None = None
     include: Files | None = None
-    certificate: CertificateLater = None
-    key: CertificateLater = None
-    ca: CertificateLater = None
+    certificate: File | None = None
+    key: File | None = None
+    ca: Files | None = None
+    crl: Files | None = None
+    require_crl: Truth | None = None
 
 
 class IncludedTable(_Table):
@@ -208,7 +208,7 @@ class PeerTable(_Table):
     networks: Selectors | None = None
     secret: Text | None = None
     identity: Who | None = None
-    local_identity: Who | None = None
+    local_identity: Ourselves | None = None
     auth: AuthWord | None = None
     ike: IkeVersion | None = None
     proposals: IkeProposals | None = None
@@ -224,8 +224,11 @@ class PeerTable(_Table):
     mss: Annotated[int, _whole(MIN_MSS, MAX_MSS)] | None = None
     metric: Annotated[int, _whole(1, MAX_METRIC)] | None = None
     children: Annotated[dict[str, ChildTable], BeforeValidator(_table)] | None = None
-    certificate: CertificateLater = None
-    ca: CertificateLater = None
+    certificate: File | None = None
+    key: File | None = None
+    ca: Files | None = None
+    crl: Files | None = None
+    require_crl: Truth | None = None
     split: SplitLater = None
     link_addresses: LinkLater = None
     legacy: Truth | None = None

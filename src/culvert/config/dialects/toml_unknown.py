@@ -28,6 +28,17 @@ _MEANT = {
     "lifetime": "rekey",
     "esp": "esp_proposals",
     "keepalive": "dpd",
+    "cert": "certificate",
+    "certs": "certificate",
+    "cert_file": "certificate",
+    "private_key": "key",
+    "keyfile": "key",
+    "cacert": "ca",
+    "cacerts": "ca",
+    "cafile": "ca",
+    "crls": "crl",
+    "authby": "auth",
+    "authentication": "auth",
 }
 """What other programs call it."""
 

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 from culvert.addresses import SocketAddress
 from culvert.crypto.transforms import KeyExchange
-from culvert.ike import negotiation
+from culvert.ike import explaining, negotiation
 from culvert.ike.actions import Transmit
 from culvert.ike.negotiation import Chosen
 from culvert.ike.records import PeerRecord
+from culvert.ike.v2.callers import V2
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.reading import Contents, Refused, refused
 from culvert.ipsec.proposals import Proposal
@@ -50,10 +51,12 @@ def choose(ctx: Context, contents: Contents, remote: SocketAddress) -> tuple[Pee
     """Choose algorithms by what the peers that may call from there allow. Raise Refused."""
     offered, ke = contents.get(SecurityAssociation), contents.get(KeyExchangePayload)
     tried: list[tuple[Proposal, ...]] = []
+    names: list[str] = []
     for record in _candidates(ctx, remote):
         if record.peer.proposals in tried:
             continue
         tried.append(record.peer.proposals)
+        names.append(record.peer.name)
         chosen = negotiation.choose(offered, record.peer.proposals, ProtocolId.IKE, method=ke.method)
         if chosen is None or chosen.suite.key_exchange is None:
             continue
@@ -65,7 +68,13 @@ def choose(ctx: Context, contents: Contents, remote: SocketAddress) -> tuple[Pee
     if not tried:
         raise _stranger(ctx, remote)
     proposals = list(dict.fromkeys(one for some in tried for one in some))
-    raise refused(NotifyType.NO_PROPOSAL_CHOSEN, negotiation.explain(offered, proposals))
+    place = explaining.Place.of_peer(names[0] if len(names) == 1 else "")
+    raise refused(NotifyType.NO_PROPOSAL_CHOSEN, explaining.proposals(offered, proposals, place))
+
+
+def who_may_call(ctx: Context, remote: SocketAddress) -> list[PeerRecord]:
+    """Give the peers that may be at an address, the likeliest first."""
+    return list(_candidates(ctx, remote))
 
 
 def _stranger(ctx: Context, remote: SocketAddress) -> Refused:
@@ -80,9 +89,8 @@ def _stranger(ctx: Context, remote: SocketAddress) -> Refused:
 
 def _candidates(ctx: Context, remote: SocketAddress) -> Iterator[PeerRecord]:
     """Give the peers that may be at an address: those known to be there, then those that may call from anywhere."""
-    records = [record for record in ctx.peers.values() if not record.ended and record.peer.ike == 2]
-    yield from (record for record in records if record.may_be_at(remote.ip))
-    yield from (record for record in records if record.may_move and not record.may_be_at(remote.ip))
+    there = (record for record in ctx.peers.known_at(remote.ip) if not record.ended)
+    yield from (record for record in (*there, *ctx.peers.that_may_move()) if record.peer.ike == V2)
 
 
 def answer_statelessly(

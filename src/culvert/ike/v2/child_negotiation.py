@@ -5,12 +5,12 @@ from __future__ import annotations
 from culvert.config.model import Child, Peer
 from culvert.crypto.errors import InvalidKeyExchange
 from culvert.crypto.key_exchange import begin as begin_key_exchange
-from culvert.ike import narrowing, negotiation
+from culvert.ike import explaining, narrowing, negotiation, networks_differ
 from culvert.ike.negotiation import Chosen
 from culvert.ike.v2 import children, keys
 from culvert.ike.v2.context import LOWEST_CHILD_SPI, Context
 from culvert.ike.v2.keys import Nonces
-from culvert.ike.v2.reading import Contents, child_notify, name_of, refused, selectors_of, wire_selectors
+from culvert.ike.v2.reading import Contents, child_notify, refused, selectors_of, wire_selectors
 from culvert.ike.v2.sa import ChildOffer, ChildSa, IkeSa
 from culvert.ike.v2.sealing import Payloads
 from culvert.ipsec.associations import Mode
@@ -91,11 +91,8 @@ def _narrow(peer: Peer, contents: Contents, rekeyed: ChildSa | None) -> narrowin
     candidates = [one for one in peer.children if rekeyed is None or one.name == rekeyed.child.name]
     narrowed = narrowing.choose_child(candidates, local, remote)
     if narrowed is None:
-        have = "; ".join(narrowing.describe(one.local, one.remote) for one in candidates[:8])
-        asked = narrowing.describe(local, remote)
-        raise refused(
-            NotifyType.TS_UNACCEPTABLE, f"the peer asks for {asked} (our side first); we have {have or 'none'}"
-        )
+        why = networks_differ.explain(peer.name, candidates, local, remote)
+        raise refused(NotifyType.TS_UNACCEPTABLE, why)
     return narrowed
 
 
@@ -113,8 +110,9 @@ def _choose(child: Child, contents: Contents, key_exchange: bool) -> Chosen:
         offered, child.proposals, ProtocolId.ESP, key_exchange=key_exchange, method=method if key_exchange else None
     )
     if chosen is None:
-        explanation = f"{child.name}: {negotiation.explain(offered, child.proposals, key_exchange)}"
-        raise refused(NotifyType.NO_PROPOSAL_CHOSEN, explanation)
+        place = explaining.Place.of_child(child)
+        why = explaining.proposals(offered, child.proposals, place, protocol=ProtocolId.ESP, key_exchange=key_exchange)
+        raise refused(NotifyType.NO_PROPOSAL_CHOSEN, f"{child.name}: {why}")
     if chosen.suite.key_exchange is not None and chosen.suite.key_exchange.id != method:
         wanted = chosen.suite.key_exchange
         raise refused(NotifyType.INVALID_KE_PAYLOAD, f"{wanted.name} was asked for", wanted.id.to_bytes(2, "big"))
@@ -193,12 +191,3 @@ def _shared(offer: ChildOffer, chosen: Chosen, contents: Contents) -> bytes:
         return offer.private.shared(ke.public)
     except InvalidKeyExchange as error:
         raise refused(NotifyType.INVALID_SYNTAX, f"bad public value: {error}") from error
-
-
-def explain_refusal(offer: ChildOffer, error: Notify | None) -> str:
-    """Say for people what the peer refused; it does not tell what it would have taken."""
-    child, name = offer.child, name_of(error) if error else "an empty answer"
-    ours = narrowing.describe(child.local, child.remote)
-    if error is not None and error.type == NotifyType.NO_PROPOSAL_CHOSEN:
-        ours = "; ".join(str(one) for one in child.proposals[:4])
-    return f"{child.name}: the peer refuses with {name}; we asked for {ours}"

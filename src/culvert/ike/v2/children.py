@@ -26,8 +26,8 @@ OUTBOUND_SWITCH_NS = 5 * SECOND
 """How long the old outbound association stays in use where the peer does not delete it."""
 TAKEOVER_SWITCH_NS = SECOND
 """The same where the old one is another lineage's, which the peer may have lost: it hears nothing until then."""
-INBOUND_GRACE_NS = SECOND // 2
-"""How long we take packets that the peer sent before a DELETE, and that come after it."""
+INBOUND_GRACE_NS = 5 * SECOND
+"""How long we take packets that the peer sent before a DELETE, and that come after it on a slower way."""
 DELETE_AWAITED_NS = 90 * SECOND
 """How long a child that the peer is to delete waits for that: longer than an established peer repeats its request."""
 

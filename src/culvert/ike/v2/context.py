@@ -5,15 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from culvert.addresses import SocketAddress
+from culvert.clock import SECOND
 from culvert.entropy import Entropy, below
 from culvert.ike.actions import Action, Log, PeerChanged
 from culvert.ike.cookies import Cookies
+from culvert.ike.directory import Directory
 from culvert.ike.half_open import HalfOpen
-from culvert.ike.logs import INFO, Limiter
-from culvert.ike.records import Outcome, PeerRecord
+from culvert.ike.logs import DEBUG, IKE, INFO, Limiter, printable
+from culvert.ike.records import Outcome
 from culvert.ike.timers import Timers
+from culvert.ike.v2.reassembly import Reassemblies
 from culvert.ike.v2.sa import IkeSa, Lineage
 from culvert.ipsec.associations import AssociationId
+from culvert.limits import TRACE_BURST, TRACES_PER_S
 from culvert.reasons import Refusal
 from culvert.wire.isakmp.header import NO_SPI
 
@@ -21,6 +25,10 @@ NONCE_OCTETS = 32
 """Half the longest PRF output and more (RFC 7296 section 2.10)."""
 LOWEST_CHILD_SPI = 0x100
 """Up to 255 are reserved (RFC 4303 section 2.1)."""
+
+
+def _trace_limiter() -> Limiter:
+    return Limiter(TRACE_BURST, TRACE_BURST, SECOND // TRACES_PER_S)
 
 
 @dataclass(slots=True)
@@ -36,7 +44,7 @@ class Context:
     limiter: Limiter = field(default_factory=Limiter)
     unprotected: Limiter = field(default_factory=Limiter)
     """Bounds the answers that we give without protection, to whoever asks."""
-    peers: dict[str, PeerRecord] = field(default_factory=dict)
+    peers: Directory = field(default_factory=Directory)
     lineages: dict[int, Lineage] = field(default_factory=dict)
     sas: dict[bytes, IkeSa] = field(default_factory=dict)
     first_messages: dict[tuple[bytes, SocketAddress], bytes] = field(default_factory=dict)
@@ -45,17 +53,33 @@ class Context:
     """Inbound associations of children that are gone, by SPI: packets for them may still be on their way."""
     by_peer: dict[str, dict[int, None]] = field(default_factory=dict)
     half_open: HalfOpen = field(default_factory=HalfOpen)
+    fragments: Reassemblies = field(default_factory=Reassemblies)
     changes: dict[str, None] = field(default_factory=dict)
     dirty: dict[int, None] = field(default_factory=dict)
     lineages_made: int = 0
+    utc_offset_s: int | None = None
+    """What `now` / SECOND lacks to be the time of day; None: nobody told us the time."""
     refused: dict[Refusal, int] = field(default_factory=dict)
     """Messages that were dropped, whether or not a line was written of it."""
+    topics: frozenset[str] = frozenset()
+    """What is told in detail."""
+    traced: Limiter = field(default_factory=_trace_limiter)
+    """Bounds what is told in detail of messages that anybody could have sent."""
+
+    @property
+    def utc_s(self) -> int | None:
+        """Seconds since 1970, or None where nobody told us the time."""
+        return None if self.utc_offset_s is None else self.utc_offset_s + self.now // SECOND
 
     def emit(self, action: Action) -> None:
         self.actions.append(action)
 
     def log(self, peer: str, message: str, reason: Refusal | None = None, level: int = INFO) -> None:
-        self.emit(Log(level, peer, message, reason))
+        self.emit(Log(level, peer, printable(message), reason))
+
+    def trace(self, peer: str, message: str) -> None:
+        """Tell what only debugging wants to know; the caller has looked whether the topic is on."""
+        self.emit(Log(DEBUG, peer, printable(message), topic=IKE))
 
     def count(self, reason: Refusal) -> None:
         """Count a message that is dropped."""
@@ -66,6 +90,8 @@ class Context:
         self.count(reason)
         if self.limiter.allow(self.now):
             self.log(peer, message, reason, level)
+        elif IKE in self.topics and self.traced.allow(self.now):
+            self.trace(peer, message)
 
     def changed(self, peer: str) -> None:
         """Say once in a step that a peer's state is another."""
@@ -107,3 +133,7 @@ class Context:
     def live(self, peer: str) -> list[Lineage]:
         """Give the established lineages of a peer that nobody is ending, the oldest first."""
         return [one for one in self.lineages_of_peer(peer) if one.established and not one.closing]
+
+    def answers(self, peer: str) -> bool:
+        """Tell whether an established IKE SA with a peer stands on which it is not silent."""
+        return any(not one.silent for one in self.live(peer))

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from culvert.addresses import SocketAddress
-from culvert.crypto.errors import NotAuthentic
 from culvert.ike.actions import Transmit
 from culvert.ike.logs import DEBUG, WARNING
 from culvert.ike.timers import Timer
-from culvert.ike.v2 import children, lineages, moving, requests, succession, table, window
+from culvert.ike.v2 import (
+    children,
+    fragmentation,
+    lineages,
+    moving,
+    opening,
+    requests,
+    silence,
+    succession,
+    table,
+    trace,
+    window,
+)
 from culvert.ike.v2.answers import Answer
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.exchanges import create_child_sa, ike_auth, ike_sa_init, informational
+from culvert.ike.v2.opening import Opened
 from culvert.ike.v2.reading import Contents, Refused, refused
 from culvert.ike.v2.sa import (
     ChildOffer,
@@ -27,10 +39,8 @@ from culvert.ike.v2.sa import (
     RekeyIke,
     SetUp,
 )
-from culvert.ike.v2.sealing import unseal
 from culvert.limits import MAX_IKE_MESSAGE_OCTETS
 from culvert.reasons import Refusal
-from culvert.wire.isakmp.encrypted import Encrypted
 from culvert.wire.isakmp.errors import ParseError
 from culvert.wire.isakmp.header import MAJOR_VERSION, NO_SPI, Header, peek, read_header
 from culvert.wire.isakmp.message import Message, emit_message, parse_message
@@ -110,29 +120,33 @@ def _answer_unprotected(ctx: Context, header: Header, notify: Notify, path: Path
 def _request(ctx: Context, sa: IkeSa, header: Header, data: bytes, path: Path) -> None:
     verdict = window.judge(sa.window, header.message_id, data)
     if verdict is window.Verdict.REPEATED:
-        ctx.emit(Transmit(path[0], path[1], sa.window.last_response))
+        requests.answer_again(ctx, sa, path)
+        return
+    if verdict is window.Verdict.REWRITTEN:
+        if fragmentation.divided_anew(ctx, sa, data, path[1]):
+            requests.answer_again(ctx, sa, path)
         return
     if verdict is window.Verdict.OUTSIDE or not table.request_allowed(sa.state, header.exchange):
         what = f"exchange {int(header.exchange)} with message ID {header.message_id} while {sa.state}"
         ctx.note(f"a message from {path[1]} was dropped: {what}", Refusal.UNEXPECTED_MESSAGE, DEBUG)
         return
-    answer = _answer(ctx, sa, header, data, path)
-    if answer is None:
+    request = opening.take(ctx, sa, header, data, path[1])
+    if request is None:
         return
-    requests.answer(ctx, sa, data, answer.payloads, path)
+    answer = _answer(ctx, sa, request, path)
+    requests.answer(ctx, sa, request, answer.payloads, path)
     if answer.ends is not None:
         _end(ctx, sa, *answer.ends)
 
 
-def _answer(ctx: Context, sa: IkeSa, header: Header, data: bytes, path: Path) -> Answer | None:
-    """Give the answer to a request that is next in order; None where it is not authentic."""
+def _answer(ctx: Context, sa: IkeSa, request: Opened, path: Path) -> Answer:
+    """Give the answer to an authentic request that is next in order."""
     try:
-        contents = _open(ctx, sa, data, path)
-        if contents is None:
-            return None
+        contents = request.contents()
+        trace.contents(ctx, sa, contents.payloads)
         _heard(ctx, sa, path)
-        _judge(contents, table.judge_request(sa.state, header.exchange, contents))
-        return _respond(ctx, sa, header, contents)
+        _judge(contents, table.judge_request(sa.state, request.header.exchange, contents))
+        return _respond(ctx, sa, request.header, contents)
     except ParseError as error:
         return Answer((Notify(NotifyType.INVALID_SYNTAX),), (Refusal.INVALID_SYNTAX, error.text))
     except Refused as refusal:
@@ -149,23 +163,6 @@ def _respond(ctx: Context, sa: IkeSa, header: Header, contents: Contents) -> Ans
     return informational.respond(ctx, sa, contents)
 
 
-def _open(ctx: Context, sa: IkeSa, data: bytes, path: Path) -> Contents | None:
-    """Open a protected message; None where it is not authentic. Raise ParseError where its sender wrote it wrongly."""
-    try:
-        message = parse_message(data)
-        sealed = message.encrypted
-        if not isinstance(sealed, Encrypted) or len(message.payloads) != 1:
-            raise NotAuthentic("no Encrypted payload, or others before it")
-    except (NotAuthentic, ParseError):
-        ctx.note(f"a message from {path[1]} was dropped", Refusal.NOT_AUTHENTIC_MESSAGE)
-        return None
-    try:
-        return Contents(unseal(sa, data, sealed))
-    except NotAuthentic:
-        ctx.note(f"a message from {path[1]} was dropped", Refusal.NOT_AUTHENTIC_MESSAGE)
-        return None
-
-
 def _judge(contents: Contents, problem: str) -> None:
     critical = contents.critical
     if critical is not None:
@@ -177,7 +174,7 @@ def _judge(contents: Contents, problem: str) -> None:
 
 def _heard(ctx: Context, sa: IkeSa, path: Path) -> None:
     """Enter that the peer lives. Follow it to a new address where a NAT may have moved it (RFC 7296 section 2.23)."""
-    sa.last_heard = ctx.now
+    silence.heard(ctx, sa)
     children.confirm(ctx, ctx.lineage_of(sa))
     if (sa.local, sa.remote) == path:
         return
@@ -210,11 +207,15 @@ def _response(ctx: Context, sa: IkeSa, header: Header, data: bytes, path: Path) 
         _told_unknown(ctx, sa, data, path)
         return
     outstanding = sa.window.outstanding
+    response = opening.take(ctx, sa, header, data, path[1])
+    if response is None or outstanding is None:
+        return
     try:
-        contents = _open(ctx, sa, data, path)
-        if contents is None or outstanding is None:
-            return
-        sa.last_heard, sa.window.outstanding = ctx.now, None
+        contents = response.contents()
+        trace.contents(ctx, sa, contents.payloads)
+        fragmentation.learn(sa, outstanding)
+        silence.heard(ctx, sa)
+        sa.window.outstanding = None
         ctx.timers.clear(Timer.RETRANSMIT, sa.spi.hex())
         _judge(contents, table.judge_response(sa.state, header.exchange, contents))
         children.answered(ctx, ctx.lineage_of(sa))
@@ -229,12 +230,15 @@ def _response(ctx: Context, sa: IkeSa, header: Header, data: bytes, path: Path) 
 def _told_unknown(ctx: Context, sa: IkeSa, data: bytes, path: Path) -> None:
     """Take an INVALID_IKE_SPI that nothing protects. It ends only what we are ending ourselves (RFC 7296 section 2.4).
 
-    For everything else it is a hint, and the request that it answers is already the look whether the peer lives.
+    For everything else it is a hint: the request that it answers is already the look whether the peer lives, and the
+    peer is called beside it.
     """
     told = Contents(parse_message(data).payloads).notify(NotifyType.INVALID_IKE_SPI)
     if told is not None and ctx.lineage_of(sa).closing:
         lineages.close(ctx, sa)
         return
+    if told is not None:
+        silence.suspect(ctx, sa)
     what = "says without protection that it does not know this IKE SA" if told else "answers without protection"
     ctx.note(f"{path[1]} {what}; the message was dropped", Refusal.NOT_AUTHENTIC_MESSAGE, DEBUG, sa.peer)
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from culvert.config.model import Peer
 from culvert.crypto.keys import (
     ChildKeys,
     IkeKeys,
     RekeyedFrom,
     derive_child_keys,
     derive_ike_keys,
-    psk_auth,
     signed_octets,
 )
 from culvert.crypto.transforms import Prf
@@ -73,20 +71,10 @@ def child_keys(sa: IkeSa, suite: Suite, nonces: Nonces, shared: bytes = b"") -> 
     )
 
 
-def own_auth(sa: IkeSa, peer: Peer, identification: Identification) -> bytes:
-    """Compute the data of our AUTH payload (RFC 7296 section 2.15)."""
-    return _auth(sa, peer.secret or b"", identification, sa.initiator)
-
-
-def expected_auth(sa: IkeSa, secret: bytes, identification: Identification) -> bytes:
-    """Compute what the peer's AUTH payload must hold."""
-    return _auth(sa, secret, identification, not sa.initiator)
-
-
-def _auth(sa: IkeSa, secret: bytes, identification: Identification, by_initiator: bool) -> bytes:
+def octets_to_prove(sa: IkeSa, identification: Identification, *, by_initiator: bool) -> bytes:
+    """Give what the AUTH payload of one end covers; `identification` is that end's (RFC 7296 section 2.15)."""
     keys = keys_of(sa)
     message, nonce, sk_p = (
         (sa.init_request, sa.nonce_r, keys.sk_pi) if by_initiator else (sa.init_response, sa.nonce_i, keys.sk_pr)
     )
-    octets = signed_octets(prf_of(sa), message, nonce, sk_p, identification.emit())
-    return psk_auth(prf_of(sa), secret, octets)
+    return signed_octets(prf_of(sa), message, nonce, sk_p, identification.emit())

@@ -107,6 +107,7 @@ def close(ctx: Context, sa: IkeSa) -> None:
     sa.state = IkeState.CLOSED
     sa.window.outstanding = None
     sa.keys = None
+    ctx.fragments.forget(sa.spi)
     ctx.timers.clear_all(sa.spi.hex())
     ctx.timers.set(Timer.IKE_LINGER, sa.spi.hex(), ctx.now + LINGER_NS)
     lineage = ctx.lineages.get(sa.lineage)

@@ -120,6 +120,8 @@ def _ike_expired(ctx: Context, timer: Timer, sa: IkeSa) -> None:
     lineage = ctx.lineages.get(sa.lineage)
     if timer is Timer.IKE_LINGER:
         lineages.forget(ctx, sa)
+    elif timer is Timer.REASSEMBLY:
+        ctx.fragments.forget(sa.spi)
     elif lineage is None:
         return
     elif timer is Timer.RETRANSMIT:

@@ -114,29 +114,41 @@ class IkeOffer:
 
 @dataclass(slots=True)
 class Outstanding:
-    """Our one request under way."""
+    """Our one request under way, in one datagram or in its fragments; `smaller` is the same in smaller ones."""
 
     message_id: int
-    data: bytes = field(repr=False)
+    datagrams: tuple[bytes, ...] = field(repr=False)
     task: Task
     offer: ChildOffer | IkeOffer | None = None
     transmissions: int = 1
+    smaller: tuple[bytes, ...] = field(default=(), repr=False)
 
 
 @dataclass(slots=True)
 class Window:
-    """Message IDs of both directions, window size 1 (RFC 7296 section 2.3)."""
+    """Message IDs of both directions, window size 1 (RFC 7296 section 2.3).
+
+    `last_request` is the digest of the datagram that, when it comes again, is answered with `last_response` again;
+    `astray` counts how often it was, to another address than the peer's.
+    """
 
     next_request: int = 0
     outstanding: Outstanding | None = None
     expected: int = 0
-    last_request: bytes = field(default=b"", repr=False)
-    last_response: bytes = field(default=b"", repr=False)
+    last_request: bytes = b""
+    last_response: tuple[bytes, ...] = field(default=(), repr=False)
+    astray: int = 0
 
 
 @dataclass(slots=True)
 class IkeSa:
-    """One IKE SA. `initiator`: we began it. `nonce_i` and `nonce_r` are those that made its keys."""
+    """One IKE SA. `initiator`: we began it. `nonce_i` and `nonce_r` are those that made its keys.
+
+    `peer_hashes` are those that the peer lets us sign with. `other_authorities`: it asks for certificates, and names
+    none of those that ours comes from.
+
+    `fragmentation`: both ends take fragments. `narrow`: the path turned out to need small ones.
+    """
 
     lineage: int
     initiator: bool
@@ -156,6 +168,10 @@ class IkeSa:
     nat_local: bool = False
     nat_remote: bool = False
     peer_is_culvert: bool = False
+    fragmentation: bool = False
+    peer_hashes: tuple[int, ...] = ()
+    other_authorities: bool = False
+    narrow: bool = False
     first_source: SocketAddress | None = None
     window: Window = field(default_factory=Window)
     ivs_used: int = 0
@@ -223,7 +239,8 @@ class Lineage:
 
     `initiator`: we began the first one. `began_at`: when its first message was sent or came; `established_at`: when
     that one was authenticated. `rival` is the SPI of the IKE SA that the peer made while our own rekey of the same
-    one was under way. `confirmed`: something shows that the peer, too, has the first one established.
+    one was under way. `confirmed`: something shows that the peer, too, has the first one established. `silent`: a
+    request was repeated and is not answered; nothing follows from that but that the peer is called beside it.
     """
 
     number: int
@@ -240,5 +257,6 @@ class Lineage:
     established: bool = False
     established_at: int = 0
     confirmed: bool = False
+    silent: bool = False
     retries: int = 0
     retry_at: int | None = None

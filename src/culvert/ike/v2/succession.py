@@ -6,7 +6,7 @@ from culvert.clock import SECOND
 from culvert.crypto.errors import InvalidKeyExchange
 from culvert.crypto.key_exchange import KeyExchangeState
 from culvert.crypto.key_exchange import begin as begin_key_exchange
-from culvert.ike import negotiation
+from culvert.ike import explaining, negotiation
 from culvert.ike.logs import WARNING
 from culvert.ike.negotiation import Chosen
 from culvert.ike.timers import Timer
@@ -81,7 +81,8 @@ def _choose(lineage: Lineage, contents: Contents) -> Chosen:
     offered, ke = contents.get(SecurityAssociation), contents.get(KeyExchangePayload)
     chosen = negotiation.choose(offered, proposals, ProtocolId.IKE, method=ke.method)
     if chosen is None or chosen.suite.key_exchange is None:
-        raise refused(NotifyType.NO_PROPOSAL_CHOSEN, negotiation.explain(offered, proposals))
+        place = explaining.Place.of_peer(lineage.peer.name if lineage.peer else "")
+        raise refused(NotifyType.NO_PROPOSAL_CHOSEN, explaining.proposals(offered, proposals, place))
     if chosen.suite.key_exchange.id != ke.method:
         wanted = chosen.suite.key_exchange
         raise refused(NotifyType.INVALID_KE_PAYLOAD, f"{wanted.name} was asked for", wanted.id.to_bytes(2, "big"))
@@ -108,6 +109,7 @@ def _successor(sa: IkeSa, chosen: Chosen, *, initiator: bool, spi_i: bytes, spi_
     new = IkeSa(sa.lineage, initiator, spi_i, spi_r, IkeState.UNDECIDED, sa.local, sa.remote, now, peer=sa.peer)
     new.suite, new.identity, new.last_heard = chosen.suite, sa.identity, now
     new.nat_local, new.nat_remote, new.peer_is_culvert = sa.nat_local, sa.nat_remote, sa.peer_is_culvert
+    new.fragmentation, new.narrow = sa.fragmentation, sa.narrow
     return new
 
 

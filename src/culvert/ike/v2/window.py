@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from enum import Enum
 
 from culvert.ike.v2.sa import ChildOffer, IkeOffer, Outstanding, Task, Window
@@ -12,30 +13,40 @@ class Verdict(Enum):
 
     NEW = "new"
     REPEATED = "repeated"
+    REWRITTEN = "rewritten"
     OUTSIDE = "outside"
 
 
 def judge(window: Window, message_id: int, data: bytes) -> Verdict:
-    """Judge a request. A repeated one has the very octets of the last one; anything else of that ID is none of ours."""
+    """Judge a request. A repeated one has the very octets of the last one, or of its first fragment.
+
+    REWRITTEN is the same ID in other octets: a later fragment, the first one of another division, or a forgery.
+    """
     if message_id == window.expected:
         return Verdict.NEW
-    if message_id == window.expected - 1 and data == window.last_request and window.last_response:
-        return Verdict.REPEATED
-    return Verdict.OUTSIDE
+    if message_id != window.expected - 1 or not window.last_response:
+        return Verdict.OUTSIDE
+    return Verdict.REPEATED if digest(data) == window.last_request else Verdict.REWRITTEN
 
 
-def answered(window: Window, request: bytes, response: bytes) -> None:
-    """Remember the answer to the expected request, and expect the next one."""
+def answered(window: Window, request: bytes, response: tuple[bytes, ...]) -> None:
+    """Remember the answer to the expected request, of which `request` is the digest, and expect the next one."""
     window.expected += 1
     window.last_request = request
     window.last_response = response
+    window.astray = 0
 
 
-def sent(window: Window, data: bytes, task: Task, offer: ChildOffer | IkeOffer | None) -> Outstanding:
+def digest(data: bytes) -> bytes:
+    """Give what a datagram is remembered by: what comes from the network is not kept once it is answered."""
+    return hashlib.sha256(data).digest()
+
+
+def sent(window: Window, datagrams: tuple[bytes, ...], task: Task, offer: ChildOffer | IkeOffer | None) -> Outstanding:
     """Enter our request as the one under way."""
     if window.outstanding is not None:
         raise ValueError("a second request while one is under way")
-    window.outstanding = Outstanding(window.next_request, data, task, offer)
+    window.outstanding = Outstanding(window.next_request, datagrams, task, offer)
     window.next_request += 1
     return window.outstanding
 

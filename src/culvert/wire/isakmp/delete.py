@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from struct import Struct
 from typing import ClassVar
 
 from culvert.wire.isakmp.errors import require
 from culvert.wire.isakmp.limits import MAX_DELETED_SPIS
 from culvert.wire.isakmp.numbers import PayloadType, ProtocolId, known
-from culvert.wire.isakmp.reader import Reader, octets_of
+from culvert.wire.isakmp.reader import Reader, packed
 
 CHILD_SPI_OCTETS = 4
+
+_HEAD = Struct("!BBH")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class Delete:
     @classmethod
     def parse(cls, body: bytes) -> Delete:
         reader = Reader(body, "a Delete payload")
-        protocol, size, count = reader.number(1), reader.number(1), reader.number(2)
+        protocol, size, count = reader.fields(_HEAD)
         require(count <= MAX_DELETED_SPIS, f"{count} SPIs, where {MAX_DELETED_SPIS} are allowed")
         require(reader.left == size * count, f"{count} SPIs of {size} octets in {reader.left} octets")
         # Some peers count the IKE SA as one SPI of no octets.
@@ -42,5 +45,5 @@ class Delete:
         size = len(self.spis[0]) if self.spis else 0
         if self.protocol in (ProtocolId.AH, ProtocolId.ESP):
             size = CHILD_SPI_OCTETS
-        head = octets_of(self.protocol, 1) + octets_of(size, 1) + octets_of(len(self.spis), 2)
+        head = packed(_HEAD, self.protocol, size, len(self.spis))
         return head + b"".join(self.spis)

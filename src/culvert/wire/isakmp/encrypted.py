@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from struct import Struct
 from typing import ClassVar
 
 from culvert.wire.isakmp.errors import require
 from culvert.wire.isakmp.header import HEADER_OCTETS, Header
 from culvert.wire.isakmp.numbers import PayloadType
-from culvert.wire.isakmp.reader import Reader, octets_of
+from culvert.wire.isakmp.reader import Reader, packed
 
-GENERIC_HEADER_OCTETS = 4
+GENERIC_HEADER = Struct("!BBH")
+"""Next payload, critical bit and reserved bits, length (RFC 7296 section 3.2)."""
+GENERIC_HEADER_OCTETS = GENERIC_HEADER.size
+PREFIX_OCTETS = HEADER_OCTETS + GENERIC_HEADER_OCTETS
+"""What stands before the body of SK."""
+_FRAGMENT = Struct("!HH")
+FRAGMENT_PREFIX_OCTETS = PREFIX_OCTETS + _FRAGMENT.size
+"""What stands before the body of SKF."""
+_CRITICAL = 0x80
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +58,11 @@ class EncryptedFragment:
     @classmethod
     def parse(cls, first_payload: int, body: bytes) -> EncryptedFragment:
         reader = Reader(body, "an encrypted fragment")
-        number, total = reader.number(2), reader.number(2)
+        number, total = reader.fields(_FRAGMENT)
         return cls(first_payload if number == 1 else 0, number, total, reader.rest())
 
     def emit(self) -> bytes:
-        return octets_of(self.number, 2) + octets_of(self.total, 2) + self.body
+        return packed(_FRAGMENT, self.number, self.total) + self.body
 
 
 def encrypted_prefix(header: Header, first_payload: int, body_octets: int) -> bytes:
@@ -61,12 +70,20 @@ def encrypted_prefix(header: Header, first_payload: int, body_octets: int) -> by
 
     `next_payload` and `length` of `header` are replaced. This is what RFC 5282 section 5.1 calls the associated data.
     """
-    length = HEADER_OCTETS + GENERIC_HEADER_OCTETS + body_octets
-    filled = replace(header, next_payload=PayloadType.SK, length=length)
+    filled = replace(header, next_payload=PayloadType.SK, length=PREFIX_OCTETS + body_octets)
     return filled.emit() + generic_header(first_payload, False, body_octets)
+
+
+def fragment_prefix(header: Header, fragment: EncryptedFragment, body_octets: int) -> bytes:
+    """Do the same for a fragment: IKE header, generic header, number and total (RFC 7383 section 2.5).
+
+    Of `fragment`, the body does not matter.
+    """
+    filled = replace(header, next_payload=PayloadType.SKF, length=FRAGMENT_PREFIX_OCTETS + body_octets)
+    numbers = packed(_FRAGMENT, fragment.number, fragment.total)
+    return filled.emit() + generic_header(fragment.first_payload, False, _FRAGMENT.size + body_octets) + numbers
 
 
 def generic_header(next_payload: int, critical: bool, body_octets: int) -> bytes:
     """Write a generic payload header (RFC 7296 section 3.2)."""
-    length = octets_of(GENERIC_HEADER_OCTETS + body_octets, 2)
-    return octets_of(next_payload, 1) + (b"\x80" if critical else b"\x00") + length
+    return packed(GENERIC_HEADER, next_payload, _CRITICAL * critical, GENERIC_HEADER_OCTETS + body_octets)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from struct import Struct
 
 from culvert.reasons import Refusal
 from culvert.wire.isakmp.errors import ParseError, require
 from culvert.wire.isakmp.numbers import ExchangeType, known
-from culvert.wire.isakmp.reader import Reader, octets_of
+from culvert.wire.isakmp.reader import Reader, packed
 
 HEADER_OCTETS = 28
 SPI_OCTETS = 8
 NO_SPI = bytes(SPI_OCTETS)
 """The responder's SPI in the first message of an IKE_SA_INIT exchange."""
 MAJOR_VERSION = 2
+_BEHIND_SPIS = Struct("!BBBBLL")
 _INITIATOR, _VERSION, _RESPONSE = 0x08, 0x10, 0x20
 
 
@@ -43,16 +45,12 @@ class Header:
 
     def emit(self) -> bytes:
         flags = _INITIATOR * self.initiator | _VERSION * self.version | _RESPONSE * self.response
+        version = self.major << 4 | self.minor
         return b"".join(
             (
                 self.spi_i,
                 self.spi_r,
-                octets_of(self.next_payload, 1),
-                octets_of(self.major << 4 | self.minor, 1),
-                octets_of(self.exchange, 1),
-                octets_of(flags, 1),
-                octets_of(self.message_id, 4),
-                octets_of(self.length, 4),
+                packed(_BEHIND_SPIS, self.next_payload, version, self.exchange, flags, self.message_id, self.length),
             )
         )
 
@@ -61,7 +59,7 @@ def read_header(data: bytes) -> Header:
     """Read the first 28 octets without judging them. Raise ParseError where there are fewer."""
     reader = Reader(data, "the IKE header")
     spi_i, spi_r = reader.octets(SPI_OCTETS), reader.octets(SPI_OCTETS)
-    next_payload, version, exchange, flags = reader.octets(4)
+    next_payload, version, exchange, flags, message_id, length = reader.fields(_BEHIND_SPIS)
     return Header(
         spi_i=spi_i,
         spi_r=spi_r,
@@ -69,8 +67,8 @@ def read_header(data: bytes) -> Header:
         exchange=known(ExchangeType, exchange),
         initiator=bool(flags & _INITIATOR),
         response=bool(flags & _RESPONSE),
-        message_id=reader.number(4),
-        length=reader.number(4),
+        message_id=message_id,
+        length=length,
         version=bool(flags & _VERSION),
         major=version >> 4,
         minor=version & 15,
@@ -88,6 +86,8 @@ def peek(data: bytes) -> Header:
         raise ParseError(
             Refusal.INVALID_MAJOR_VERSION, f"major version {header.major}, where {MAJOR_VERSION} is spoken"
         )
-    require(header.length == len(data), f"the header says {header.length} octets and {len(data)} came")
+    if header.length != len(data):
+        text = f"the header says {header.length} octets and {len(data)} came"
+        raise ParseError(Refusal.INVALID_SYNTAX, text)
     require(header.spi_i != NO_SPI, "the initiator's SPI is zero")
     return header

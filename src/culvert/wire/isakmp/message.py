@@ -9,7 +9,13 @@ from culvert.wire.isakmp.auth import Authentication
 from culvert.wire.isakmp.cert import Certificate
 from culvert.wire.isakmp.certreq import CertificateRequest
 from culvert.wire.isakmp.delete import Delete
-from culvert.wire.isakmp.encrypted import GENERIC_HEADER_OCTETS, Encrypted, EncryptedFragment, generic_header
+from culvert.wire.isakmp.encrypted import (
+    GENERIC_HEADER,
+    GENERIC_HEADER_OCTETS,
+    Encrypted,
+    EncryptedFragment,
+    generic_header,
+)
 from culvert.wire.isakmp.errors import require
 from culvert.wire.isakmp.header import HEADER_OCTETS, MAJOR_VERSION, Header, peek
 from culvert.wire.isakmp.identification import IDi, IDr
@@ -40,6 +46,7 @@ _PARSERS: dict[int, Callable[[bytes], Payload]] = {
     PayloadType.TSR: TSr.parse,
 }
 _ENCRYPTED = (PayloadType.SK, PayloadType.SKF)
+_TOO_MANY = f"more than {MAX_PAYLOADS} payloads"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +114,8 @@ def parse_payloads(first_type: int, data: bytes, *, sealed: bool = True) -> tupl
     """
     reader, payloads, kind = Reader(data, "a payload"), list[Payload](), first_type
     while kind != PayloadType.NONE:
-        require(len(payloads) < MAX_PAYLOADS, f"more than {MAX_PAYLOADS} payloads")
-        following, flags, length = reader.number(1), reader.number(1), reader.number(2)
+        require(len(payloads) < MAX_PAYLOADS, _TOO_MANY)
+        following, flags, length = reader.fields(GENERIC_HEADER)
         body = reader.octets(length - GENERIC_HEADER_OCTETS)
         if kind in _ENCRYPTED:
             require(not sealed, "an Encrypted payload inside another")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from struct import Struct
 from typing import ClassVar
 
 from culvert.wire.isakmp.numbers import PayloadType, ProtocolId, known
-from culvert.wire.isakmp.reader import Reader, octets_of
+from culvert.wire.isakmp.reader import Reader, packed
 
 FIRST_STATUS_TYPE = 16_384
+_HEAD = Struct("!BBH")
 
 
 class NotifyType(IntEnum):
@@ -114,10 +116,9 @@ class Notify:
     @classmethod
     def parse(cls, body: bytes) -> Notify:
         reader = Reader(body, "a Notify payload")
-        protocol, spi_octets, kind = reader.number(1), reader.number(1), reader.number(2)
+        protocol, spi_octets, kind = reader.fields(_HEAD)
         spi = reader.octets(spi_octets)
         return cls(known(NotifyType, kind), reader.rest(), known(ProtocolId, protocol), spi)
 
     def emit(self) -> bytes:
-        head = octets_of(self.protocol, 1) + octets_of(len(self.spi), 1) + octets_of(self.type, 2)
-        return head + self.spi + self.data
+        return packed(_HEAD, self.protocol, len(self.spi), self.type) + self.spi + self.data

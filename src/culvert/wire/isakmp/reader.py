@@ -1,8 +1,12 @@
-"""Reading octets from the left, never past the end."""
+"""Reading octets from the left, never past the end; and writing numbers."""
 
 from __future__ import annotations
 
-from culvert.wire.isakmp.errors import require
+import struct
+from struct import Struct
+
+from culvert.reasons import Refusal
+from culvert.wire.isakmp.errors import ParseError
 
 
 class Reader:
@@ -20,22 +24,47 @@ class Reader:
         return len(self._data) - self._at
 
     def octets(self, count: int) -> bytes:
-        require(0 <= count <= self.left, f"{self._what} needs {count} octets and {self.left} are left")
-        self._at += count
-        return self._data[self._at - count : self._at]
+        start, end = self._at, self._at + count
+        if not start <= end <= len(self._data):
+            raise self._short(count)
+        self._at = end
+        return self._data[start:end]
 
     def number(self, count: int) -> int:
         """Read an unsigned number of `count` octets, the highest first."""
         return int.from_bytes(self.octets(count), "big")
 
+    def fields(self, layout: Struct) -> tuple[int, ...]:
+        """Read numbers as `layout` has them."""
+        start, end = self._at, self._at + layout.size
+        if end > len(self._data):
+            raise self._short(layout.size)
+        self._at = end
+        return layout.unpack_from(self._data, start)
+
     def rest(self) -> bytes:
-        return self.octets(self.left)
+        start, self._at = self._at, len(self._data)
+        return self._data[start:]
 
     def end(self) -> None:
-        require(self.left == 0, f"{self._what} has {self.left} octets too many")
+        if self._at != len(self._data):
+            raise ParseError(Refusal.INVALID_SYNTAX, f"{self._what} has {self.left} octets too many")
+
+    def _short(self, count: int) -> ParseError:
+        return ParseError(Refusal.INVALID_SYNTAX, f"{self._what} needs {count} octets and {self.left} are left")
 
 
 def octets_of(number: int, count: int) -> bytes:
     """Write an unsigned number in `count` octets. Raise ParseError where it does not fit."""
-    require(0 <= number < 1 << (8 * count), f"{number} does not fit into {count} octets")
-    return number.to_bytes(count, "big")
+    try:
+        return number.to_bytes(count, "big")
+    except OverflowError:
+        raise ParseError(Refusal.INVALID_SYNTAX, f"{number} does not fit into {count} octets") from None
+
+
+def packed(layout: Struct, *numbers: int) -> bytes:
+    """Write numbers as `layout` has them. Raise ParseError where one does not fit."""
+    try:
+        return layout.pack(*numbers)
+    except struct.error:
+        raise ParseError(Refusal.INVALID_SYNTAX, f"{numbers} do not fit into {layout.format}") from None

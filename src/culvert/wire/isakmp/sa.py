@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from struct import Struct
 from typing import ClassVar
 
 from culvert.wire.isakmp.errors import require
 from culvert.wire.isakmp.limits import MAX_ATTRIBUTES, MAX_PROPOSALS, MAX_TRANSFORMS
 from culvert.wire.isakmp.numbers import PayloadType, ProtocolId, known
-from culvert.wire.isakmp.reader import Reader, octets_of
+from culvert.wire.isakmp.reader import Reader, octets_of, packed
 
 _LAST, _MORE_PROPOSALS, _MORE_TRANSFORMS = 0, 2, 3
-_PROPOSAL_HEAD_OCTETS, _TRANSFORM_HEAD_OCTETS = 8, 8
+_SUBSTRUCTURE = Struct("!BBH")
+_PROPOSAL, _TRANSFORM = Struct("!BBHBBBB"), Struct("!BBHBBH")
+_TRANSFORM_BODY, _ATTRIBUTE = Struct("!BBH"), Struct("!HH")
 _SHORT_FORM = 0x8000
 _KEY_LENGTH = _SHORT_FORM | 14
 _SPI_OCTETS: dict[int, tuple[int, ...]] = {ProtocolId.IKE: (0, 8), ProtocolId.AH: (4,), ProtocolId.ESP: (4,)}
@@ -46,14 +49,13 @@ class TransformSubstructure:
     unknown_attributes: tuple[Attribute, ...] = ()
 
     def __post_init__(self) -> None:
-        require(len(self.unknown_attributes) <= MAX_ATTRIBUTES, f"{len(self.unknown_attributes)} transform attributes")
+        require(len(self.unknown_attributes) <= MAX_ATTRIBUTES, "too many transform attributes")
 
     def emit(self, last: bool) -> bytes:
-        key_length = b"" if self.key_length is None else octets_of(_KEY_LENGTH, 2) + octets_of(self.key_length, 2)
+        key_length = b"" if self.key_length is None else packed(_ATTRIBUTE, _KEY_LENGTH, self.key_length)
         attributes = key_length + b"".join(attribute.emit() for attribute in self.unknown_attributes)
-        mark = _LAST if last else _MORE_TRANSFORMS
-        length = octets_of(_TRANSFORM_HEAD_OCTETS + len(attributes), 2)
-        return bytes((mark, 0)) + length + octets_of(self.type, 1) + bytes(1) + octets_of(self.id, 2) + attributes
+        mark, length = _LAST if last else _MORE_TRANSFORMS, _TRANSFORM.size + len(attributes)
+        return packed(_TRANSFORM, mark, 0, length, self.type, 0, self.id) + attributes
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +68,14 @@ class Proposal:
     transforms: tuple[TransformSubstructure, ...]
 
     def __post_init__(self) -> None:
-        fits = len(self.spi) in _SPI_OCTETS.get(self.protocol, (len(self.spi),))
-        require(fits, f"an SPI of {len(self.spi)} octets for protocol {int(self.protocol)}")
+        require(len(self.spi) in _SPI_OCTETS.get(self.protocol, (len(self.spi),)), "an SPI of a wrong length")
 
     def emit(self, last: bool) -> bytes:
         count = len(self.transforms)
         transforms = b"".join(one.emit(at == count) for at, one in enumerate(self.transforms, 1))
         rest = self.spi + transforms
-        head = bytes((_LAST if last else _MORE_PROPOSALS, 0)) + octets_of(_PROPOSAL_HEAD_OCTETS + len(rest), 2)
-        sizes = octets_of(len(self.spi), 1) + octets_of(count, 1)
-        return head + octets_of(self.number, 1) + octets_of(self.protocol, 1) + sizes + rest
+        mark, length = _LAST if last else _MORE_PROPOSALS, _PROPOSAL.size + len(rest)
+        return packed(_PROPOSAL, mark, 0, length, self.number, self.protocol, len(self.spi), count) + rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +86,16 @@ class SecurityAssociation:
     payload_type: ClassVar[PayloadType] = PayloadType.SA
 
     def __post_init__(self) -> None:
-        require(1 <= len(self.proposals) <= MAX_PROPOSALS, f"{len(self.proposals)} proposals")
+        require(1 <= len(self.proposals) <= MAX_PROPOSALS, "no proposal, or too many")
         transforms = sum(len(proposal.transforms) for proposal in self.proposals)
-        require(transforms <= MAX_TRANSFORMS, f"{transforms} transforms")
+        require(transforms <= MAX_TRANSFORMS, "too many transforms")
 
     @classmethod
     def parse(cls, body: bytes) -> SecurityAssociation:
         reader, proposals, transforms, more = Reader(body, "the SA payload"), list[Proposal](), 0, True
         while more:
-            require(len(proposals) < MAX_PROPOSALS, f"more than {MAX_PROPOSALS} proposals")
-            require(transforms <= MAX_TRANSFORMS, f"more than {MAX_TRANSFORMS} transforms")
+            require(len(proposals) < MAX_PROPOSALS, "too many proposals")
+            require(transforms <= MAX_TRANSFORMS, "too many transforms")
             more, substructure = _substructure(reader, _MORE_PROPOSALS)
             proposals.append(_parse_proposal(substructure))
             transforms += len(proposals[-1].transforms)
@@ -109,8 +109,8 @@ class SecurityAssociation:
 
 def _substructure(reader: Reader, more: int) -> tuple[bool, bytes]:
     """Cut out the next proposal or transform; tell also whether another one follows."""
-    mark, _reserved, length = reader.number(1), reader.number(1), reader.number(2)
-    require(mark in (_LAST, more), f"a substructure marked {mark}, where {_LAST} or {more} belongs")
+    mark, _reserved, length = reader.fields(_SUBSTRUCTURE)
+    require(mark in (_LAST, more), "a substructure that is marked neither as the last nor as followed by its like")
     return mark == more, reader.octets(length - 4)
 
 
@@ -127,7 +127,7 @@ def _parse_transform(reader: Reader, last: bool) -> TransformSubstructure:
     more, substructure = _substructure(reader, _MORE_TRANSFORMS)
     require(more != last, "the number of transforms is not what the proposal says")
     reader = Reader(substructure, "a transform")
-    kind, _reserved, number = reader.number(1), reader.number(1), reader.number(2)
+    kind, _reserved, number = reader.fields(_TRANSFORM_BODY)
     return TransformSubstructure(kind, number, *_parse_attributes(reader))
 
 
@@ -135,12 +135,13 @@ def _parse_attributes(reader: Reader) -> tuple[int | None, tuple[Attribute, ...]
     key_length: int | None = None
     unknown: list[Attribute] = []
     while reader.left:
-        require(len(unknown) <= MAX_ATTRIBUTES, f"more than {MAX_ATTRIBUTES} transform attributes")
-        kind = reader.number(2)
-        value = reader.octets(2 if kind & _SHORT_FORM else reader.number(2))
+        require(len(unknown) <= MAX_ATTRIBUTES, "too many transform attributes")
+        kind, value_or_length = reader.fields(_ATTRIBUTE)
         if kind == _KEY_LENGTH:
             require(key_length is None, "a transform with two key lengths")
-            key_length = int.from_bytes(value, "big")
+            key_length = value_or_length
+        elif kind & _SHORT_FORM:
+            unknown.append(Attribute(kind, octets_of(value_or_length, 2)))
         else:
-            unknown.append(Attribute(kind, value))
+            unknown.append(Attribute(kind, reader.octets(value_or_length)))
     return key_length, tuple(unknown)

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Address
+from struct import Struct
 from typing import ClassVar, Self
 
 from culvert.addresses import IPAddress
 from culvert.wire.isakmp.errors import require
 from culvert.wire.isakmp.numbers import PayloadType
-from culvert.wire.isakmp.reader import Reader, octets_of
+from culvert.wire.isakmp.reader import Reader, octets_of, packed
 
-_HEAD_OCTETS = 4
+_HEAD, _PORTS = Struct("!BBH"), Struct("!HH")
 OPAQUE_PORTS = (65_535, 0)
 """Start and end port that stand for "the port cannot be seen", as in fragments (RFC 7296 section 3.13.1)."""
 
@@ -51,9 +52,8 @@ class TrafficSelector:
         return (self.start_port, self.end_port) == OPAQUE_PORTS
 
     def emit(self) -> bytes:
-        ports = octets_of(self.start_port, 2) + octets_of(self.end_port, 2)
-        rest = ports + self.start.packed + self.end.packed
-        return octets_of(self.type, 1) + octets_of(self.protocol, 1) + octets_of(_HEAD_OCTETS + len(rest), 2) + rest
+        rest = packed(_PORTS, self.start_port, self.end_port) + self.start.packed + self.end.packed
+        return packed(_HEAD, self.type, self.protocol, _HEAD.size + len(rest)) + rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,7 @@ class UnknownSelector:
         require(self.type not in tuple(SelectorType), f"selectors of type {self.type} are known")
 
     def emit(self) -> bytes:
-        head = octets_of(self.type, 1) + octets_of(self.protocol, 1)
-        return head + octets_of(_HEAD_OCTETS + len(self.body), 2) + self.body
+        return packed(_HEAD, self.type, self.protocol, _HEAD.size + len(self.body)) + self.body
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +104,8 @@ class TSr(TrafficSelectors):
 
 
 def _parse_selector(reader: Reader) -> TrafficSelector | UnknownSelector:
-    kind, protocol, length = reader.number(1), reader.number(1), reader.number(2)
-    body = reader.octets(length - _HEAD_OCTETS)
+    kind, protocol, length = reader.fields(_HEAD)
+    body = reader.octets(length - _HEAD.size)
     if kind == SelectorType.IPV4_ADDR_RANGE:
         return _parse_range(protocol, body, 4)
     if kind == SelectorType.IPV6_ADDR_RANGE:
@@ -116,7 +115,7 @@ def _parse_selector(reader: Reader) -> TrafficSelector | UnknownSelector:
 
 def _parse_range(protocol: int, body: bytes, address_octets: int) -> TrafficSelector:
     reader = Reader(body, "a traffic selector")
-    start_port, end_port = reader.number(2), reader.number(2)
+    start_port, end_port = reader.fields(_PORTS)
     start, end = (_address(reader.octets(address_octets)) for _ in range(2))
     reader.end()
     return TrafficSelector(protocol, start_port, end_port, start, end)

@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass
 
 from culvert.addresses import IPAddress, SocketAddress
-from culvert.wire.netlink.framing import ParseError, parse_attributes, split
+from culvert.wire.netlink.framing import ParseError, emit_attribute, parse_attributes, split
 from culvert.wire.netlink.numbers import PADDING, XfrmAttribute
 from culvert.wire.netlink.policy import (
     POLICY_OCTETS,
@@ -44,13 +44,17 @@ POLICY_EXPIRE_OCTETS = 176
 MAPPING_OCTETS = 64
 
 _ALGORITHMS = struct.Struct("=4I")
+_NUMBER = struct.Struct("=I")
 _HARD = struct.Struct("=B7x")
 _MAPPING = struct.Struct("=24sI16s16s2s2s")
 
 
 @dataclass(frozen=True, slots=True)
 class AcquireWire:
-    """A packet met a policy and no association was there. `packet` is its selector, `templates` what is wanted."""
+    """A packet met a policy and no association was there. `packet` is its selector, `templates` what is wanted.
+
+    `missing` is the place among them of the one whose association is not there; the kernel does not tell, 0.
+    """
 
     id: IdWire
     source: IPAddress
@@ -58,6 +62,7 @@ class AcquireWire:
     policy: PolicyWire
     sequence: int = 0
     templates: tuple[TemplateWire, ...] = ()
+    missing: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +101,7 @@ def emit_acquire(value: AcquireWire) -> bytes:
         + emit_policy_info(value.policy)
         + _ALGORITHMS.pack(*masks, value.sequence)
         + emit_templates(value.templates)
+        + emit_attribute(XfrmAttribute.TEMPLATE, _NUMBER.pack(value.missing))
     )
 
 
@@ -115,7 +121,17 @@ def parse_acquire(body: bytes) -> AcquireWire:
         parse_policy_info(structure[96 : 96 + POLICY_OCTETS], templates),
         _ALGORITHMS.unpack(structure[264:])[3],
         templates,
+        _missing(attributes.get(XfrmAttribute.TEMPLATE, _NUMBER.pack(0)), templates),
     )
+
+
+def _missing(octets: bytes, templates: tuple[TemplateWire, ...]) -> int:
+    if len(octets) != _NUMBER.size:
+        raise ParseError("an acquire's template is no number")
+    (place,) = _NUMBER.unpack(octets)
+    if place >= max(len(templates), 1):
+        raise ParseError(f"an acquire asks for template {place} of {len(templates)}")
+    return int(place)
 
 
 def emit_expire(value: ExpireWire) -> bytes:

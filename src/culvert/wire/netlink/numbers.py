@@ -57,6 +57,7 @@ class XfrmAttribute(IntEnum):
     DROPS = 0x4002
     MODE_ANY = 0x4003
     LEGACY = 0x4004
+    TEMPLATE = 0x4005
 
 
 class SadAttribute(IntEnum):

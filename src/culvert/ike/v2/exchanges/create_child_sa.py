@@ -5,7 +5,7 @@ from __future__ import annotations
 from culvert.clock import SECOND
 from culvert.config.model import Child
 from culvert.crypto.key_exchange import begin as begin_key_exchange
-from culvert.ike import negotiation
+from culvert.ike import negotiation, refusals
 from culvert.ike.logs import WARNING
 from culvert.ike.records import ChildDown
 from culvert.ike.timers import Timer
@@ -13,7 +13,7 @@ from culvert.ike.v2 import child_negotiation, children, lineages, requests, retr
 from culvert.ike.v2.answers import Answer
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.keys import Nonces
-from culvert.ike.v2.reading import Contents, Refused, child_notify, name_of, reason_of, refused
+from culvert.ike.v2.reading import Contents, Refused, child_notify, reason_of, refused
 from culvert.ike.v2.sa import (
     ChildOffer,
     ChildSa,
@@ -186,7 +186,7 @@ def _refused(
         lineages.end(ctx, lineage, Refusal.NO_ADDITIONAL_SAS, "the peer rekeys no child; beginning anew")
     else:
         reason = reason_of(error.type) if error else Refusal.UNEXPECTED_MESSAGE
-        _report(ctx, lineage, offer, reason, child_negotiation.explain_refusal(offer, error))
+        _report(ctx, lineage, offer, reason, refusals.child(offer.child, error, key_exchange=True))
 
 
 def _too_early(kind: NotifyType | int | None, offer: ChildOffer) -> bool:
@@ -199,7 +199,7 @@ def _with_other_group(
 ) -> None:
     method = negotiation.acceptable_method(offer.child.proposals, int.from_bytes(error.data[:2], "big"))
     if method is None or len(error.data) != 2:
-        what = f"{offer.child.name}: the peer wants a key exchange that we do not allow ({name_of(error)})"
+        what = refusals.child(offer.child, error, key_exchange=True)
         _report(ctx, lineage, offer, Refusal.INVALID_KE_PAYLOAD, what)
     elif isinstance(task, RekeyChild):
         lineages.enqueue(ctx, lineage, RekeyChild(task.spi_in, method.id), first=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from culvert.config.model import Authentication as How
 from culvert.config.model import Peer
-from culvert.crypto.compare import constant_time_equal
 from culvert.identities import Identity
+from culvert.ike import negotiation, refusals
 from culvert.ike.logs import WARNING
 from culvert.ike.records import CallRefused, ChildDown, PeerRecord, SetUpFailed
-from culvert.ike.v2 import child_negotiation, children, keys, lineages, requests
+from culvert.ike.v2 import callers, certificate_payloads, child_negotiation, children, keys, lineages, proof, requests
 from culvert.ike.v2.answers import Answer
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.reading import Contents, Refused, name_of, reason_of, refused
@@ -15,17 +16,14 @@ from culvert.ike.v2.sa import ChildOffer, DeleteChild, IkeSa, IkeState, Lineage,
 from culvert.ike.v2.sealing import Payloads
 from culvert.limits import MAX_IKE_SAS_PER_PEER
 from culvert.reasons import Refusal
-from culvert.wire.isakmp.auth import Authentication, AuthMethod
-from culvert.wire.isakmp.identification import Identification, IDi, IDr
+from culvert.wire.isakmp.auth import Authentication
+from culvert.wire.isakmp.identification import IDi, IDr
 from culvert.wire.isakmp.notify import Notify, NotifyType
 from culvert.wire.isakmp.numbers import ExchangeType
 from culvert.wire.isakmp.payload import Payload
 from culvert.wire.isakmp.sa import SecurityAssociation
 
-FAILED = "the secret or the identity is not the one that we have for this peer"
-"""The one sentence for everything that can be wrong with a proof: it must not say which part it was."""
-THEIRS = "our secret or our identity is not the one that it has for us"
-"""The same, where it is the peer that says so."""
+NO_EAP = "it asks for EAP, which is not spoken here"
 
 
 def initiate(ctx: Context, sa: IkeSa, record: PeerRecord) -> None:
@@ -37,20 +35,30 @@ def initiate(ctx: Context, sa: IkeSa, record: PeerRecord) -> None:
     expected = _wished(record, sa)
     wanted: tuple[Payload, ...] = (IDr.of(expected),) if expected else ()
     initial = (Notify(NotifyType.INITIAL_CONTACT),) if _first_contact(ctx, sa, record) else ()
+    try:
+        ours = proof.make(sa, peer, idi)
+    except proof.NoProof as error:
+        lineages.drop(ctx, ctx.lineage_of(sa), Refusal.NO_SIGNATURE, str(error))
+        return
     payloads: Payloads = (
         idi,
+        *certificate_payloads.own_chain(peer),
         *initial,
+        *certificate_payloads.asking((peer,)),
         *wanted,
-        Authentication(AuthMethod.SHARED_KEY, keys.own_auth(sa, peer, idi)),
+        ours,
         *child_negotiation.request(offer, key_exchange=False),
     )
     requests.send(ctx, sa, ExchangeType.IKE_AUTH, payloads, task=SetUp(), offer=offer)
 
 
 def _wished(record: PeerRecord, sa: IkeSa) -> Identity | None:
-    """Give whom we ask for; a peer that is configured by a name may present its address or that name."""
+    """Give whom we ask for; a peer that is configured by a name may present its address or that name.
+
+    Nobody is a wildcard, so nobody is asked for by one.
+    """
     if record.peer.identity is not None:
-        return record.peer.identity
+        return None if record.peer.identity.is_wildcard else record.peer.identity
     return Identity.of_address(sa.remote.ip) if str(sa.remote.ip) in record.peer.addresses else None
 
 
@@ -73,7 +81,8 @@ def respond(ctx: Context, sa: IkeSa, contents: Contents) -> Answer:
     idr = IDr.of(record.local_identity(sa.local.ip))
     sa.peer = peer.name
     try:
-        _check(sa, record, contents, idr)
+        _check(sa, record, contents)
+        ours = _own_proof(sa, peer, idr)
     except Refused as refusal:
         ctx.outcomes.append(CallRefused(peer.name, refusal.reason, refusal.explanation))
         raise
@@ -81,66 +90,63 @@ def respond(ctx: Context, sa: IkeSa, contents: Contents) -> Answer:
     if contents.notify(NotifyType.INITIAL_CONTACT):
         _forget_others(ctx, sa, lineage, peer)
     _bound(ctx, peer)
-    proof = Authentication(AuthMethod.SHARED_KEY, keys.own_auth(sa, peer, idr))
     lineages.establish(ctx, lineage, sa, peer)
-    return Answer((idr, proof, *_first_child(ctx, sa, lineage, peer, contents)))
+    chain = certificate_payloads.own_chain(peer)
+    return Answer((idr, *chain, ours, *_first_child(ctx, sa, lineage, peer, contents)))
 
 
 def _authenticate(ctx: Context, sa: IkeSa, idi: IDi, contents: Contents) -> PeerRecord:
-    """Find the peer by its identity and check its proof; an unknown identity takes the same path. Raise Refused."""
-    record = _find(ctx, sa, idi.identity)
-    given = contents.get(Authentication)
-    secret = record.peer.secret if record and record.peer.secret else ctx.entropy.octets(32)
-    proven = _proves(sa, secret, idi, given)
-    if record is None or not record.peer.secret or not proven:
-        explanation = f"{sa.remote} says it is {_shown(idi)}: {FAILED}"
-        if record is not None:
-            sa.peer = record.peer.name
-            ctx.outcomes.append(CallRefused(sa.peer, Refusal.AUTHENTICATION_FAILED, explanation))
-        raise refused(NotifyType.AUTHENTICATION_FAILED, explanation, fatal=True)
-    return record
+    """Find the peer that the initiator proves to be; an unknown identity takes the same path. Raise Refused."""
+    if contents.find(Authentication) is None:
+        raise refused(NotifyType.AUTHENTICATION_FAILED, f"{sa.remote} brings no proof: {NO_EAP}", fatal=True)
+    found = callers.candidates(ctx, sa, idi, contents.find(IDr))
+    judged = [proof.judge(ctx, sa, one.peer, idi, contents) for one in found]
+    for record, judgement in zip(found, judged, strict=True):
+        if isinstance(judgement, proof.Proven):
+            _tell(ctx, sa, record, idi, judgement)
+            return record
+    first = judged[0] if judged else proof.judge(ctx, sa, None, idi, contents)
+    if isinstance(first, proof.Proven):
+        raise TypeError("nobody has proven anything")
+    raise _turned_away(ctx, sa, found[:1], idi, first)
 
 
-def _proves(sa: IkeSa, secret: bytes, identification: Identification, given: Authentication) -> bool:
-    expected = keys.expected_auth(sa, secret, identification)
-    return constant_time_equal(expected, given.data) and given.method == AuthMethod.SHARED_KEY
+def _tell(ctx: Context, sa: IkeSa, record: PeerRecord, who: IDi | IDr, judgement: proof.Proven) -> None:
+    """Say by what the peer proved itself, where there is something to say."""
+    if judgement.how:
+        ctx.log(record.peer.name, f"{sa.remote} is {callers.shown(who)} {judgement.how}")
 
 
-def _find(ctx: Context, sa: IkeSa, identity: Identity | None) -> PeerRecord | None:
-    """Find the peer with this identity; those known to be at this address come first."""
-    if identity is None:
-        return None
-    matching = [one for one in ctx.peers.values() if not one.ended and one.expects(identity)]
-    there = [one for one in matching if one.may_be_at(sa.remote.ip)]
-    return next(iter(there + matching), None)
+def _own_proof(sa: IkeSa, peer: Peer, idr: IDr) -> Authentication:
+    """Prove who we are. Raise Refused where we have nothing that this peer would believe."""
+    try:
+        return proof.make(sa, peer, idr)
+    except proof.NoProof as error:
+        notify = Notify(NotifyType.AUTHENTICATION_FAILED)
+        raise Refused(notify, Refusal.NO_SIGNATURE, str(error), fatal=True) from error
 
 
-def _shown(identification: Identification) -> str:
-    return str(identification.identity) if identification.identity else f"identity type {int(identification.type)}"
+def _turned_away(ctx: Context, sa: IkeSa, found: list[PeerRecord], idi: IDi, judgement: proof.NotProven) -> Refused:
+    """Tell the caller only that it failed; tell the peers that it may have been meant for all of it."""
+    explanation = f"{sa.remote} says it is {callers.shown(idi)}: {judgement.explanation}"
+    concerned = found or callers.expected_at(ctx, sa)
+    if not found and concerned:
+        explanation += f"; expected from there: {', '.join(one.awaited for one in concerned)}"
+    for record in concerned:
+        ctx.outcomes.append(CallRefused(record.peer.name, judgement.reason, explanation))
+    sa.peer = concerned[0].peer.name if concerned else ""
+    return Refused(Notify(NotifyType.AUTHENTICATION_FAILED), judgement.reason, explanation, fatal=True)
 
 
-def _check(sa: IkeSa, record: PeerRecord, contents: Contents, idr: IDr) -> None:
+def _check(sa: IkeSa, record: PeerRecord, contents: Contents) -> None:
     """Check what depends on which peer it is: our identity, and algorithms chosen before we knew. Raise Refused."""
     wanted = contents.find(IDr)
-    if wanted is not None and (wanted.identity is None or not wanted.identity.matches(_identity(idr))):
-        raise refused(NotifyType.AUTHENTICATION_FAILED, f"the peer asks for {_shown(wanted)}, not for us", fatal=True)
-    allowed = any(
-        sa.suite is not None
-        and sa.suite.encryption in one.encryption
-        and sa.suite.prf in one.prf
-        and sa.suite.key_exchange in one.key_exchange
-        and (sa.suite.integrity is None or sa.suite.integrity in one.integrity)
-        for one in record.peer.proposals
-    )
-    if not allowed:
+    if wanted is not None and not callers.is_asked_for(sa, record, wanted):
+        explanation = f"the peer asks for {callers.shown(wanted)}, not for us"
+        raise refused(NotifyType.AUTHENTICATION_FAILED, explanation, fatal=True)
+    if sa.suite is None or not negotiation.permits(record.peer.proposals, sa.suite):
         explanation = f"{record.peer.name} may not use {sa.suite}"
         raise refused(NotifyType.NO_PROPOSAL_CHOSEN, explanation, fatal=True)
-
-
-def _identity(identification: Identification) -> Identity:
-    if identification.identity is None:
-        raise ValueError("an identity of ours has a known type")
-    return identification.identity
 
 
 def _forget_others(ctx: Context, sa: IkeSa, lineage: Lineage, peer: Peer) -> None:
@@ -150,8 +156,9 @@ def _forget_others(ctx: Context, sa: IkeSa, lineage: Lineage, peer: Peer) -> Non
     """
     for other in ctx.live(peer.name):
         current = ctx.current(other)
-        known = current is not None and current.identity is not None and sa.identity is not None
-        if other is lineage or current is None or not known or current.identity != sa.identity:
+        if other is lineage or current is None or current.identity is None or sa.identity is None:
+            continue
+        if not current.identity.matches(sa.identity):
             continue
         if other.established_at < sa.created_at and other.began_at < lineage.began_at:
             lineages.drop(ctx, other, Refusal.PEER_DELETED, "the peer started anew")
@@ -187,31 +194,50 @@ def conclude(ctx: Context, sa: IkeSa, contents: Contents, offer: ChildOffer) -> 
     if contents.find(Authentication) is None:
         error = contents.error
         reason = reason_of(error.type) if error else Refusal.UNEXPECTED_MESSAGE
-        lineages.drop(ctx, lineage, reason, _refusal(sa, error))
+        lineages.drop(ctx, lineage, reason, _refusal(ctx, sa, record, error))
         return
     idr = contents.get(IDr)
-    expected = idr.identity is not None and record.expects(idr.identity)
-    proven = _proves(sa, record.peer.secret or b"", idr, contents.get(Authentication))
-    if not (expected and proven and record.peer.secret):
-        _refuse(ctx, sa, lineage, idr)
+    judgement = _judge_responder(ctx, sa, record, idr, contents)
+    if not isinstance(judgement, proof.Proven):
+        _refuse(ctx, sa, lineage, idr, judgement)
         return
+    _tell(ctx, sa, record, idr, judgement)
     sa.identity = idr.identity
     lineages.establish(ctx, lineage, sa, record.peer)
     _take_child(ctx, sa, record.peer, contents, offer)
 
 
-def _refusal(sa: IkeSa, error: Notify | None) -> str:
+def _judge_responder(ctx: Context, sa: IkeSa, record: PeerRecord, idr: IDr, contents: Contents) -> proof.Judgement:
+    if idr.identity is None or not record.expects(idr.identity):
+        return proof.NotProven(f"expected is {record.awaited}")
+    return proof.judge(ctx, sa, record.peer, idr, contents)
+
+
+def _refusal(ctx: Context, sa: IkeSa, record: PeerRecord, error: Notify | None) -> str:
     """Say for people what the responder refused, and what that means."""
     name = name_of(error) if error else "nothing that we understand"
-    meaning = f": {THEIRS}" if error and error.type == NotifyType.AUTHENTICATION_FAILED else ""
-    return f"{sa.remote} refuses with {name}{meaning}"
+    failed = error is not None and error.type == NotifyType.AUTHENTICATION_FAILED
+    return f"{sa.remote} refuses with {name}{': ' + _meaning(ctx, sa, record) if failed else ''}"
 
 
-def _refuse(ctx: Context, sa: IkeSa, lineage: Lineage, idr: IDr) -> None:
+def _meaning(ctx: Context, sa: IkeSa, record: PeerRecord) -> str:
+    """Say what it means that the peer does not accept our proof: it does not say which part of it."""
+    said, peer = f"we say that we are {record.local_identity(sa.local.ip)}", record.peer
+    if peer.auth is How.SECRET:
+        return f"our secret or our identity is not the one that it has for us; {said}"
+    others = "; it asks for certificates of other authorities than ours" if sa.other_authorities else ""
+    own = peer.credential.certificate if peer.credential else None
+    late = own is not None and ctx.utc_s is not None and not own.valid_at(ctx.utc_s)
+    return (
+        f"it does not accept our certificate or our identity; {said}{others}{'; ours is not valid now' if late else ''}"
+    )
+
+
+def _refuse(ctx: Context, sa: IkeSa, lineage: Lineage, idr: IDr, judgement: proof.NotProven) -> None:
     """Tell the responder, who believes that all is well, and let go."""
-    explanation = f"{sa.remote} says it is {_shown(idr)}: {FAILED}"
-    ctx.log(sa.peer, explanation, Refusal.AUTHENTICATION_FAILED, WARNING)
-    ctx.outcomes.append(SetUpFailed(sa.peer, Refusal.AUTHENTICATION_FAILED, explanation))
+    explanation = f"{sa.remote} says it is {callers.shown(idr)}: {judgement.explanation}"
+    ctx.log(sa.peer, explanation, judgement.reason, WARNING)
+    ctx.outcomes.append(SetUpFailed(sa.peer, judgement.reason, explanation))
     sa.state, lineage.closing = IkeState.DELETING, True
     lineage.queue = [Refuse()]
     ctx.dirty[lineage.number] = None
@@ -221,7 +247,7 @@ def _take_child(ctx: Context, sa: IkeSa, peer: Peer, contents: Contents, offer: 
     lineage, error = ctx.lineage_of(sa), contents.error
     if contents.find(SecurityAssociation) is None:
         reason = reason_of(error.type) if error else Refusal.UNEXPECTED_MESSAGE
-        what = child_negotiation.explain_refusal(offer, error)
+        what = refusals.child(offer.child, error, key_exchange=False)
         ctx.log(peer.name, what, reason, WARNING)
         ctx.outcomes.append(ChildDown(peer.name, offer.child.name, reason, what))
         return

@@ -10,18 +10,19 @@ from culvert.crypto.errors import InvalidKeyExchange
 from culvert.crypto.key_exchange import begin as begin_key_exchange
 from culvert.crypto.key_exchange import check as check_public
 from culvert.crypto.transforms import KeyExchange
-from culvert.ike import nat, negotiation
+from culvert.ike import nat, negotiation, refusals
 from culvert.ike.actions import Transmit
 from culvert.ike.negotiation import Chosen
-from culvert.ike.records import Path, PeerRecord
+from culvert.ike.records import Path, PeerRecord, Reached
 from culvert.ike.timers import Timer
-from culvert.ike.v2 import admission, keys, lineages, requests, table, window
+from culvert.ike.v2 import admission, certificate_payloads, extensions, keys, lineages, proof, requests, table, window
+from culvert.ike.v2.certificate_payloads import AUTHORITY_OCTETS
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.exchanges import ike_auth
-from culvert.ike.v2.reading import Contents, Refused, name_of, reason_of, refused
+from culvert.ike.v2.reading import Contents, Refused, reason_of, refused
 from culvert.ike.v2.sa import IkeOffer, IkeSa, IkeState, SetUp, Window
 from culvert.ike.v2.sealing import Payloads
-from culvert.limits import MAX_SET_UP_RESTARTS
+from culvert.limits import MAX_AUTHORITIES_ASKED_EARLY, MAX_SET_UP_RESTARTS
 from culvert.reasons import Refusal
 from culvert.wire.isakmp.header import NO_SPI
 from culvert.wire.isakmp.ke import KeyExchangePayload
@@ -66,12 +67,13 @@ def _send(ctx: Context, sa: IkeSa, record: PeerRecord, offer: IkeOffer) -> None:
         KeyExchangePayload(offer.method.id, offer.private.public),
         Nonce(offer.nonce),
         *_nat_detection(ctx, sa, sa.local, sa.remote, record),
+        *extensions.offered(),
         VendorId(nat.VENDOR_ID),
     )
     sa.window = Window()
     requests.send(ctx, sa, ExchangeType.IKE_SA_INIT, payloads, task=SetUp(), offer=offer)
     if sa.window.outstanding:
-        sa.init_request = sa.window.outstanding.data
+        sa.init_request = sa.window.outstanding.datagrams[0]
 
 
 def _nat_detection(
@@ -90,7 +92,7 @@ def respond(ctx: Context, message: Message, data: bytes, local: SocketAddress, r
     """Answer a first message: with a cookie, an error, or a half-open IKE SA; repeated ones from memory."""
     known = ctx.sas.get(ctx.first_messages.get((message.spi_i, remote), b""))
     if known is not None and window.judge(known.window, message.message_id, data) is window.Verdict.REPEATED:
-        ctx.emit(Transmit(local, remote, known.window.last_response))
+        requests.transmit(ctx, known.window.last_response, (local, remote))
         return
     contents = Contents(message.payloads)
     problem = table.judge_first(contents)
@@ -121,13 +123,26 @@ def _accept(ctx: Context, message: Message, contents: Contents, data: bytes, end
         KeyExchangePayload(method.id, public),
         Nonce(sa.nonce_r),
         *(_nat_detection(ctx, sa, local, remote, record) if contents.notified(SOURCE) else ()),
+        *extensions.answered(sa),
         *((VendorId(nat.VENDOR_ID),) if sa.peer_is_culvert else ()),
     )
-    reply = emit_message(Message(sa.spi_i, sa.spi_r, ExchangeType.IKE_SA_INIT, False, True, 0, payloads))
+    reply = _reply(sa, payloads)
+    if asking := _asking(ctx, remote, len(data) - len(reply)):
+        reply = _reply(sa, (*payloads, *asking))
     sa.init_request, sa.init_response = data, reply
-    window.answered(sa.window, data, reply)
+    window.answered(sa.window, window.digest(data), (reply,))
     _enter_half_open(ctx, sa)
     ctx.emit(Transmit(local, remote, reply))
+
+
+def _reply(sa: IkeSa, payloads: Payloads) -> bytes:
+    return emit_message(Message(sa.spi_i, sa.spi_r, ExchangeType.IKE_SA_INIT, False, True, 0, payloads))
+
+
+def _asking(ctx: Context, remote: SocketAddress, room: int) -> Payloads:
+    """Ask for the certificate that we will want, in about as many octets as the first message had more than ours."""
+    peers = [record.peer for record in admission.who_may_call(ctx, remote)]
+    return certificate_payloads.asking(peers, max(MAX_AUTHORITIES_ASKED_EARLY, room // AUTHORITY_OCTETS))
 
 
 def _half_open(ctx: Context, message: Message, contents: Contents, chosen: Chosen, ends: Ends) -> IkeSa:
@@ -137,6 +152,7 @@ def _half_open(ctx: Context, message: Message, contents: Contents, chosen: Chose
     sa.suite, sa.first_source = chosen.suite, remote
     sa.nonce_i, sa.nonce_r = contents.get(Nonce).value, ctx.nonce()
     _see_nat(sa, contents, NO_SPI, local, remote)
+    extensions.enter(sa, contents)
     return sa
 
 
@@ -196,8 +212,8 @@ def _try_again(ctx: Context, sa: IkeSa, record: PeerRecord, contents: Contents, 
     elif wanted is not None:
         offer = _other_group(ctx, sa, record, wanted, offer)
     elif contents.error is not None:
-        name = name_of(contents.error)
-        raise Refused(contents.error, reason_of(contents.error.type), f"{sa.remote} refuses with {name}")
+        why = refusals.set_up(sa.remote, sa.local.ip, record.peer, contents.error)
+        raise Refused(contents.error, reason_of(contents.error.type), why)
     else:
         return
     sa.restarts += 1
@@ -207,7 +223,8 @@ def _try_again(ctx: Context, sa: IkeSa, record: PeerRecord, contents: Contents, 
 def _other_group(ctx: Context, sa: IkeSa, record: PeerRecord, wanted: Notify, offer: IkeOffer) -> IkeOffer:
     method = negotiation.acceptable_method(record.peer.proposals, int.from_bytes(wanted.data[:2], "big"))
     if len(wanted.data) != 2 or method is None or method == offer.method:
-        raise refused(NotifyType.INVALID_KE_PAYLOAD, f"{sa.remote} wants a key exchange that we do not allow")
+        why = refusals.set_up(sa.remote, sa.local.ip, record.peer, wanted)
+        raise refused(NotifyType.INVALID_KE_PAYLOAD, why)
     return IkeOffer(offer.spi, offer.nonce, begin_key_exchange(method, ctx.entropy), method)
 
 
@@ -220,6 +237,7 @@ def _take(sa: IkeSa, record: PeerRecord, message: Message, contents: Contents, o
     ke = contents.get(KeyExchangePayload)
     if chosen is None or chosen.suite.key_exchange != offer.method or ke.method != offer.method.id:
         raise refused(NotifyType.NO_PROPOSAL_CHOSEN, f"{sa.remote} chose algorithms that we did not offer")
+    _check_proof(record, contents)
     try:
         shared = offer.private.shared(ke.public)
     except InvalidKeyExchange as error:
@@ -227,12 +245,23 @@ def _take(sa: IkeSa, record: PeerRecord, message: Message, contents: Contents, o
     sa.spi_r, sa.nonce_r, sa.suite = message.spi_r, contents.get(Nonce).value, chosen.suite
     keys.derive(sa, shared)
     _see_nat(sa, contents, sa.spi_r, sa.local, sa.remote)
+    extensions.enter(sa, contents)
+    sa.other_authorities = certificate_payloads.asks_for_others(contents, record.peer)
+
+
+def _check_proof(record: PeerRecord, contents: Contents) -> None:
+    """See that the peer takes signatures that our key can make. Raise Refused."""
+    try:
+        proof.check_means(record.peer, certificate_payloads.hashes_of(contents))
+    except proof.NoProof as error:
+        raise Refused(Notify(NotifyType.AUTHENTICATION_FAILED), Refusal.NO_SIGNATURE, str(error)) from error
 
 
 def _go_on(ctx: Context, sa: IkeSa, record: PeerRecord, data: bytes) -> None:
     """Move to port 4500 where ESP will go in UDP, and begin IKE_AUTH."""
     sa.init_response, sa.hint, sa.window.outstanding = data, None, None
     sa.state = IkeState.AUTH_SENT
+    ctx.outcomes.append(Reached(sa.peer))
     ctx.timers.clear(Timer.HALF_OPEN, sa.spi.hex())
     if nat.wants_udp(record.peer.encapsulation, sa.nat_local or sa.nat_remote, sa.peer_is_culvert):
         sa.local, sa.remote = (SocketAddress(end.ip, NAT_PORT) for end in (sa.local, sa.remote))
