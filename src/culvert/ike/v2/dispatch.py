@@ -253,7 +253,7 @@ def _fail(ctx: Context, sa: IkeSa, reason: Refusal, message: str) -> None:
 
 def _conclude(ctx: Context, sa: IkeSa, outstanding: Outstanding, contents: Contents) -> None:
     match outstanding.task, outstanding.offer:
-        case SetUp(), ChildOffer() as offer:
+        case SetUp(), (ChildOffer() | None) as offer:
             ike_auth.conclude(ctx, sa, contents, offer)
         case (CreateChild() | RekeyChild()) as task, ChildOffer() as offer:
             create_child_sa.conclude(ctx, sa, contents, task, offer)

@@ -1,4 +1,8 @@
-"""Extensions that the ends announce to each other in IKE_SA_INIT: what may be used later (RFC 7383 2.3, RFC 7427 4)."""
+"""Extensions that the ends announce to each other in IKE_SA_INIT: what may be used later.
+
+Fragments (RFC 7383 section 2.3) and hashes for signatures (RFC 7427 section 4) need both ends; that IKE_AUTH may come
+without a child (RFC 6023) is the responder's to say, unasked.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +21,12 @@ def offered() -> Payloads:
 def answered(sa: IkeSa) -> Payloads:
     """Give what we announce as responder, after `enter`: of what needs both ends only what the initiator has."""
     fragmentation = (Notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED),) if sa.fragmentation else ()
-    return *fragmentation, *((certificate_payloads.announced(),) if sa.peer_hashes else ())
+    hashes = (certificate_payloads.announced(),) if sa.peer_hashes else ()
+    return (*fragmentation, *hashes, Notify(NotifyType.CHILDLESS_IKEV2_SUPPORTED))
 
 
 def enter(sa: IkeSa, contents: Contents) -> None:
     """Remember what the peer announces."""
     sa.fragmentation = contents.notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED) is not None
     sa.peer_hashes = certificate_payloads.hashes_of(contents)
+    sa.childless = sa.initiator and contents.notify(NotifyType.CHILDLESS_IKEV2_SUPPORTED) is not None

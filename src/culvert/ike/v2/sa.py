@@ -145,9 +145,9 @@ class IkeSa:
     """One IKE SA. `initiator`: we began it. `nonce_i` and `nonce_r` are those that made its keys.
 
     `peer_hashes` are those that the peer lets us sign with. `other_authorities`: it asks for certificates, and names
-    none of those that ours comes from.
-
-    `fragmentation`: both ends take fragments. `narrow`: the path turned out to need small ones.
+    none of those that ours comes from. `fragmentation`: both ends take fragments. `narrow`: the path turned out to need
+    small ones. `childless`: the responder takes an IKE_AUTH without a child; `first_child` is the one that is to come
+    with it, None for none.
     """
 
     lineage: int
@@ -172,6 +172,7 @@ class IkeSa:
     peer_hashes: tuple[int, ...] = ()
     other_authorities: bool = False
     narrow: bool = False
+    childless: bool = False
     first_source: SocketAddress | None = None
     window: Window = field(default_factory=Window)
     ivs_used: int = 0

@@ -27,9 +27,10 @@ class Rule:
 _FIRST = Rule("algorithms, key exchange, nonce", (P.SA, P.KE, P.NONCE))
 _COOKIE_ASKED = Rule("only notifications, such as COOKIE or an error")
 _AUTH_REQUEST = Rule("who I am, the proof, the first child", (P.IDI, P.AUTH, P.SA, P.TSI, P.TSR), (P.IDR,))
+_AUTH_NO_CHILD = Rule("who I am and the proof, without a child", (P.IDI, P.AUTH), (P.IDR,))
 _AUTH_WITHOUT_PROOF = Rule("who I am, and no proof: the initiator asks for EAP", (P.IDI, P.SA, P.TSI, P.TSR), (P.IDR,))
 _AUTH_RESPONSE = Rule("who I am, the proof, the first child", (P.IDR, P.AUTH, P.SA, P.TSI, P.TSR))
-_AUTH_CHILDLESS = Rule("who I am, the proof, and why there is no child", (P.IDR, P.AUTH))
+_AUTH_CHILDLESS = Rule("who I am, the proof, and why there is no child where one was asked for", (P.IDR, P.AUTH))
 _CHILD = Rule("a child, new or in place of another", (P.SA, P.NONCE, P.TSI, P.TSR), (P.KE,))
 _SUCCESSOR = Rule("a successor of the IKE SA", (P.SA, P.NONCE, P.KE))
 _ONLY_NOTIFIED = Rule("only notifications")
@@ -39,7 +40,7 @@ REPEATABLE = (P.NOTIFY, P.VENDOR_ID, P.CERT, P.CERTREQ, P.DELETE)
 """Payloads that may come any number of times, and everywhere; those without a meaning there are ignored."""
 
 REQUESTS: dict[tuple[IkeState, ExchangeType], tuple[Rule, ...]] = {
-    (S.HALF_OPEN, E.IKE_AUTH): (_AUTH_REQUEST, _AUTH_WITHOUT_PROOF),
+    (S.HALF_OPEN, E.IKE_AUTH): (_AUTH_REQUEST, _AUTH_NO_CHILD, _AUTH_WITHOUT_PROOF),
     (S.ESTABLISHED, E.CREATE_CHILD_SA): (_SUCCESSOR, _CHILD),
     (S.ESTABLISHED, E.INFORMATIONAL): (_INFORMATIONAL,),
     (S.UNDECIDED, E.CREATE_CHILD_SA): (_SUCCESSOR, _CHILD),

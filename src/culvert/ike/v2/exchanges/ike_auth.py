@@ -27,10 +27,8 @@ NO_EAP = "it asks for EAP, which is not spoken here"
 
 
 def initiate(ctx: Context, sa: IkeSa, record: PeerRecord) -> None:
-    """Prove who we are, and ask for the first child."""
-    peer = record.peer
-    child = record.child(sa.first_child or "") or peer.children[0]
-    offer = ChildOffer(child, ctx.fresh_child_spi(), sa.nonce_i)
+    """Prove who we are, and ask for the first child, if one is to come with it (RFC 6023)."""
+    peer, offer = record.peer, _offer(ctx, sa, record)
     idi = IDi.of(record.local_identity(sa.local.ip))
     expected = _wished(record, sa)
     wanted: tuple[Payload, ...] = (IDr.of(expected),) if expected else ()
@@ -47,9 +45,18 @@ def initiate(ctx: Context, sa: IkeSa, record: PeerRecord) -> None:
         *certificate_payloads.asking((peer,)),
         *wanted,
         ours,
-        *child_negotiation.request(offer, key_exchange=False),
+        *(child_negotiation.request(offer, key_exchange=False) if offer else ()),
     )
     requests.send(ctx, sa, ExchangeType.IKE_AUTH, payloads, task=SetUp(), offer=offer)
+
+
+def _offer(ctx: Context, sa: IkeSa, record: PeerRecord) -> ChildOffer | None:
+    """Offer the first child; none where none is to come and the responder takes that."""
+    if sa.first_child is None and sa.childless:
+        return None
+    child = record.child(sa.first_child or "") or record.peer.children[0]
+    sa.first_child = child.name
+    return ChildOffer(child, ctx.fresh_child_spi(), sa.nonce_i)
 
 
 def _wished(record: PeerRecord, sa: IkeSa) -> Identity | None:
@@ -172,7 +179,9 @@ def _bound(ctx: Context, peer: Peer) -> None:
 
 
 def _first_child(ctx: Context, sa: IkeSa, lineage: Lineage, peer: Peer, contents: Contents) -> Payloads:
-    """Make the child, or say why there is none; the IKE SA stays in either case."""
+    """Make the child that is asked for, or say why there is none; the IKE SA stays in either case."""
+    if contents.find(SecurityAssociation) is None:
+        return ()
     try:
         child, payloads = child_negotiation.respond(
             ctx, sa, peer, contents, nonces=keys.Nonces(sa.nonce_i, sa.nonce_r), key_exchange=False
@@ -185,8 +194,8 @@ def _first_child(ctx: Context, sa: IkeSa, lineage: Lineage, peer: Peer, contents
     return payloads
 
 
-def conclude(ctx: Context, sa: IkeSa, contents: Contents, offer: ChildOffer) -> None:
-    """Judge the responder's proof and take the first child."""
+def conclude(ctx: Context, sa: IkeSa, contents: Contents, offer: ChildOffer | None) -> None:
+    """Judge the responder's proof and take the first child, where one was asked for."""
     lineage, record = ctx.lineage_of(sa), ctx.peers.get(sa.peer)
     if record is None or lineage.closing:
         lineages.drop(ctx, lineage, Refusal.DISCONNECTED, "no longer wanted")
@@ -196,6 +205,9 @@ def conclude(ctx: Context, sa: IkeSa, contents: Contents, offer: ChildOffer) -> 
         reason = reason_of(error.type) if error else Refusal.UNEXPECTED_MESSAGE
         lineages.drop(ctx, lineage, reason, _refusal(ctx, sa, record, error))
         return
+    if offer is None and contents.find(SecurityAssociation) is not None:
+        lineages.drop(ctx, lineage, Refusal.UNEXPECTED_MESSAGE, f"{sa.remote} makes a child that was not asked for")
+        return
     idr = contents.get(IDr)
     judgement = _judge_responder(ctx, sa, record, idr, contents)
     if not isinstance(judgement, proof.Proven):
@@ -204,7 +216,8 @@ def conclude(ctx: Context, sa: IkeSa, contents: Contents, offer: ChildOffer) -> 
     _tell(ctx, sa, record, idr, judgement)
     sa.identity = idr.identity
     lineages.establish(ctx, lineage, sa, record.peer)
-    _take_child(ctx, sa, record.peer, contents, offer)
+    if offer is not None:
+        _take_child(ctx, sa, record.peer, contents, offer)
 
 
 def _judge_responder(ctx: Context, sa: IkeSa, record: PeerRecord, idr: IDr, contents: Contents) -> proof.Judgement:
