@@ -74,6 +74,12 @@ def credential(
     return Credential(issued, chain, own)
 
 
+@cache
+def good(side: str) -> Credential:
+    """Give the same one each time, so that it can be revoked."""
+    return credential(side)
+
+
 def _by_chain(side: str) -> Credential:
     middle = intermediate()
     return credential(side, issuer=middle, chain=(middle.certificate,))
@@ -113,7 +119,7 @@ def _another_key(side: str) -> Credential:
 
 
 CREDENTIALS: dict[str, Callable[[str], Credential]] = {
-    "good": credential,
+    "good": good,
     "rsa": lambda side: credential(side, kind="rsa2048"),
     "p384": lambda side: credential(side, kind="ecdsa384"),
     "p521": lambda side: credential(side, kind="ecdsa521"),
@@ -148,7 +154,7 @@ def certified(peer: Peer, ours: str, theirs: str) -> Peer:
         secret=None,
         identity=name_of(theirs),
         local_identity=name_of(ours),
-        credential=credential(ours),
+        credential=good(ours),
         trust=trust(),
     )
 

@@ -123,7 +123,8 @@ def encode(tag: int, *contents: bytes) -> bytes:
 
 
 def encode_integer(number: int) -> bytes:
-    return encode(INTEGER, number.to_bytes(number.bit_length() // 8 + 1, "big", signed=True))
+    magnitude = number if number >= 0 else ~number
+    return encode(INTEGER, number.to_bytes(magnitude.bit_length() // 8 + 1, "big", signed=True))
 
 
 def encode_oid(text: str) -> bytes:

@@ -60,3 +60,7 @@ MAX_AUTHORITIES_ASKED_EARLY = 1
 """The same in an answer to a first message that has no room: its source may be forged, and is sent hardly more."""
 MAX_SIGNATURE_HASHES = 16
 """Hashes of a peer's SIGNATURE_HASH_ALGORITHMS that are remembered; five have a number."""
+MAX_CHECKPOINT_OCTETS = 256 * 1024
+"""Longest checkpoint of an IKE SA; one with 128 children, and messages as long as may be, has half of that."""
+MAX_LINGERING = 8
+"""Closed IKE SAs beside a living successor that still answer what is repeated; one is usual, for half a minute."""

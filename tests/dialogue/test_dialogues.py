@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from culvert.config.model import EncapsulationChoice, Start
+from culvert.config.model import Authentication, EncapsulationChoice, Start
+from culvert.crypto.certificates.store import TrustStore
+from culvert.identities import Identity
 from culvert.ike.events import (
     Acquired,
     Configured,
@@ -25,9 +27,17 @@ from culvert.ike.events import (
 )
 from culvert.ipsec.proposals import ike_proposal
 from culvert.sim.pair import Pair, with_child
+from tests.certified import CREDENTIALS, certified, good, revoking, stranger
 
 EACH_S = 6.0
 """How long an event has until the next one: the peer's last packets are taken for five seconds."""
+OTHER = {"west": "east", "east": "west"}
+TRUST = {
+    "nobody": lambda _side: TrustStore(()),
+    "a stranger": lambda _side: TrustStore((stranger().certificate,)),
+    "who revoked it": lambda side: revoking(side, good(side)),
+}
+"""Whom one end believes, by the other end's name."""
 SCRIPTS = sorted((Path(__file__).parent / "scripts").glob("*.txt"))
 
 
@@ -43,12 +53,17 @@ def _setting(pair: Pair, words: str) -> None:
         "networks": lambda: with_child(peer, *value.split(",")),
         "proposals": lambda: replace(peer, proposals=(ike_proposal(value),)),
         "encapsulation": lambda: replace(peer, encapsulation=EncapsulationChoice(value)),
+        "certificate": lambda: replace(certified(peer, side, OTHER[side]), credential=CREDENTIALS[value](side)),
+        "trust": lambda: replace(peer, trust=TRUST[value](OTHER[side])),
+        "auth": lambda: replace(peer, auth=Authentication(value)),
+        "presents": lambda: replace(peer, local_identity=Identity.parse(value)),
+        "expects": lambda: replace(peer, identity=Identity.parse(value)),
     }[key]()
     setattr(pair, attribute, changed)
 
 
 def _event(pair: Pair, side: str, words: str) -> Event:
-    other = "east" if side == "west" else "west"
+    other = OTHER[side]
     peer = getattr(pair, f"{side}_peer")
     child = peer.children[0]
     events: dict[str, Event] = {

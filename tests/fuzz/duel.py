@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
@@ -15,7 +16,7 @@ from culvert.crypto.encryption import IkeCipher, protect, protected_length, unpr
 from culvert.entropy import SeededEntropy
 from culvert.ike.actions import Action, Log, ResolvePath, Transmit
 from culvert.ike.endpoint import Endpoint
-from culvert.ike.events import Configured, DatagramReceived, DeadlineReached, Event, PathResolved
+from culvert.ike.events import CalendarSet, Configured, DatagramReceived, DeadlineReached, Event, PathResolved
 from culvert.ike.logs import ERROR
 from culvert.ike.status import PeerState, PeerStatus
 from culvert.ike.v2.keys import keys_of
@@ -23,6 +24,7 @@ from culvert.ike.v2.sa import IkeSa
 from culvert.ipsec.proposals import esp_proposal, ike_proposal
 from culvert.ipsec.selectors import traffic_selector
 from culvert.limits import MAX_FRAGMENTED_OCTETS
+from culvert.sim.world import UTC_OFFSET_S
 from culvert.wire.isakmp.encrypted import encrypted_prefix
 from culvert.wire.isakmp.header import HEADER_OCTETS, read_header
 
@@ -46,9 +48,13 @@ class Flaw(AssertionError):  # noqa: N818 - it names what was found
 
 @dataclass(slots=True)
 class Duel:
-    """`said` holds all honest messages so far, by sender; `under_way` those that nobody delivered yet."""
+    """`said` holds all honest messages so far, by sender; `under_way` those that nobody delivered yet.
+
+    `described` changes what an end has configured for the other one.
+    """
 
     seed: int
+    described: Callable[[str, Peer], Peer] = lambda _name, peer: peer
     now: int = 0
     ends: dict[str, Endpoint] = field(default_factory=dict)
     under_way: deque[tuple[str, Transmit]] = field(default_factory=deque)
@@ -61,7 +67,8 @@ class Duel:
         for name in ADDRESSES:
             start = Start.ALWAYS if name == "a" else Start.PASSIVE
             selectors = LONG if self.seed % 2 else 1
-            self.step(name, Configured((_peer(name, start, selectors),)))
+            self.step(name, CalendarSet(UTC_OFFSET_S))
+            self.step(name, Configured((self.described(name, _peer(name, start, selectors)),)))
 
     def step(self, name: str, event: Event) -> list[Action]:
         """Let an event happen. Raise Flaw where an exception escapes or a bug is logged."""

@@ -76,3 +76,81 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 @given(st.sampled_from(list(IdentityType)), st.binary(max_size=40))
 def test_any_identity_can_be_printed(kind: IdentityType, value: bytes) -> None:
     assert str(Identity(kind, value)).isprintable()
+
+
+# Distinguished names, key ids, wildcards
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("C=DE, O=Example, CN=gw1", IdentityType.DER_ASN1_DN),
+        ("/C=DE/O=Example/CN=gw1", IdentityType.DER_ASN1_DN),
+        ("CN=admin@example.org", IdentityType.DER_ASN1_DN),
+        ("2.5.4.3=gw1", IdentityType.DER_ASN1_DN),
+        ("keyid:00Ff", IdentityType.KEY_ID),
+        ("@#00 ff", IdentityType.KEY_ID),
+        ("*.example.org", IdentityType.FQDN),
+        ("*@example.org", IdentityType.RFC822_ADDR),
+    ],
+)
+def test_the_kind_is_seen_from_how_it_is_written(text: str, kind: IdentityType) -> None:
+    identity = Identity.parse(text)
+    assert identity.type is kind
+    assert Identity.parse(str(identity)) == identity
+
+
+@pytest.mark.parametrize("text", ["C=DE, O", "FOO=bar", "keyid:", "keyid:xy", "CN="])
+def test_what_looks_like_one_and_is_none(text: str) -> None:
+    if text == "keyid:":
+        assert Identity.parse(text).value == b"", "refused where a configuration is read"
+        return
+    with pytest.raises(ValueError, match=r".+"):
+        Identity.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("expected", "presented", "good"),
+    [
+        ("*.example.org", "gw1.example.org", True),
+        ("*.example.org", "a.b.EXAMPLE.org", True),
+        ("*.example.org", "example.org", False),
+        ("*.example.org", "@.example.org", False),
+        ("*.example.org", "gw1.example.org.evil.com", False),
+        ("*.example.org", "evilexample.org", False),
+        ("*.example.org", "gw1.example.com", False),
+        ("*.example.org", "*.example.org", False),
+        ("*.example.org", "a@gw1.example.org", False),
+        ("*@example.org", "admin@example.org", True),
+        ("*@example.org", "admin@gw.example.org", False),
+        ("*@example.org", "admin@example.com", False),
+        ("*@example.org", "@example.org", False),
+        ("*@example.org", "*@example.org", False),
+        ("gw1.example.org", "*.example.org", False),
+        ("O=Example, CN=*", "O=Example, CN=gw1", True),
+        ("O=Example, CN=*", "O=Example, CN=*", False),
+        ("O=Example, CN=*", "O=Other, CN=gw1", False),
+        ("O=Example, CN=gw1", "O=Example, CN=*", False),
+        ("203.0.113.1", "203.0.113.2", False),
+        ("keyid:0001", "keyid:0001", True),
+        ("keyid:0001", "keyid:000100", False),
+    ],
+)
+def test_wildcards_stand_for_what_is_expected_and_never_for_what_is_presented(
+    expected: str, presented: str, good: bool
+) -> None:
+    assert Identity.parse(expected).matches(Identity.parse(presented)) == good
+
+
+def test_octets_that_are_no_distinguished_name_match_nothing() -> None:
+    broken = Identity(IdentityType.DER_ASN1_DN, b"\x30\x05")
+    assert broken.distinguished_name is None
+    assert not broken.matches(broken)
+    assert str(broken) == "@#3005"
+
+
+@given(st.binary(max_size=200), st.sampled_from(list(IdentityType)))
+def test_any_octets_can_be_shown_and_compared(value: bytes, kind: IdentityType) -> None:
+    identity = Identity(kind, value)
+    assert str(identity).isprintable()
+    assert not identity.is_wildcard or not identity.matches(identity)

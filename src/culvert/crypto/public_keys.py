@@ -29,6 +29,8 @@ MIN_RSA_BITS, MIN_LEGACY_RSA_BITS, MAX_RSA_BITS = 2048, 1024, 8192
 """Shorter ones are broken, or will be (RFC 8247 section 4.1); longer ones cost a peer's gateway too much to check."""
 MIN_RSA_EXPONENT, MAX_RSA_EXPONENT = 65_537, 2**64
 """Small exponents make every leniency in checking a forgery (SP 800-56B section 6.2); large ones cost time."""
+MAX_REASON = 200
+"""Most characters of what the library says about octets that it could not read."""
 CURVES = {"secp256r1": 256, "secp384r1": 384, "secp521r1": 521}
 """The curves of RFC 4754, and their sizes in bits."""
 
@@ -41,10 +43,9 @@ def guarded(read: Callable[[], T]) -> T:
     """Call into the library with octets of others. Raise ValueError, whatever it raises, a panic included."""
     try:
         return read()
-    except ValueError:
-        raise
     except Exception as error:
-        raise ValueError(str(error)) from None
+        text = "".join(letter if letter.isprintable() else " " for letter in str(error)[:MAX_REASON])
+        raise ValueError(text) from None
     except BaseException as error:
         if type(error).__name__ == "PanicException":
             raise ValueError("the library gave up on it") from None

@@ -114,6 +114,7 @@ class FakePlane:
         self.policies: tuple[Policy, ...] = ()
         self.gifs: tuple[Gif, ...] = ()
         self.held: dict[AssociationId, CountedAssociation] = {}
+        self.kept_checkpoints: dict[bytes, bytes] = {}
         self.learnt: dict[IPAddress, int] = {}
         self.on_path: Callable[[], None] = lambda: None
         self.sent: list[tuple[SocketAddress, SocketAddress, bytes]] = []
@@ -175,6 +176,17 @@ class FakePlane:
         self._must_run()
         return tuple(self.held.values())
 
+    def keep(self, key: bytes, data: bytes | None) -> None:
+        self._must_run()
+        self.story.step("keep" if data is not None else "keep no more")
+        self.kept_checkpoints.pop(key, None)
+        if data is not None:
+            self.kept_checkpoints[key] = data
+
+    async def checkpoints(self) -> dict[bytes, bytes]:
+        self._must_run()
+        return dict(self.kept_checkpoints)
+
     async def path_mtus(self) -> dict[IPAddress, int]:
         self._must_run()
         return dict(self.learnt)
@@ -221,6 +233,7 @@ class FakePlane:
         """Be killed: everything held is lost."""
         self.running, self.policies, self.written, self.gifs = False, (), NOBODY, ()
         self.held.clear()
+        self.kept_checkpoints.clear()
         self.learnt.clear()
         self._gone.set()
 

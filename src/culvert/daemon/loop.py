@@ -13,12 +13,14 @@ from typing import Protocol
 
 from culvert.addresses import SocketAddress
 from culvert.clock import SECOND, Clock
+from culvert.daemon.details import tell_action, tell_event
 from culvert.daemon.logging import Journal
 from culvert.daemon.paths import Resolver
 from culvert.daemon.tasks import Tasks
 from culvert.errors import CulvertError
 from culvert.ike.actions import (
     Action,
+    Checkpoint,
     InstallAssociation,
     Log,
     MoveAssociation,
@@ -70,6 +72,13 @@ class PacketMover(Protocol):
         ...
 
     async def transmit(self, local: SocketAddress, remote: SocketAddress, data: bytes) -> None: ...
+
+    def keep(self, key: bytes, data: bytes | None) -> None:
+        """Keep octets in memory for a later daemon, before whatever is asked later; None: forget what is there.
+
+        Where they cannot be kept, what was kept under this key is forgotten.
+        """
+        ...
 
 
 class Shell:
@@ -214,6 +223,8 @@ class Shell:
     def _step(self, event: Event) -> Iterable[Action]:
         """One mutation of the core. An exception out of it is our bug; it must not take the other peers along."""
         now = self._clock.now()
+        if self._journal.topics.on:
+            tell_event(self._journal, event)
         try:
             return [*self._calendar(now), *self._core.step(event, now)]
         except Exception as error:
@@ -230,6 +241,8 @@ class Shell:
 
     async def _execute(self, actions: Iterable[Action]) -> None:
         for action in actions:
+            if self._journal.topics.on:
+                tell_action(self._journal, action)
             try:
                 await self._do(action)
             except CulvertError as error:
@@ -248,6 +261,8 @@ class Shell:
                 await self._mover.remove(action.id)
             case ResolvePath():
                 self._tasks.spawn(f"resolve {action.peer}", self._resolve(action))
+            case Checkpoint():
+                self._mover.keep(action.lineage_key, action.data)
             case Log():
                 self._tell(action)
             case PeerChanged():

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from culvert.addresses import IPAddress, SocketAddress
 from culvert.config.model import Gif
+from culvert.daemon.details import SPD, tell_changes
 from culvert.daemon.kept import KeptPolicies
 from culvert.daemon.logging import Journal
 from culvert.daemon.seams import CountedAssociation
@@ -64,6 +65,7 @@ class EnginePlane:
         self._on_change: Callable[[], None] = lambda: None
         self._on_path: Callable[[], None] = lambda: None
         self.restored = False
+        self._told_not_kept = False
         self._dumped = Dumped((), ())
         self._unused: list[bytes] = []
         self._kept = KeptPolicies(socket.with_name(KEPT))
@@ -122,6 +124,8 @@ class EnginePlane:
         found = await self._look()
         present = _read(lambda: found.present(policies))
         changed = any(is_own(policy) is False for policy in present) or set(present) != set(policies)
+        if changed and SPD in self._journal.topics.on:
+            tell_changes(self._journal, SPD, map(_policy_line, present), map(_policy_line, policies))
         if changed:
             self._tell_of_taken(await client.replace_policies(policies, present))
             await self._look()
@@ -199,6 +203,18 @@ class EnginePlane:
 
     async def transmit(self, local: SocketAddress, remote: SocketAddress, data: bytes) -> None:
         await self._connected().send_ike(local, remote, data)
+
+    def keep(self, key: bytes, data: bytes | None) -> None:
+        self._connected().keep(key.decode("ascii"), data, self._not_kept)
+
+    def _not_kept(self, error: XfrmError) -> None:
+        """Say it once: every message of every peer may meet the same refusal."""
+        if not self._told_not_kept:
+            self._told_not_kept = True
+            self._journal.warning("The engine keeps no more IKE SAs for a later daemon.", error=error)
+
+    async def checkpoints(self) -> dict[bytes, bytes]:
+        return {key.encode(): data for key, data in (await self._connected().blobs()).items()}
 
     async def lost(self) -> None:
         await asyncio.wait([self._connected().closed])
@@ -279,6 +295,11 @@ def _acquired(event: AcquireEvent) -> ike.Acquired:
 def _link(gif: Gif) -> GifLink | None:
     outer = gif.outer
     return GifLink(gif.name, outer.local, outer.remote, ecn_friendly=gif.ecn) if outer else None
+
+
+def _policy_line(policy: Policy) -> str:
+    what = "protect" if policy.templates else str(policy.action)
+    return f"policy {what} {policy.direction.value} {policy.selector}"
 
 
 def _names(policy: Policy, association: SecurityAssociation) -> bool:

@@ -91,6 +91,10 @@ class DataPlane(PacketMover, Protocol):
 
     async def associations(self) -> tuple[CountedAssociation, ...]: ...
 
+    async def checkpoints(self) -> dict[bytes, bytes]:
+        """Give what `keep` kept, of a former daemon too, by key."""
+        ...
+
     async def path_mtus(self) -> dict[IPAddress, int]:
         """Give what it learnt to fit on paths, by the peer's address: octets of an outer packet, IP header included."""
         ...

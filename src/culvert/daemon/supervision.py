@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Iterator
 
+from culvert.daemon.drop_watch import DropWatch
 from culvert.daemon.gateway import Gateway
 from culvert.daemon.parts import Parts, Phase
 from culvert.errors import CulvertError
@@ -34,6 +35,8 @@ class Supervisor:
         self._parts.tasks.spawn("watch the policies", self._watch_policies())
         self._parts.tasks.spawn("compare now and then", self._compare())
         self._parts.tasks.spawn("measure the paths", self._measure_paths())
+        drops = DropWatch(self._parts.data_plane, self._gateway.peers, self._journal)
+        self._parts.tasks.spawn("watch the drops", drops.run())
 
     async def _watch_engine(self) -> None:
         """The socket's end is the engine's end. The fence stands meanwhile, and the routes lead nowhere."""

@@ -16,6 +16,7 @@ from culvert.daemon.paths import RealHost, Resolver
 from culvert.daemon.plane import EnginePlane
 from culvert.daemon.program import Options
 from culvert.daemon.tasks import Tasks
+from culvert.daemon.telling import TellingNetwork
 from culvert.entropy import RealEntropy
 from culvert.errors import ConfigurationError
 from culvert.ike.endpoint import Endpoint
@@ -42,7 +43,7 @@ def build(options: Options, journal: Journal) -> Parts:
         plan=plan,
         tunnel_mtu=tunnel_mtu,
         prove=proof,
-        network=LinuxNetwork(options.run_dir),
+        network=TellingNetwork(LinuxNetwork(options.run_dir), journal),
         data_plane=_engine(options, tasks, journal),
         core=Endpoint(RealEntropy(), clock.now()),
         resolver=Resolver(RealHost()),

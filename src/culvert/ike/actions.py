@@ -54,6 +54,18 @@ class RemoveAssociation:
 
 
 @dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Keep these octets under this key, in place of what was there, where a later process finds them; None: forget it.
+
+    It comes before whatever shows that the IKE SA is as it says. Nothing stops where they cannot be kept, but then what
+    was there before must be forgotten too. `data` holds keys: never on a disk, never in a log.
+    """
+
+    lineage_key: bytes
+    data: bytes | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Log:
     """Something that a person should be able to read later. `peer` is empty where none is known.
 
@@ -75,4 +87,6 @@ class PeerChanged:
     peer: str
 
 
-Action = Transmit | ResolvePath | InstallAssociation | MoveAssociation | RemoveAssociation | Log | PeerChanged
+Action = (
+    Transmit | ResolvePath | InstallAssociation | MoveAssociation | RemoveAssociation | Checkpoint | Log | PeerChanged
+)

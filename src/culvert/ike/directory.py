@@ -44,7 +44,8 @@ class Directory(Mapping[str, PeerRecord]):
         self._records: dict[str, PeerRecord] = {}
         self._places: dict[str, int] = {}
         self._placed = 0
-        self._by_address, self._by_identity, self._by_reqid, self._by_proposals = _Index(), _Index(), _Index(), _Index()
+        self._by_address, self._by_identity, self._by_reqid = _Index(), _Index(), _Index()
+        self._by_proposals, self._by_authorities = _Index(), _Index()
 
     def __getitem__(self, name: str) -> PeerRecord:
         return self._records[name]
@@ -92,7 +93,14 @@ class Directory(Mapping[str, PeerRecord]):
 
     def that_may_move(self) -> Iterator[PeerRecord]:
         """Give peers that may call from anywhere and are not ended: of those with equal versions and proposals, one."""
-        for names in self._by_proposals.groups():
+        return self._one_of_each(self._by_proposals)
+
+    def that_may_move_certified(self) -> Iterator[PeerRecord]:
+        """Give the same of those with certificates: of peers that equal authorities vouch for, one."""
+        return self._one_of_each(self._by_authorities)
+
+    def _one_of_each(self, index: _Index) -> Iterator[PeerRecord]:
+        for names in index.groups():
             first = next((self._records[name] for name in names if not self._records[name].ended), None)
             if first is not None:
                 yield first
@@ -115,6 +123,8 @@ class Directory(Mapping[str, PeerRecord]):
             yield self._by_identity, _OPEN if identity.is_wildcard else identity.comparable
         if record.may_move:
             yield self._by_proposals, (record.peer.ike, _Proposals(record.peer.proposals))
+            if record.peer.trust is not None:
+                yield self._by_authorities, record.peer.trust.anchors
 
 
 class _Proposals:

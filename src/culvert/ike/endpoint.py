@@ -29,7 +29,7 @@ from culvert.ike.events import (
 from culvert.ike.logs import ERROR, IKE
 from culvert.ike.status import Census, PeerStatus
 from culvert.ike.timers import Key, Timer
-from culvert.ike.v2 import demands, dispatch, lineages, moving, runner, trace
+from culvert.ike.v2 import demands, dispatch, keeping, lineages, moving, runner, trace
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.sa import IkeSa
 from culvert.reasons import Refusal
@@ -61,6 +61,7 @@ class Endpoint:
             return []
         if self._stopped and not isinstance(event, Configured | DebugSet):
             return []
+        ctx.touched.clear()
         try:
             self._handle(event)
             self._settle()
@@ -70,7 +71,17 @@ class Endpoint:
             self._tell_departures()
         actions, self._ctx.actions = self._ctx.actions, []
         self._ctx.changes.clear()
-        return actions
+        return self._kept_ahead(actions)
+
+    def _kept_ahead(self, actions: list[Action]) -> list[Action]:
+        """Where a checkpoint cannot be written, none may stay: the next process would go on from what was before."""
+        try:
+            return keeping.ahead(self._ctx, actions)
+        except Exception as error:
+            self._report_bug(error, None)
+            actions += self._ctx.actions
+            self._ctx.actions = []
+            return keeping.all_forgotten(self._ctx) + actions
 
     def deadline(self) -> tuple[int, str] | None:
         """Give the instant of the next DeadlineReached and what it is for, or None."""
@@ -167,7 +178,7 @@ class Endpoint:
 
     def _stop(self) -> None:
         """Say DELETE to everybody and forget them."""
-        farewells = demands.farewell(self._ctx)
+        farewells = keeping.all_forgotten(self._ctx) + demands.farewell(self._ctx)
         entropy, now, actions = self._ctx.entropy, self._ctx.now, self._ctx.actions
         kept = self._ctx
         self._ctx = Context(entropy, Cookies(entropy), now, actions + farewells, refused=kept.refused)

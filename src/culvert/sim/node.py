@@ -29,7 +29,7 @@ class Node:
     """An endpoint with its address and its data plane. Behind a NAT, `nat` is what others see of it.
 
     `inherited` are associations of a former process, with their reqids; those that are `retiring` have successors.
-    `lives` counts processes.
+    `blobs` are checkpoints, which the data plane keeps. `lives` counts processes.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Node:
     configured: Configured | None = None
     inherited: dict[AssociationId, int] = field(default_factory=dict)
     retiring: dict[AssociationId, None] = field(default_factory=dict)
+    blobs: dict[bytes, bytes] = field(default_factory=dict)
     lives: int = 1
     lost: bool = False
     """The data plane was emptied behind the endpoint's back, so that the one may hold less than the other knows."""
@@ -52,6 +53,18 @@ class Node:
 
     def all_children(self) -> list[Child]:
         return [child for peer in (self.configured.peers if self.configured else ()) for child in peer.children]
+
+    def keep(self, key: bytes, data: bytes | None) -> None:
+        """Keep a checkpoint for the process that comes after, or forget it."""
+        if data is None:
+            self.blobs.pop(key, None)
+        else:
+            self.blobs[key] = data
+
+    def lose(self) -> None:
+        """Empty the data plane, with all that it keeps."""
+        self.plane.flush()
+        self.inherited, self.retiring, self.blobs = {}, {}, {}
 
     def let_go(self, peer: str) -> None:
         """Remove what a former process left for a peer, as the gateway does when a person ends it."""

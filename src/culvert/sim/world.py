@@ -13,6 +13,7 @@ from culvert.clock import SECOND
 from culvert.entropy import Entropy, SeededEntropy
 from culvert.ike.actions import (
     Action,
+    Checkpoint,
     InstallAssociation,
     Log,
     MoveAssociation,
@@ -198,8 +199,7 @@ class World:
     def restart(self, name: str) -> None:
         """Let the machine of an endpoint restart: nothing of its IKE SAs and associations is left."""
         node = self.nodes[name]
-        node.plane.flush()
-        node.inherited, node.retiring = {}, {}
+        node.lose()
         self._new_process(node)
         self.tell(f"{name} restarts")
         if node.configured is not None:
@@ -225,8 +225,8 @@ class World:
         if isinstance(event, Configured):
             node.configured = event
         elif isinstance(event, EngineRestarted):
-            node.plane.flush()
-            node.inherited, node.lost = {}, True
+            node.lose()
+            node.lost = True
         elif isinstance(event, Stop):
             self.wire.hurried[node.name] = None
         elif isinstance(event, Disconnect):
@@ -264,6 +264,8 @@ class World:
                 node.plane.remove(id_)
             case ResolvePath(peer, addresses):
                 self._resolve(node, peer, addresses)
+            case Checkpoint(key, data):
+                node.keep(key, data)
             case Log(level, _, message, reason):
                 self.tell(f"{node.name} says: {message}")
                 if level >= ERROR or (reason is not None and reason in self.forbidden):

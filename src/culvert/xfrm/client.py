@@ -329,6 +329,21 @@ class XfrmClient:
         messages = await self._exchanges.dumped(Own.BLOB_GET)
         return {blob.key: blob.data for blob in (_read(family.parse_blob, message) for message in messages)}
 
+    def keep(self, key: str, data: bytes | None, on_refusal: Callable[[XfrmError], None]) -> None:
+        """Do as `put_blob` or, without data, `delete_blob`, without waiting: it is done before what is asked later.
+
+        `on_refusal` takes what is refused, of all that was asked so before too; what cannot be kept is deleted. Raise
+        XfrmError where nobody is there to ask.
+        """
+        self._exchanges.on_refusal = lambda error: None if error.errno == errno.ENOENT else on_refusal(error)
+        if data is not None and len(data) > family.MAX_BLOB_OCTETS:
+            on_refusal(XfrmError(errno.EMSGSIZE, f"a blob has {family.MAX_BLOB_OCTETS} octets at most"))
+            data = None
+        if data is None:
+            self._exchanges.unawaited([(Own.BLOB_DELETE, family.emit_key(key))])
+        else:
+            self._exchanges.unawaited([(Own.BLOB_PUT, family.emit_blob(family.BlobWire(key, data)))])
+
     async def shutdown(self) -> None:
         """Have the engine remove its TUN and socket and end; return when the connection is gone."""
         await self._ask(Own.SHUTDOWN)

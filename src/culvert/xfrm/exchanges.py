@@ -33,6 +33,8 @@ ANSWER_TIMEOUT_S = 10.0
 DUMP_TIMEOUT_S = 60.0
 PART = 100
 """Requests to the kernel at once: as many refusals fit into the buffer of its socket."""
+UNAWAITED = 2**32 - 1
+"""The sequence number of requests whose answer nobody awaits."""
 DUMP_ATTEMPTS = 8
 """A table that changes during every one of these dumps is read as it comes."""
 
@@ -67,6 +69,7 @@ class Exchanges:
         self._pending: dict[int, _Pending] = {}
         self._sequence = 0
         self._dumping = asyncio.Lock()
+        self.on_refusal: Callable[[XfrmError], None] = lambda _error: None
         transport.start(self._received, self._lost)
 
     @property
@@ -84,6 +87,13 @@ class Exchanges:
         async with self._asking(_Wants.ACKNOWLEDGEMENT, ANSWER_TIMEOUT_S) as (sequence, pending):
             self._transport.send(Message(kind, NLM_F_REQUEST | NLM_F_ACK | flags, sequence, 0, body).emit())
             await pending.future
+
+    def unawaited(self, requests: Iterable[tuple[int, bytes]]) -> None:
+        """Ask and go on. It is done before whatever is asked later; a refusal goes to `on_refusal`. Raise XfrmError."""
+        if self.closed.done():
+            raise self.closed.result()
+        for datagram in pack([Message(kind, NLM_F_REQUEST, UNAWAITED, 0, body) for kind, body in requests]):
+            self._transport.send(datagram)
 
     async def answered(self, kind: int, body: bytes = b"") -> Message:
         """Ask for one message. Raise XfrmError."""
@@ -156,9 +166,9 @@ class Exchanges:
                 pending.future.exception()
 
     def _next_sequence(self) -> int:
-        self._sequence = self._sequence % (2**32 - 1) + 1
+        self._sequence = self._sequence % (UNAWAITED - 1) + 1
         while self._sequence in self._pending:
-            self._sequence = self._sequence % (2**32 - 1) + 1
+            self._sequence = self._sequence % (UNAWAITED - 1) + 1
         return self._sequence
 
     def _received(self, datagram: bytes) -> None:
@@ -175,8 +185,15 @@ class Exchanges:
             return
         if message.sequence == 0 and message.type not in (NLMSG_ERROR, NLMSG_DONE):
             self._notify(message)
+        elif message.sequence == UNAWAITED:
+            self._refused(message)
         elif pending is not None and not pending.future.done():
             _conclude(pending, message)
+
+    def _refused(self, message: Message) -> None:
+        outcome = parse_acknowledgement(message)
+        if outcome.error:
+            self.on_refusal(XfrmError(outcome.error, outcome.text))
 
     def _lost(self, reason: XfrmError) -> None:
         if self.closed.done():

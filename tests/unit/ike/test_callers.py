@@ -7,15 +7,19 @@ from ipaddress import ip_address
 
 import pytest
 
-from culvert.config.model import Peer, Start
+from culvert.addresses import SocketAddress
+from culvert.config.model import Authentication, Peer, Start
+from culvert.crypto.certificates.store import TrustStore
 from culvert.identities import Identity
 from culvert.ike.events import Configured, Connect
 from culvert.ike.status import PeerState
+from culvert.ike.v2 import admission
 from culvert.ipsec.associations import Direction
 from culvert.ipsec.proposals import ike_proposal
 from culvert.reasons import Refusal
 from culvert.sim.pair import IKE, Pair, peer
 from culvert.sim.world import Nat, Node
+from tests.certified import authority, good, stranger
 
 HUB = Identity.parse("hub.example.org")
 PUBLIC = ip_address("192.0.2.9")
@@ -162,3 +166,17 @@ def test_algorithms_chosen_for_another_peer_are_not_allowed_to_this_one() -> Non
     said = star.call("b", replace(_hub("b", "10.11.0.0/16", b"secret of b"), proposals=IKE))
     assert any("b may not use aes128gcm16-prfsha256-x25519" in line for line in said)
     assert star.hub.endpoint.status("b").reason is Refusal.NO_PROPOSAL_CHOSEN
+
+
+def test_certificates_of_all_authorities_are_asked_for_that_may_be_meant() -> None:
+    """Peers without an address that share algorithms and differ in whom they are believed by."""
+    star = Star()
+    stores = [TrustStore((one().certificate,)) for one in (authority, stranger)]
+    mixed = [
+        replace(one, auth=Authentication.CERTIFICATE, trust=store, credential=good("east"))
+        for one, store in zip(star.peers, stores, strict=True)
+    ]
+    star.tell("east", Configured(tuple(mixed)))
+    ctx = star.hub.endpoint._ctx
+    asked = [one.peer.trust for one in admission.who_may_show_certificates(ctx, SocketAddress(PUBLIC, 500))]
+    assert asked == stores

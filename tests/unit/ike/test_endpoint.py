@@ -13,7 +13,7 @@ from culvert.clock import SECOND
 from culvert.config.model import Child, EncapsulationChoice, Origin, Rekey, Start
 from culvert.entropy import SeededEntropy
 from culvert.identities import Identity
-from culvert.ike.actions import Action, InstallAssociation, MoveAssociation, ResolvePath, Transmit
+from culvert.ike.actions import Action, Checkpoint, InstallAssociation, MoveAssociation, ResolvePath, Transmit
 from culvert.ike.endpoint import Endpoint
 from culvert.ike.events import (
     Acquired,
@@ -397,7 +397,7 @@ def test_who_is_behind_a_nat_follows_nobody() -> None:
         sa.nat_local = sa.nat_remote = True
         before = node.endpoint.status(name).ike
         if name == "west":
-            assert not _mapped(pair, 40_000)
+            assert not [one for one in _mapped(pair, 40_000) if not isinstance(one, Checkpoint)]
         assert node.endpoint.status(name).ike == before
 
 

@@ -16,6 +16,7 @@ from culvert.ipsec.associations import AssociationId, Direction, Encapsulation, 
 from culvert.ipsec.lifetimes import Lifetimes
 from culvert.ipsec.policies import Action, Policy, Template
 from culvert.ipsec.selectors import Selector
+from culvert.wire.netlink import family
 from culvert.xfrm.client import FIRST_SPI, XfrmClient
 from culvert.xfrm.errors import XfrmError
 from culvert.xfrm.events import AssociationsChanged, PoliciesChanged
@@ -231,6 +232,25 @@ async def test_blobs_are_kept_for_the_next_client(client: XfrmClient, listening:
     assert await successor.delete_blob("epoch")
     assert not await successor.delete_blob("epoch")
     successor.close()
+
+
+async def test_what_is_kept_without_waiting_is_kept_before_what_comes_after(client: XfrmClient) -> None:
+    refused: list[XfrmError] = []
+    client.keep("a", b"1", refused.append)
+    client.keep("b", b"2", refused.append)
+    client.keep("a", b"3", refused.append)
+    client.keep("b", None, refused.append)
+    client.keep("c", None, refused.append)
+    assert await client.blobs() == {"a": b"3"}
+    assert not refused
+
+
+async def test_what_cannot_be_kept_is_told_and_what_was_there_is_gone(client: XfrmClient) -> None:
+    refused: list[XfrmError] = []
+    client.keep("a", b"1", refused.append)
+    client.keep("a", bytes(family.MAX_BLOB_OCTETS + 1), refused.append)
+    assert await client.blobs() == {}
+    assert [error.errno for error in refused] == [errno.EMSGSIZE]
 
 
 async def test_after_a_shutdown_the_connection_is_closed_and_nobody_listens(

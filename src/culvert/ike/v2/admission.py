@@ -72,9 +72,10 @@ def choose(ctx: Context, contents: Contents, remote: SocketAddress) -> tuple[Pee
     raise refused(NotifyType.NO_PROPOSAL_CHOSEN, explaining.proposals(offered, proposals, place))
 
 
-def who_may_call(ctx: Context, remote: SocketAddress) -> list[PeerRecord]:
-    """Give the peers that may be at an address, the likeliest first."""
-    return list(_candidates(ctx, remote))
+def who_may_show_certificates(ctx: Context, remote: SocketAddress) -> list[PeerRecord]:
+    """Give peers that may call from there and prove themselves by certificates, one for each set of authorities."""
+    there = [record for record in ctx.peers.known_at(remote.ip) if not record.ended]
+    return [*there, *ctx.peers.that_may_move_certified()]
 
 
 def _stranger(ctx: Context, remote: SocketAddress) -> Refused:

@@ -55,22 +55,23 @@ def asking(peers: Iterable[Peer], most: int = MAX_AUTHORITIES_ASKED) -> tuple[Ce
 
 
 def asks_for_others(contents: Contents, peer: Peer) -> bool:
-    """Tell whether the peer names authorities, and none that our certificate comes from as far as we can tell.
+    """Tell whether the peer names authorities, and none of those that our certificate comes from, which we all know.
 
     That is no reason not to show it (RFC 7296 section 3.7), but it explains what follows.
     """
     asked = [one.authorities for one in contents.all(CertificateRequest) if one.encoding == X509]
-    if peer.auth is not How.CERTIFICATE or not any(asked):
+    if peer.auth is not How.CERTIFICATE or peer.credential is None or not any(asked):
         return False
     hashes = {row[at : at + AUTHORITY_OCTETS] for row in asked for at in range(0, len(row), AUTHORITY_OCTETS)}
-    return not any(authority_hash(spki) in hashes for spki in _known_issuers(peer))
+    issuers = _issuers(peer)
+    return None not in issuers and not any(authority_hash(one.public_key.spki) in hashes for one in issuers if one)
 
 
-def _known_issuers(peer: Peer) -> list[bytes]:
-    """Give the keys of the authorities that our certificate may come from: of its chain, and those we trust."""
-    chain = peer.credential.chain if peer.credential else ()
-    anchors = peer.trust.anchors if peer.trust else ()
-    return [one.public_key.spki for one in (*chain, *anchors)]
+def _issuers(peer: Peer) -> list[Certificate | None]:
+    """Give the authorities above our certificate, one for each that we show; None for those that we do not know."""
+    own = (peer.credential.certificate, *peer.credential.chain) if peer.credential is not None else ()
+    known = (*own[1:], *(peer.trust.anchors if peer.trust is not None else ()))
+    return [next((one for one in known if one.subject.same(shown.issuer)), None) for shown in own]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 
 from culvert.addresses import SocketAddress
 from culvert.clock import SECOND
+from culvert.config.model import Peer
 from culvert.entropy import Entropy, below
+from culvert.identities import Identity
 from culvert.ike.actions import Action, Log, PeerChanged
 from culvert.ike.cookies import Cookies
 from culvert.ike.directory import Directory
@@ -56,6 +58,12 @@ class Context:
     fragments: Reassemblies = field(default_factory=Reassemblies)
     changes: dict[str, None] = field(default_factory=dict)
     dirty: dict[int, None] = field(default_factory=dict)
+    touched: dict[int, None] = field(default_factory=dict)
+    """Lineages that this step may have changed: all that were asked for."""
+    kept: dict[int, bytes] = field(default_factory=dict)
+    """Digests of the lineages' checkpoints."""
+    known: dict[str, tuple[Peer, Identity | None, bytes]] = field(default_factory=dict)
+    """Peers' configurations, as checkpoints have them."""
     lineages_made: int = 0
     utc_offset_s: int | None = None
     """What `now` / SECOND lacks to be the time of day; None: nobody told us the time."""
@@ -119,15 +127,22 @@ class Context:
         """Give an interval that is shorter by up to `percent`, so that two ends seldom begin at once."""
         return nanoseconds - below(self.entropy, max(1, nanoseconds * percent // 100))
 
+    def touch(self, number: int) -> None:
+        """Enter that a lineage may be changed in this step, so that its checkpoint is looked at."""
+        self.touched[number] = None
+
     def lineage_of(self, sa: IkeSa) -> Lineage:
+        self.touch(sa.lineage)
         return self.lineages[sa.lineage]
 
     def current(self, lineage: Lineage) -> IkeSa | None:
+        self.touch(lineage.number)
         return self.sas.get(lineage.current)
 
     def lineages_of_peer(self, peer: str) -> list[Lineage]:
         """Give all lineages of a peer, the oldest first."""
         numbers = sorted(self.by_peer.get(peer, ()))
+        self.touched.update(dict.fromkeys(numbers))
         return [lineage for number in numbers if (lineage := self.lineages.get(number)) is not None]
 
     def live(self, peer: str) -> list[Lineage]:

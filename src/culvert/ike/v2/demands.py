@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from culvert.ike.actions import Action, RemoveAssociation, Transmit
-from culvert.ike.v2 import lineages, runner
+from culvert.ike.v2 import keeping, lineages, runner
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.sa import ChildSa, IkeState, Lineage, RekeyChild, RekeyIke
 from culvert.ike.v2.sealing import seal
@@ -39,12 +39,14 @@ def _find(ctx: Context, id_: AssociationId) -> tuple[Lineage, ChildSa] | None:
     for lineage in ctx.lineages.values():
         for child in lineage.children.values():
             if id_ in (child.inbound.id, child.outbound.id):
+                ctx.touch(lineage.number)
                 return lineage, child
     return None
 
 
 def make_anew(ctx: Context) -> None:
     """The data plane lost everything. Old keys never come back: their counters would, too. So successors are made."""
+    keeping.write_all_again(ctx)
     for record in ctx.peers.values():
         record.inherited = False
     for lineage in list(ctx.lineages.values()):

@@ -12,7 +12,7 @@ from culvert.ike.timers import Timer
 from culvert.ike.v2 import children
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.sa import ChildSa, DeleteIke, IkeSa, IkeState, Lineage, Task
-from culvert.limits import MAX_QUEUED_TASKS
+from culvert.limits import MAX_LINGERING, MAX_QUEUED_TASKS
 from culvert.reasons import Refusal
 
 LINGER_NS = 30 * SECOND
@@ -112,9 +112,19 @@ def close(ctx: Context, sa: IkeSa) -> None:
     ctx.timers.set(Timer.IKE_LINGER, sa.spi.hex(), ctx.now + LINGER_NS)
     lineage = ctx.lineages.get(sa.lineage)
     if lineage is not None:
+        ctx.touch(lineage.number)
         lineage.members = [spi for spi in lineage.members if spi != sa.spi]
+        _linger(ctx, lineage, sa)
         _end_rival(ctx, lineage, sa)
         _bury(ctx, lineage)
+
+
+def _linger(ctx: Context, lineage: Lineage, sa: IkeSa) -> None:
+    if sa.spi in lineage.lingering:
+        return
+    lineage.lingering.append(sa.spi)
+    if len(lineage.lingering) > MAX_LINGERING:
+        forget(ctx, ctx.sas[lineage.lingering[0]])
 
 
 def _end_rival(ctx: Context, lineage: Lineage, gone: IkeSa) -> None:
@@ -131,6 +141,9 @@ def forget(ctx: Context, sa: IkeSa) -> None:
     close(ctx, sa)
     ctx.timers.clear_all(sa.spi.hex())
     ctx.sas.pop(sa.spi, None)
+    lineage = ctx.lineages.get(sa.lineage)
+    if lineage is not None:
+        lineage.lingering.remove(sa.spi)
     ctx.half_open.leave(sa.spi)
     if sa.first_source is not None and ctx.first_messages.get((sa.spi_i, sa.first_source)) == sa.spi:
         del ctx.first_messages[sa.spi_i, sa.first_source]
@@ -146,6 +159,7 @@ def _bury(ctx: Context, lineage: Lineage) -> None:
             if not known:
                 ctx.by_peer.pop(lineage.peer.name, None)
         ctx.timers.clear(Timer.TASK_RETRY, lineage.number)
+        ctx.touch(lineage.number)
         ctx.lineages.pop(lineage.number, None)
 
 
@@ -188,12 +202,12 @@ def _end(ctx: Context, lineage: Lineage, reason: Refusal, message: str, part: Pa
 
 def detach(ctx: Context, lineage: Lineage, reason: Refusal, message: str, part: Part) -> None:
     """Part with a lineage's children and report it as gone, once."""
+    for child in list(lineage.children.values()):
+        part(ctx, lineage, child)
     if lineage.closing:
         return
     lineage.closing = True
     lineage.queue.clear()
-    for child in list(lineage.children.values()):
-        part(ctx, lineage, child)
     if lineage.peer is not None:
         outcome = Lost if lineage.established else SetUpFailed
         if lineage.established or lineage.initiator:

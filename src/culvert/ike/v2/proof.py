@@ -21,6 +21,7 @@ from culvert.crypto.certificates.store import Distrusted, Trusted, TrustStore, V
 from culvert.crypto.compare import constant_time_equal
 from culvert.crypto.keys import psk_auth
 from culvert.identities import Identity
+from culvert.ike.records import PeerRecord
 from culvert.ike.v2 import certificate_payloads as certificates
 from culvert.ike.v2 import keys
 from culvert.ike.v2.context import Context
@@ -215,3 +216,14 @@ def _why_not(found: _Findings) -> NotProven:
     if not found.signed:
         return NotProven(f"its signature ({found.algorithm}) does not show that it has the key of its certificate")
     raise TypeError("nothing is wrong with this proof")
+
+
+def not_accepted(ctx: Context, sa: IkeSa, record: PeerRecord) -> str:
+    """Say what it means that the peer does not accept our proof; it does not say which part of it."""
+    said, peer = f"we say that we are {record.local_identity(sa.local.ip)}", record.peer
+    if peer.auth is How.SECRET:
+        return f"our secret or our identity is not the one that it has for us; {said}"
+    said += "; it asks for certificates of other authorities than ours" if sa.other_authorities else ""
+    own = peer.credential.certificate if peer.credential else None
+    late = own is not None and ctx.utc_s is not None and not own.valid_at(ctx.utc_s)
+    return f"it does not accept our certificate or our identity; {said}{'; ours is not valid now' if late else ''}"

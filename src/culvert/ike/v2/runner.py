@@ -76,6 +76,7 @@ def expired(ctx: Context, timer: Timer, owner: Owner) -> None:
     if timer is Timer.TASK_RETRY:
         lineage = ctx.lineages.get(int(owner))
         if lineage is not None:
+            ctx.touch(lineage.number)
             lineage.retry_at = None
             ctx.dirty[lineage.number] = None
     elif timer is Timer.INBOUND_GRACE:
@@ -93,6 +94,7 @@ def _child_expired(ctx: Context, timer: Timer, spi_in: int) -> None:
     child = lineage.children.get(spi_in) if lineage else None
     if lineage is None or child is None:
         return
+    ctx.touch(lineage.number)
     if timer is Timer.CHILD_REKEY:
         rekey_child(ctx, lineage, child)
     elif timer is Timer.OUTBOUND_SWITCH:
@@ -118,6 +120,7 @@ def end_child(ctx: Context, lineage: Lineage, child: ChildSa) -> None:
 
 def _ike_expired(ctx: Context, timer: Timer, sa: IkeSa) -> None:
     lineage = ctx.lineages.get(sa.lineage)
+    ctx.touch(sa.lineage)
     if timer is Timer.IKE_LINGER:
         lineages.forget(ctx, sa)
     elif timer is Timer.REASSEMBLY:

@@ -147,7 +147,8 @@ class IkeSa:
     `peer_hashes` are those that the peer lets us sign with. `other_authorities`: it asks for certificates, and names
     none of those that ours comes from. `fragmentation`: both ends take fragments. `narrow`: the path turned out to need
     small ones. `childless`: the responder takes an IKE_AUTH without a child; `first_child` is the one that is to come
-    with it, None for none.
+    with it, None for none. `epoch` counts the processes that had it before this one; each counts its `ivs_used` from
+    zero.
     """
 
     lineage: int
@@ -175,6 +176,7 @@ class IkeSa:
     childless: bool = False
     first_source: SocketAddress | None = None
     window: Window = field(default_factory=Window)
+    epoch: int = 0
     ivs_used: int = 0
     last_heard: int = 0
     established_at: int = 0
@@ -240,8 +242,9 @@ class Lineage:
 
     `initiator`: we began the first one. `began_at`: when its first message was sent or came; `established_at`: when
     that one was authenticated. `rival` is the SPI of the IKE SA that the peer made while our own rekey of the same
-    one was under way. `confirmed`: something shows that the peer, too, has the first one established. `silent`: a
-    request was repeated and is not answered; nothing follows from that but that the peer is called beside it.
+    one was under way. `lingering` are closed ones that still answer what is repeated. `confirmed`: something shows that
+    the peer, too, has the first one established. `silent`: a request was repeated and is not answered; nothing follows
+    from that but that the peer is called beside it.
     """
 
     number: int
@@ -251,6 +254,7 @@ class Lineage:
     began_at: int
     lowest_nonce: bytes = b""
     members: list[bytes] = field(default_factory=list)
+    lingering: list[bytes] = field(default_factory=list)
     children: dict[int, ChildSa] = field(default_factory=dict)
     queue: list[Task] = field(default_factory=list)
     rival: bytes | None = None

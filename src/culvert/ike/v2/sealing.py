@@ -21,6 +21,9 @@ from culvert.wire.isakmp.message import emit_payloads, first_payload, parse_mess
 from culvert.wire.isakmp.numbers import ExchangeType
 from culvert.wire.isakmp.payload import Payload
 
+EPOCH_SHIFT = 48
+MAX_EPOCH = 0xFFFF
+"""The upper 16 bits of a counted IV are the epoch: a process never uses an IV that one before it may have used."""
 Payloads = tuple[Payload, ...]
 Plain = tuple[int, bytes]
 """What goes inside: the type of the first payload, and all of them."""
@@ -156,5 +159,5 @@ def _next_iv(sa: IkeSa, entropy: Entropy, octets: int) -> bytes:
     """Give an IV: a counter for an AEAD, which must never repeat; random for CBC, which must not be foreseen."""
     if sa.suite is not None and sa.suite.encryption.aead:
         sa.ivs_used += 1
-        return sa.ivs_used.to_bytes(octets, "big")
+        return (sa.epoch << EPOCH_SHIFT | sa.ivs_used).to_bytes(octets, "big")
     return entropy.octets(octets)

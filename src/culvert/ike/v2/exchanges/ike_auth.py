@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from culvert.config.model import Authentication as How
 from culvert.config.model import Peer
 from culvert.identities import Identity
 from culvert.ike import negotiation, refusals
@@ -86,7 +85,7 @@ def respond(ctx: Context, sa: IkeSa, contents: Contents) -> Answer:
     record = _authenticate(ctx, sa, idi, contents)
     peer, lineage = record.peer, ctx.lineage_of(sa)
     idr = IDr.of(record.local_identity(sa.local.ip))
-    sa.peer = peer.name
+    sa.peer, sa.other_authorities = peer.name, certificate_payloads.asks_for_others(contents, peer)
     try:
         _check(sa, record, contents)
         ours = _own_proof(sa, peer, idr)
@@ -149,7 +148,8 @@ def _check(sa: IkeSa, record: PeerRecord, contents: Contents) -> None:
     """Check what depends on which peer it is: our identity, and algorithms chosen before we knew. Raise Refused."""
     wanted = contents.find(IDr)
     if wanted is not None and not callers.is_asked_for(sa, record, wanted):
-        explanation = f"the peer asks for {callers.shown(wanted)}, not for us"
+        ours = record.local_identity(sa.local.ip)
+        explanation = f"{sa.remote} asks for {callers.shown(wanted)}, and we are {ours} for it"
         raise refused(NotifyType.AUTHENTICATION_FAILED, explanation, fatal=True)
     if sa.suite is None or not negotiation.permits(record.peer.proposals, sa.suite):
         explanation = f"{record.peer.name} may not use {sa.suite}"
@@ -230,20 +230,7 @@ def _refusal(ctx: Context, sa: IkeSa, record: PeerRecord, error: Notify | None) 
     """Say for people what the responder refused, and what that means."""
     name = name_of(error) if error else "nothing that we understand"
     failed = error is not None and error.type == NotifyType.AUTHENTICATION_FAILED
-    return f"{sa.remote} refuses with {name}{': ' + _meaning(ctx, sa, record) if failed else ''}"
-
-
-def _meaning(ctx: Context, sa: IkeSa, record: PeerRecord) -> str:
-    """Say what it means that the peer does not accept our proof: it does not say which part of it."""
-    said, peer = f"we say that we are {record.local_identity(sa.local.ip)}", record.peer
-    if peer.auth is How.SECRET:
-        return f"our secret or our identity is not the one that it has for us; {said}"
-    others = "; it asks for certificates of other authorities than ours" if sa.other_authorities else ""
-    own = peer.credential.certificate if peer.credential else None
-    late = own is not None and ctx.utc_s is not None and not own.valid_at(ctx.utc_s)
-    return (
-        f"it does not accept our certificate or our identity; {said}{others}{'; ours is not valid now' if late else ''}"
-    )
+    return f"{sa.remote} refuses with {name}{': ' + proof.not_accepted(ctx, sa, record) if failed else ''}"
 
 
 def _refuse(ctx: Context, sa: IkeSa, lineage: Lineage, idr: IDr, judgement: proof.NotProven) -> None:

@@ -141,7 +141,7 @@ def _reply(sa: IkeSa, payloads: Payloads) -> bytes:
 
 def _asking(ctx: Context, remote: SocketAddress, room: int) -> Payloads:
     """Ask for the certificate that we will want, in about as many octets as the first message had more than ours."""
-    peers = [record.peer for record in admission.who_may_call(ctx, remote)]
+    peers = [record.peer for record in admission.who_may_show_certificates(ctx, remote)]
     return certificate_payloads.asking(peers, max(MAX_AUTHORITIES_ASKED_EARLY, room // AUTHORITY_OCTETS))
 
 

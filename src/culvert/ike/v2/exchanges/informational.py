@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from culvert.ike.records import ChildDown
-from culvert.ike.v2 import children, lineages, requests, succession
+from culvert.ike.v2 import children, lineages, proof, requests, succession
 from culvert.ike.v2.answers import Answer
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.reading import Contents
@@ -42,12 +42,17 @@ def respond(ctx: Context, sa: IkeSa, contents: Contents) -> Answer:
     if any(one.protocol == ProtocolId.IKE for one in deletes):
         return _delete_ike(ctx, sa)
     if contents.notify(NotifyType.AUTHENTICATION_FAILED):
-        return Answer((), (Refusal.AUTHENTICATION_FAILED, "the peer did not accept our proof"))
+        return Answer((), (Refusal.AUTHENTICATION_FAILED, _not_accepted(ctx, sa)))
     lineage = ctx.lineage_of(sa)
     spis = [spi for one in deletes if one.protocol == ProtocolId.ESP for spi in one.spis]
     gone = [_delete_child(ctx, lineage, int.from_bytes(spi, "big")) for spi in dict.fromkeys(spis)]
     ours = tuple(spi.to_bytes(4, "big") for spi in gone if spi is not None)
     return Answer((Delete(ProtocolId.ESP, ours),) if ours else ())
+
+
+def _not_accepted(ctx: Context, sa: IkeSa) -> str:
+    record = ctx.peers.get(sa.peer)
+    return f"{sa.remote} refuses us: {proof.not_accepted(ctx, sa, record) if record else 'it is no longer configured'}"
 
 
 def _delete_child(ctx: Context, lineage: Lineage, spi_out: int) -> int | None:
