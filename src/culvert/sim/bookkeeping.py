@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from culvert import limits
 from culvert.ike.timers import Owner, Timer
+from culvert.ike.v2 import keeping
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.sa import IkeSa, IkeState, Lineage
 from culvert.sim.broken import Broken
@@ -19,6 +20,12 @@ def check(name: str, ctx: Context) -> None:
     """Raise Broken with the first thing that does not agree."""
     for problem in _problems(ctx):
         raise Broken(f"{name}: {problem}")
+
+
+def check_kept(name: str, ctx: Context) -> None:
+    """Every checkpoint is what a lineage is. Repeated answers to strangers are counted in memory alone."""
+    if not any(sa.window.astray for sa in ctx.sas.values()) and keeping.behind(ctx):
+        raise Broken(f"{name}: a lineage is no longer as its checkpoint has it")
 
 
 def _problems(ctx: Context) -> Iterator[str]:

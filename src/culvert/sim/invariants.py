@@ -19,11 +19,11 @@ from culvert.sim.node import Node
 if TYPE_CHECKING:
     from culvert.sim.world import World
 
-TWO_LIVE_NS = 260 * SECOND
-"""How long two outbound associations may serve one policy: until a dead peer is found dead, twice over, and a child
-whose DELETE never comes is let go."""
 TWO_LIVE_STEADY_NS = 60 * SECOND
-"""The same while nothing is lost: until both ends settle on one of two set-ups."""
+"""How long two outbound associations may serve one policy while nothing is lost: until both ends settle on one."""
+
+CHECKPOINTS_EVERY = 8
+"""Events between two looks at what is kept for a later process; each costs as much as an exchange."""
 
 
 def in_order(node: Node, actions: list[Action]) -> None:
@@ -79,6 +79,8 @@ class Rules:
     def judge(self, world: World, node: Node, *, changed: bool) -> None:
         """Look at the endpoint that something happened to, and at its data plane if that changed. Raise Broken."""
         bookkeeping.check(node.name, node.endpoint.state)
+        if world.events % CHECKPOINTS_EVERY == 0:
+            bookkeeping.check_kept(node.name, node.endpoint.state)
         plane_as_known(node)
         if changed:
             within_policy(node)
@@ -94,7 +96,7 @@ class Rules:
             if counts.get(child.reqid, 0) < 2:
                 self.since.pop(key, None)
                 continue
-            bound = TWO_LIVE_STEADY_NS if world.steady else TWO_LIVE_NS
+            bound = TWO_LIVE_STEADY_NS if world.steady else world.patience
             if world.now - self.since.setdefault(key, world.now) > bound:
                 raise Broken(f"{node.name} has {counts[child.reqid]} outbound associations for {child.name}")
 

@@ -43,6 +43,7 @@ class Node:
     retiring: dict[AssociationId, None] = field(default_factory=dict)
     blobs: dict[bytes, bytes] = field(default_factory=dict)
     lives: int = 1
+    stopped: bool = False
     lost: bool = False
     """The data plane was emptied behind the endpoint's back, so that the one may hold less than the other knows."""
 

@@ -10,15 +10,19 @@ from culvert.config.model import Child, Peer
 from culvert.ike.events import MappingChanged
 from culvert.ipsec.associations import SecurityAssociation
 from culvert.sim.broken import Broken
+from culvert.sim.link import MILLISECOND
 from culvert.sim.node import Node
 
 if TYPE_CHECKING:
     from culvert.sim.world import World
 
+LATE_NS = 400 * MILLISECOND
+"""How much later than others a packet may come without being lost in a rekey."""
+
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """One ESP packet. `due`: when it was sent nothing could be lost, and both ends said that the tunnel was up."""
+    """One ESP packet. `due`: when it was sent nothing could be lost, and both ends had the child."""
 
     sender: str
     spi: int
@@ -77,22 +81,31 @@ def _send(world: World, node: Node, peer: Peer, child: Child) -> None:
         if acquired is not None:
             world.at(world.now, node.name, acquired)
         return
-    _encapsulated(world, node, peer, association)
+    due = world.steady and _has(world, node.name, peer.name, child) and _has(world, peer.name, node.name, child)
+    _encapsulated(world, node, association, due)
 
 
-def _encapsulated(world: World, node: Node, peer: Peer, association: SecurityAssociation) -> None:
+def _encapsulated(world: World, node: Node, association: SecurityAssociation, due: bool) -> None:
     udp = association.encapsulation
     ports = (udp.source_port, udp.destination_port) if udp else (NAT_PORT, NAT_PORT)
     local, remote = SocketAddress(association.source, ports[0]), SocketAddress(association.destination, ports[1])
     origin = node.seen(local, remote, world.now)
-    due = world.steady and node.up(peer.name) and _up(world, peer.name, node.name)
     if origin is not None:
         key = association.encryption_key
+        world.packets += 1
         packet = Packet(node.name, association.spi, key, origin, remote, due)
-        world.plan(world.now + world.latency, packet)
+        world.plan(world.now + _delay(world.latency, world.packets), packet)
     elif due:
         raise Broken(f"{node.name} sends from {local}, which is not its address")
 
 
-def _up(world: World, name: str, peer: str) -> bool:
-    return name in world.nodes and world.nodes[name].up(peer)
+def _delay(latency: int, number: int) -> int:
+    """Packets take as long as IKE does, which two processes must handle before it counts, or are a little late."""
+    return (latency, latency * 3 // 4, latency + LATE_NS)[number % 3]
+
+
+def _has(world: World, name: str, peer: str, child: Child) -> bool:
+    """Tell whether a gateway has a child with a peer. The simulated peers have the names of their gateways."""
+    node = world.nodes.get(name)
+    live = node.endpoint.state.live(peer) if node else []
+    return any(one.child.name == child.name and one.current for lineage in live for one in lineage.children.values())

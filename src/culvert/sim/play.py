@@ -9,16 +9,20 @@ from dataclasses import dataclass, replace
 from culvert.clock import SECOND
 from culvert.entropy import Entropy
 from culvert.ike.endpoint import Endpoint
+from culvert.reasons import Refusal
 from culvert.sim import workload
 from culvert.sim.broken import Broken
 from culvert.sim.link import Link, Recorded, steady
 from culvert.sim.packets import Stream
+from culvert.sim.recording import Observer
 from culvert.sim.rest import unrest
 from culvert.sim.script import Round, Script, rest_ns
 from culvert.sim.steps import Done, populate
 from culvert.sim.world import World
 
 Builder = Callable[[Entropy, int], Endpoint]
+HOSTILE = (Refusal.PEER_DEAD,)
+"""Why nobody may end an IKE SA while the network is not bad for long and nobody fails."""
 LOOK_NS = 5 * SECOND
 PACKETS_EVERY_NS = SECOND
 STREAM_NS = 60 * SECOND
@@ -34,14 +38,15 @@ class Played:
     failure: str = ""
 
 
-def play(script: Script, build: Builder = Endpoint) -> Played:
-    """Play a script."""
+def play(script: Script, build: Builder = Endpoint, observer: Observer | None = None) -> Played:
+    """Play a script, before the eyes of `observer`, if there is one."""
     bad = random.Random(f"weather {script.seed}")
     weather = any(one.weather for one in script.rounds)
     calm = steady(script.setting.latency)
     link = Link(bad, calm, 0, calm) if weather else None
-    world = World(link or Recorded(script.setting.latency, script.fates), build=build)
+    world = World(link or Recorded(script.setting.latency, script.fates), build=build, observer=observer)
     world.latency, world.traffic, world.watched = script.setting.latency, True, True
+    world.patience = rest_ns(script.setting.dpd_s)
     failure = ""
     try:
         populate(world, script.setting, script.seed)
@@ -61,6 +66,7 @@ def _round(world: World, script: Script, one: Round, link: Link | None) -> None:
     if link is not None and one.weather is not None:
         link.conditions, link.heals_at = one.weather, start + one.lasts_ns
     world.steady = one.steady
+    world.forbidden = HOSTILE if one.friendly else ()
     world.tell(f"-- a round of {one.lasts_ns / SECOND:g} s begins")
     world.run(start + one.lasts_ns)
     _heal(world)

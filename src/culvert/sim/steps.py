@@ -8,7 +8,16 @@ from enum import StrEnum
 from ipaddress import ip_address
 
 from culvert.clock import SECOND
-from culvert.ike.events import AssociationExpired, Connect, Disconnect, EngineRestarted, Event, RekeyRequested, Stop
+from culvert.ike.events import (
+    AssociationExpired,
+    Configured,
+    Connect,
+    Disconnect,
+    EngineRestarted,
+    Event,
+    RekeyRequested,
+    Stop,
+)
 from culvert.ipsec.associations import Direction
 from culvert.sim import forgeries, packets
 from culvert.sim.nat import Nat
@@ -62,18 +71,28 @@ class Done:
     setting: Setting
 
     def happen(self, world: World) -> None:
+        if self.step.who not in world.nodes:
+            return  # a script that was shortened may speak of somebody whom its world no longer has
         world.tell(f"-- {self.step}")
         DO[self.step.verb](world, self.setting, self.step)
 
 
 def _event(make: Callable[[Step], Event]) -> Callable[[World, Setting, Step], None]:
-    """Hand an endpoint an event."""
-    return lambda world, _, step: world.occur(world.nodes[step.who], make(step))
+    """Hand an endpoint an event, unless there is no process that could take it."""
+    return lambda world, _, step: _tell(world, step, make(step))
+
+
+def _tell(world: World, step: Step, event: Event) -> None:
+    node = world.nodes[step.who]
+    if not node.stopped:
+        world.occur(node, event)
+    elif isinstance(event, Configured):
+        node.configured = event
 
 
 def _expire(world: World, _: Setting, step: Step) -> None:
     node = world.nodes[step.who]
-    oldest = node.plane.side(Direction.IN)[:1]
+    oldest = node.plane.side(Direction.IN)[:1] if not node.stopped else ()
     for association in oldest:
         hard = step.what == "hard"
         if hard:
@@ -87,7 +106,7 @@ def _send(world: World, _: Setting, step: Step) -> None:
 
 
 def _configure(world: World, setting: Setting, step: Step) -> None:
-    world.occur(world.nodes[step.who], setting.configured(step.who, Change(step.what or Change.NONE)))
+    _tell(world, step, setting.configured(step.who, Change(step.what or Change.NONE)))
 
 
 def _restart(world: World, _: Setting, step: Step) -> None:
@@ -105,12 +124,14 @@ class _Back:
     name: str
 
     def happen(self, world: World) -> None:
-        world.restart(self.name)
+        if world.nodes[self.name].stopped:
+            world.restart(self.name)
 
 
 def _stop(world: World, _: Setting, step: Step) -> None:
-    world.occur(world.nodes[step.who], Stop())
-    world.plan(world.now + RESTARTS_AFTER_NS, _Back(step.who))
+    if not world.nodes[step.who].stopped:
+        world.occur(world.nodes[step.who], Stop())
+        world.plan(world.now + RESTARTS_AFTER_NS, _Back(step.who))
 
 
 def _rebind(world: World, _: Setting, step: Step) -> None:

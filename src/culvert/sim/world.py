@@ -44,6 +44,7 @@ from culvert.sim.nat import Nat
 from culvert.sim.network import EAVESDROPPER, Network
 from culvert.sim.node import Node
 from culvert.sim.planes import DataPlane
+from culvert.sim.recording import Observer
 from culvert.sim.wire import Wire
 from culvert.wire.isakmp.encrypted import PREFIX_OCTETS
 from culvert.wire.isakmp.errors import ParseError
@@ -51,6 +52,7 @@ from culvert.wire.isakmp.header import Header, read_header
 from culvert.wire.isakmp.numbers import ExchangeType, PayloadType
 
 __all__ = ["Nat", "Node", "World", "describe", "kind_of"]
+DAY = 86_400 * SECOND
 UTC_OFFSET_S = 1_800_000_000
 """The worlds begin on 15 January 2027."""
 MAX_EVENTS = 200_000
@@ -112,7 +114,8 @@ class World:
 
     `names` are host names with their addresses. `forbidden` are reasons that nothing may end with at the moment.
     `steady`: nothing is lost now but what the endpoints themselves let go. `latency` is that of packets, and
-    `traffic` whether there are any. `build` makes endpoints. `watched`: every invariant is looked at after every event.
+    `traffic` whether there are any. `build` makes endpoints. `watched`: every invariant is looked at after every
+    event. `patience`: how long what is transient may last where things are lost.
     """
 
     link: Way
@@ -126,9 +129,12 @@ class World:
     traffic: bool = False
     watched: bool = False
     build: Callable[[Entropy, int], Endpoint] = Endpoint
+    patience: int = DAY
     now: int = 0
     events: int = 0
+    packets: int = 0
     network: Network = field(init=False)
+    observer: Observer | None = None
     rules: invariants.Rules = field(default_factory=invariants.Rules)
     overheard: dict[tuple[str, str], Arrival] = field(default_factory=dict)
     """The last datagram from each sender to each receiver, for forgers."""
@@ -216,7 +222,7 @@ class World:
             self.step(node, replace(node.configured, held=held))
 
     def _new_process(self, node: Node) -> None:
-        node.lives, node.lost = node.lives + 1, False
+        node.lives, node.lost, node.stopped = node.lives + 1, False, False
         self.wire.hurried.pop(node.name, None)
         node.endpoint = self._endpoint(node.seed + (node.lives << 40))
 
@@ -229,6 +235,7 @@ class World:
             node.lost = True
         elif isinstance(event, Stop):
             self.wire.hurried[node.name] = None
+            node.stopped = True
         elif isinstance(event, Disconnect):
             node.let_go(event.peer)
         self.step(node, event)
@@ -305,6 +312,8 @@ class World:
         if origin is None or not self.network.fits(action.remote, len(action.data)):
             fate = ()
         self.tell(f"{node.name} sends {describe(action.data)}{'' if fate else ' (lost)'}")
+        if self.observer is not None:
+            self.observer.sent(self.now, node, action, fate)
         for copy in fate:
             source = SocketAddress(EAVESDROPPER, action.local.port) if copy.elsewhere or not origin else origin
             arrival = Arrival(node.name, source, action.remote, action.data, copy.damaged)
@@ -333,11 +342,15 @@ class World:
             self.wire.delivered(node.name, data)
         harm = " (damaged)" if arrival.damaged is not None else ""
         self.tell(f"{node.name} receives {describe(arrival.data)}{harm}")
+        if self.observer is not None:
+            self.observer.received(self.now, node, arrival)
         self.step(node, DatagramReceived(local, arrival.origin, data))
 
     def tell(self, text: str) -> None:
         """Write a line of the trace."""
         self.trace.append(f"{self.now / SECOND:10.4f}  {text}")
+        if self.observer is not None:
+            self.observer.told(self.now, text)
 
 
 def describe(data: bytes) -> str:
