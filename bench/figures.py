@@ -19,7 +19,7 @@ def tcp(*options: str) -> Figure:
             ["iperf3", "-s", "-1", "--forceflush"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
         with server:
-            next(line for line in server.stdout if "listening" in line)
+            next(line for line in server.stdout or () if "listening" in line)
             command = ["iperf3", "-J", "-c", SITE_B.host[0], "-t", str(seconds), "-O", "1", *options]
             done = chapter.host_a.run(command, timeout_s=seconds + 30)
             server.wait(timeout=10)

@@ -32,6 +32,7 @@ class Sockets:
     def __init__(self, address: IPAddress) -> None:
         self.address = address
         self.associations: dict[AssociationId, int] = {}
+        self.kept: dict[bytes, bytes] = {}
         self._sockets = {port: _bound(address, port) for port in (IKE_PORT, NAT_PORT)}
 
     def listen(self, receive: Callable[[DatagramReceived], None]) -> None:
@@ -58,6 +59,12 @@ class Sockets:
 
     async def remove(self, association: AssociationId) -> None:
         self.associations.pop(association, None)
+
+    def keep(self, key: bytes, data: bytes | None) -> None:
+        if data is None:
+            self.kept.pop(key, None)
+        else:
+            self.kept[key] = data
 
     async def move(self, before: SecurityAssociation, association: SecurityAssociation) -> None:
         self.associations[association.id] = self.associations.pop(before.id, association.reqid)

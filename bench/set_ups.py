@@ -76,7 +76,8 @@ def culvert(gateway: Host, peers: int, _folder: Path) -> Iterator[int]:
     """Our core and shell, with a fake engine."""
     command = [sys.executable, "-m", "bench.responder", GATEWAY, str(peers)]
     process = gateway.start(command, stdout=subprocess.PIPE)
-    process.stdout.readline()
+    if process.stdout is None or not process.stdout.readline():
+        raise RuntimeError("the responder did not start")
     yield process.pid
 
 

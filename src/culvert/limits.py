@@ -10,15 +10,23 @@ COOKIE_THRESHOLD = 32
 """Half-open IKE SAs from which on a first message must bring a cookie (RFC 7296 section 2.6)."""
 COOKIE_THRESHOLD_PER_SOURCE = 4
 """The same for one address: a gateway needs one, two when both begin at once."""
-MAX_CHILDREN = 128
+MAX_CHILDREN = 256
 """Child SAs of one IKE SA and its successors, those about to be replaced included."""
+MAX_CARRIERS = 64
+"""Child SAs that carry one configured child, where the peer makes one for each pair of networks or of hosts."""
+MAX_PROBES = 4
+"""Parts of a child that are asked for in a row where the peer refuses all of them, and has none of the child yet."""
+MAX_REFUSED_IN_A_ROW = 16
+"""The same where it has some part already, so that others may follow."""
 MAX_LEAVING = 256
 """Inbound associations of children that just went; their peers may make and end as many as they like."""
 MAX_TRAFFIC_SELECTORS = 64
 """Traffic selectors that narrowing yields for one side of a child; more no data plane would hold well."""
+MAX_SELECTORS_READ = MAX_TRAFFIC_SELECTORS + 1
+"""The same of what a peer writes: those of the packet that asked stand in front."""
 MAX_PROPOSALS_JUDGED = 32
 """Proposals of one SA payload that are looked at; real peers send at most a dozen."""
-MAX_QUEUED_TASKS = 256
+MAX_QUEUED_TASKS = 512
 """Exchanges of one IKE SA that wait for their turn; twice the children."""
 MAX_SET_UP_RESTARTS = 4
 """Times that IKE_SA_INIT is sent again because of a cookie or another group, so that nobody leads us in circles."""
@@ -54,6 +62,10 @@ REASSEMBLY_S = 60
 """Seconds for which an incomplete message is kept; peers repeat theirs after at most some forty."""
 MAX_CANDIDATES = 4
 """Peers with the same identity, or wildcards of it, among which a caller's proof finds its own."""
+HINT_INTERVAL_NS = 2_000_000
+"""Nanoseconds between two peers that are asked whether they are there because something hints that they are not."""
+HINT_PATIENCE_NS = 4_000_000_000
+"""How long such a peer waits for its turn; more than 2,000 at once are left to the hints that follow, and to DPD."""
 MAX_AUTHORITIES_ASKED = 64
 """Authorities that we name in a CERTREQ payload, 20 octets each."""
 MAX_AUTHORITIES_ASKED_EARLY = 1

@@ -92,6 +92,9 @@ class Refusal(StrEnum):
     CERTIFICATE_WEAK = "CERTIFICATE_WEAK"
     REVOCATION_UNKNOWN = "REVOCATION_UNKNOWN"
     FRAGMENT_UNUSABLE = "FRAGMENT_UNUSABLE"
+    SINGLE_PAIR_REQUIRED = "SINGLE_PAIR_REQUIRED"
+    PARTIAL = "PARTIAL"
+    MODE_MISMATCH = "MODE_MISMATCH"
     NO_CERTIFICATE = "NO_CERTIFICATE"
     NO_SIGNATURE = "NO_SIGNATURE"
     CALENDAR_UNKNOWN = "CALENDAR_UNKNOWN"
@@ -177,6 +180,9 @@ SENTENCES: dict[str, str] = {
     "CERTIFICATE_WEAK": "A certificate rests on an algorithm or a key that is too weak.",
     "REVOCATION_UNKNOWN": "Whether the certificate was revoked cannot be told: its issuer's list is missing or out of date.",
     "FRAGMENT_UNUSABLE": "A fragment of an IKE message that is of no use: there already, of a division given up, or too many.",
+    "SINGLE_PAIR_REQUIRED": "The peer makes one security association for each pair of addresses.",
+    "PARTIAL": "The peer carries a part of the networks only.",
+    "MODE_MISMATCH": "One end wants transport mode, and the other one tunnel mode.",
     "NO_CERTIFICATE": "There is no certificate, ours or the peer's, that could be judged.",
     "NO_SIGNATURE": "Our key makes no signature that the peer takes.",
     "CALENDAR_UNKNOWN": "Nobody told the gateway the time of day, so no certificate can be judged.",

@@ -15,7 +15,8 @@ WHAT_TO_DO = {
     "NO_RESPONSE": "Is the other gateway up, and do UDP 500 and 4500 reach it? Look for firewalls on the way.",
     "AUTHENTICATION_FAILED": "Compare the secret, and each side's identity, on both gateways.",
     "NO_PROPOSAL_CHOSEN": "Leave the proposals out on one side, or write the same ones on both.",
-    "TS_UNACCEPTABLE": "Each side's `networks` must be what the other has for it.",
+    "TS_UNACCEPTABLE": "Each side's `networks` must be what the other has for it, or split = true.",
+    "PARTIAL": "What is named is dropped. Each side's `networks` must be what the other has for it.",
     "NO_SECRET": "Write the peer's secret into psk.txt, or `secret` into the file; then: culvert reload.",
     "NAME_NOT_RESOLVED": "Correct `address` of the peer, or look at /etc/resolv.conf.",
     "NO_ROUTE": "Look at `ip route`; the peer's address needs a way that is not the tunnel.",
@@ -74,7 +75,7 @@ def _child(child: dict[str, Any]) -> tuple[str, str, str, str, str]:
 
 
 def _troubled(peer: dict[str, Any]) -> bool:
-    return peer["state"] in ("down", "connecting")
+    return peer["state"] in ("down", "connecting") or bool(peer["reason"])
 
 
 def _trouble(name: str, peer: dict[str, Any]) -> Text:

@@ -102,7 +102,8 @@ class Peer:
     `identity` None: it is known by the address at which we reach it, or by a name among `addresses`.
     `auth` is how we prove who we are, and it does. `secret` is the pre-shared key; None where none was found (loading
     says so). `credential` and `trust` are the same for certificates: ours, and who may vouch for the peer's.
-    `legacy`: ESP may use algorithms that RFC 8221 advises against, signatures SHA-1 and short RSA keys.
+    `legacy`: ESP may use algorithms that RFC 8221 advises against, signatures SHA-1 and short RSA keys. `split`: one
+    child SA for each pair of networks.
     """
 
     name: str
@@ -126,6 +127,7 @@ class Peer:
     auth: Authentication = Authentication.SECRET
     credential: Credential | None = None
     trust: TrustStore | None = None
+    split: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,9 @@ from culvert.config.gifs import verify_gifs
 from culvert.config.model import Child, Gateway, Peer, Start
 from culvert.config.origins import Origins
 from culvert.config.values import literal
+from culvert.ipsec.coverage import pairs
 from culvert.ipsec.selectors import SelectorError, TrafficSelector, decompose
-from culvert.limits import MAX_CHILDREN, MAX_TRAFFIC_SELECTORS
+from culvert.limits import MAX_CARRIERS, MAX_CHILDREN, MAX_TRAFFIC_SELECTORS
 
 MAX_SELECTORS = 8_000
 """Pairs of prefixes in all: twice as many policies is what the engine's table holds, with some room."""
@@ -178,7 +179,7 @@ class _Verify:
             self._problem(
                 ("peers", peer.name, "mtu"), f"mtu = {peer.mtu} is too small for IPv6", f"Write {MIN_MTU_IPV6} or more."
             )
-        self._size(child, path)
+        self._size(peer, child, path)
 
     def _sides(self, peer: Peer, child: Child, path: tuple[str | int, ...]) -> None:
         if not child.remote and not self._spoiled(peer, *map(str, path[2:]), "remote"):
@@ -227,7 +228,7 @@ class _Verify:
             "If machines here have such addresses, renumber one of the two networks.",
         )
 
-    def _size(self, child: Child, path: tuple[str | int, ...]) -> None:
+    def _size(self, peer: Peer, child: Child, path: tuple[str | int, ...]) -> None:
         try:
             selectors = decompose(child.local, child.remote)
             before, self._selectors = self._selectors, self._selectors + len(selectors)
@@ -240,6 +241,11 @@ class _Verify:
                 f"child {_quoted(child.name)} has one protocol on our side and another on the peer's",
                 "Write the same one on both sides, or on one side only.",
             )
+        if peer.split and len(pairs(child.local, child.remote)) > MAX_CARRIERS:
+            what = (
+                f"child {_quoted(child.name)} falls into more than {MAX_CARRIERS} pairs of networks with split = true"
+            )
+            self._problem(path, what, "Use wider networks, or several children.")
         if before <= MAX_SELECTORS < self._selectors:
             self._problem(path, f"more than {MAX_SELECTORS} pairs of networks in all", "Use wider networks.")
 

@@ -93,11 +93,13 @@ def _peer(picture: Picture, peer: Peer, status: PeerStatus | None) -> dict[str, 
     state, reason, message = status.state, status.reason, _message(status, picture.now)
     if picture.engine_trouble:
         state, reason, message = PeerState.DOWN, Refusal.ENGINE_LOST, picture.engine_trouble
+    if state is PeerState.UP and reason is not Refusal.PARTIAL:
+        reason, message = None, ""
     counted = {association.id: association for association in picture.associations}
     return {
         "state": state.value,
-        "reason": reason.value if reason and state is not PeerState.UP else None,
-        "message": message if state is not PeerState.UP else "",
+        "reason": reason.value if reason else None,
+        "message": message,
         "address": str(ike.remote.ip) if ike else next(iter(peer.addresses), None),
         "nat": ike.nat if ike else None,
         "mtu": picture.mtu.get(peer.name),

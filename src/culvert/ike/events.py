@@ -120,6 +120,25 @@ class MappingChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class NothingReceived:
+    """For some seconds nothing came on the newest inbound association of a child, which had traffic before.
+
+    With `sending`, packets leave on the child meanwhile; then it is told again while that lasts.
+    """
+
+    id: AssociationId
+    sending: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PathsChanged:
+    """The host has exactly these addresses now; packets to these peers take another way than before, or none."""
+
+    addresses: tuple[IPAddress, ...]
+    peers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class EngineRestarted:
     """The data plane came back empty: all children must be made anew."""
 
@@ -149,6 +168,8 @@ Event = (
     | Acquired
     | AssociationExpired
     | MappingChanged
+    | NothingReceived
+    | PathsChanged
     | EngineRestarted
     | DebugSet
     | Stop

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from culvert.config.model import Child
+from culvert.ipsec.coverage import Selectors, pair_of
 from culvert.ipsec.selectors import TrafficSelector
-from culvert.limits import MAX_TRAFFIC_SELECTORS
-
-Selectors = tuple[TrafficSelector, ...]
+from culvert.limits import MAX_SELECTORS_READ, MAX_TRAFFIC_SELECTORS
 
 
 @dataclass(frozen=True, slots=True)
 class Narrowed:
-    """What a responder answers with: the child that it is, and both sides as we see them."""
+    """What a responder answers with: the child that it is, and both sides as we see them.
+
+    `others`: the offer has traffic of other children, too, which must be asked for by itself.
+    """
 
     child: Child
     local: Selectors
     remote: Selectors
+    others: bool = False
 
 
 def narrow(offered: Sequence[TrafficSelector], configured: Sequence[TrafficSelector]) -> Selectors:
@@ -27,12 +30,20 @@ def narrow(offered: Sequence[TrafficSelector], configured: Sequence[TrafficSelec
     The offered order is kept. At most MAX_TRAFFIC_SELECTORS are given.
     """
     found: list[TrafficSelector] = []
-    for one in offered[:MAX_TRAFFIC_SELECTORS]:
+    for one in offered[:MAX_SELECTORS_READ]:
         for other in configured:
             common = one.intersect(other)
             if common is not None:
                 _keep(found, common)
     return tuple(found[:MAX_TRAFFIC_SELECTORS])
+
+
+def tidy(selectors: Sequence[TrafficSelector]) -> Selectors:
+    """Leave out what others in the list cover, such as the packet's in front of those that it is of."""
+    found: list[TrafficSelector] = []
+    for one in selectors:
+        _keep(found, one)
+    return tuple(found)
 
 
 def _keep(found: list[TrafficSelector], new: TrafficSelector) -> None:
@@ -50,16 +61,16 @@ def within(answered: Sequence[TrafficSelector], offered: Sequence[TrafficSelecto
 def choose_child(
     children: Iterable[Child], local: Sequence[TrafficSelector], remote: Sequence[TrafficSelector]
 ) -> Narrowed | None:
-    """Find the configured child that an offer means: one that is exactly it, else the first with traffic in common."""
-    best: tuple[int, Narrowed] | None = None
+    """Find the configured child that an offer means: one that is exactly it, else one that has the first selectors,
+    which may be those of the packet that asked (RFC 7296 section 2.9), else the first with traffic in common.
+    """
+    found: list[tuple[tuple[bool, ...], Narrowed]] = []
     for child in children:
         ours, theirs = narrow(local, child.local), narrow(remote, child.remote)
-        if not ours or not theirs:
-            continue
-        score = _score(child, local, remote, ours, theirs)
-        if best is None or score > best[0]:
-            best = score, Narrowed(child, ours, theirs)
-    return best[1] if best else None
+        if any(pair_of(one, other) for one in ours for other in theirs):
+            found.append((_score(child, local, remote, ours, theirs), Narrowed(child, ours, theirs)))
+    best = max(found, key=lambda one: one[0], default=None)
+    return replace(best[1], others=len(found) > 1 and not best[0][0]) if best else None
 
 
 def _score(
@@ -68,12 +79,10 @@ def _score(
     remote: Sequence[TrafficSelector],
     ours: Selectors,
     theirs: Selectors,
-) -> int:
-    if tuple(local) == child.local and tuple(remote) == child.remote:
-        return 3
-    if within(tuple(local), ours) and within(tuple(remote), theirs):
-        return 2
-    return 1
+) -> tuple[bool, ...]:
+    exactly = tuple(local) == child.local and tuple(remote) == child.remote
+    the_first = within(local[:1], ours) and within(remote[:1], theirs)
+    return exactly, the_first, within(local, ours) and within(remote, theirs)
 
 
 def describe(local: Sequence[TrafficSelector], remote: Sequence[TrafficSelector]) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from culvert.config.model import Child
-from culvert.ike.narrowing import Selectors, describe, listed, narrow
+from culvert.ike.narrowing import describe, listed, narrow
+from culvert.ipsec.coverage import Selectors
 from culvert.ipsec.selectors import ANY_PROTOCOL, TrafficSelector
 
 MAX_SHOWN = 8

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from culvert.clock import SECOND
 from culvert.config.model import Origin, Peer, Start
-from culvert.ike import calling, settling
+from culvert.ike import calling, completing, settling
 from culvert.ike.events import Acquired, Configured
 from culvert.ike.records import (
     Answered,
     CallRefused,
     ChildDown,
+    ChildNarrowed,
     ChildUp,
     Confirmed,
     Established,
@@ -24,15 +24,12 @@ from culvert.ike.records import (
     start_of,
 )
 from culvert.ike.timers import Timer
-from culvert.ike.v2 import children, lineages
+from culvert.ike.v2 import lineages
 from culvert.ike.v2.context import Context
-from culvert.ike.v2.sa import CreateChild, Lineage, Liveness
+from culvert.ike.v2.sa import Lineage, Liveness
+from culvert.ipsec.coverage import SelectorPair
+from culvert.ipsec.selectors import ICMP, ICMPV6, PortRange, TrafficSelector
 from culvert.reasons import Refusal
-
-CHILD_CHECK_NS = 5 * SECOND
-"""When a responder makes the children that the initiator did not: it had the time."""
-CHILD_RETRY_NS = 30 * SECOND
-"""When a child that was refused is asked for again."""
 
 
 def configure(ctx: Context, event: Configured) -> None:
@@ -117,14 +114,28 @@ def acquired(ctx: Context, event: Acquired) -> None:
         child = record.reqids[event.reqid]
         if not record.ended and start_of(record.peer, child) is not Start.PASSIVE:
             record.demanded[child.name] = None
+            record.parts_of(child.name).packet = _packet(event)
             begin(ctx, record)
+
+
+def _packet(event: Acquired) -> SelectorPair:
+    """Give the packet that asked as selectors: its addresses, protocol and ports (RFC 7296 section 2.9)."""
+    ports = event.source_port, event.destination_port
+    if event.protocol in (ICMP, ICMPV6) and None not in ports:
+        both = ((event.source_port or 0) << 8) | (event.destination_port or 0)
+        ports = both, both
+    local, remote = (PortRange() if port is None else PortRange(port, port) for port in ports)
+    return SelectorPair(
+        TrafficSelector(event.source, event.source, event.protocol, local),
+        TrafficSelector(event.destination, event.destination, event.protocol, remote),
+    )
 
 
 def begin(ctx: Context, record: PeerRecord) -> None:
     """Set up what is wanted and not there or under way. Beside an IKE SA on which nobody answers, another one is."""
     answering = [one for one in ctx.live(record.peer.name) if not one.silent]
     if answering:
-        ensure_children(ctx, record, answering[-1])
+        completing.ensure(ctx, record, answering[-1])
     else:
         calling.call(ctx, record)
 
@@ -139,26 +150,9 @@ def expired(ctx: Context, timer: Timer, name: str) -> None:
     elif timer is Timer.NEXT_PATH:
         calling.next_path(ctx, record)
     elif timer is Timer.CHILD_CHECK:
-        for lineage in ctx.live(name)[-1:]:
-            ensure_children(ctx, record, lineage)
+        completing.check(ctx, record)
     elif timer is Timer.SETTLE:
         settling.settle(ctx, record, patient=False)
-
-
-def ensure_children(ctx: Context, record: PeerRecord, lineage: Lineage, apart_from: str | None = None) -> None:
-    """Ask for the wanted children that are not there. `apart_from` came with IKE_AUTH, or was refused there."""
-    for child in record.wanted():
-        if child.name == apart_from:
-            continue
-        if children.current_child(lineage, child.name) is None and not _under_way(ctx, lineage, child.name):
-            lineages.enqueue(ctx, lineage, CreateChild(child.name))
-
-
-def _under_way(ctx: Context, lineage: Lineage, name: str) -> bool:
-    current = ctx.current(lineage)
-    outstanding = current.window.outstanding if current else None
-    tasks = [*lineage.queue, *([outstanding.task] if outstanding else [])]
-    return any(isinstance(task, CreateChild) and task.child == name for task in tasks)
 
 
 def react(ctx: Context, outcome: Outcome) -> None:
@@ -185,15 +179,8 @@ def react(ctx: Context, outcome: Outcome) -> None:
             settling.settle(ctx, record, patient=True)
         case Lost(_, reason, message):
             _lost(ctx, record, reason, message)
-        case ChildUp(name, child):
-            record.refused.pop(child, None)
-            record.refused.pop("", None)
-            ctx.changed(name)
-        case ChildDown(name, child, reason, message):
-            record.refused[child] = (reason, message)
-            if ctx.timers.at(Timer.CHILD_CHECK, name) is None:
-                ctx.timers.set(Timer.CHILD_CHECK, name, ctx.now + ctx.jittered(CHILD_RETRY_NS, 30))
-            ctx.changed(name)
+        case ChildUp() | ChildNarrowed() | ChildDown():
+            completing.react(ctx, record, outcome)
 
 
 def _answered(ctx: Context, record: PeerRecord) -> None:
@@ -216,9 +203,9 @@ def _established(ctx: Context, record: PeerRecord, lineage: Lineage | None) -> N
     if lineage.initiator:
         current = ctx.current(lineage)
         record.attempts.pop(current.spi if current else b"", None)
-        ensure_children(ctx, record, lineage, apart_from=current.first_child if current else None)
+        completing.ensure(ctx, record, lineage, apart_from=current.first_child if current else None)
     else:
-        ctx.timers.set(Timer.CHILD_CHECK, record.peer.name, ctx.now + ctx.jittered(CHILD_CHECK_NS, 40))
+        completing.check_later(ctx, record, ctx.jittered(completing.CHECK_NS, 40))
     settling.begin(ctx, record)
 
 
@@ -227,7 +214,7 @@ def _lost(ctx: Context, record: PeerRecord, reason: Refusal, message: str) -> No
     if record.ended:
         return
     if live:
-        ensure_children(ctx, record, live[-1])
+        completing.ensure(ctx, record, live[-1])
         return
     if not record.attempts and not record.resolving:
         calling.failed(ctx, record, reason, message)

@@ -9,6 +9,7 @@ from culvert.addresses import IPAddress
 from culvert.config.model import Authentication, Child, Peer, Start
 from culvert.crypto.certificates.carrying import own_identity
 from culvert.identities import Identity, IdentityType
+from culvert.ike.parts import Parts, Sides, Splitting
 from culvert.reasons import Refusal
 
 Path = tuple[IPAddress, IPAddress]
@@ -34,8 +35,9 @@ class PeerRecord:
     `untried` are ways that none of them takes. It refused us `refusals` times in a row; traffic begins none before the
     instant `not_before`. `inherited`: the data plane still holds associations that a
     former process made with this peer. `refused` tells by child why it is missing; the key "" is what the peer asked
-    for and we refused. `turned_away` is why we did not let the peer in when it called. `known_by` and `addresses` are
-    what the peer may present and where it may be, without a configured identity; `reqids` are its children's.
+    for and we refused. `parts` tells how each child is asked for, part by part. `turned_away` is why we did not let the
+    peer in when it called. `known_by` and `addresses` are what the peer may present and where it may be, without a
+    configured identity; `reqids` are its children's.
     """
 
     peer: Peer
@@ -50,6 +52,7 @@ class PeerRecord:
     not_before: int = 0
     demanded: dict[str, None] = field(default_factory=dict)
     refused: dict[str, tuple[Refusal, str]] = field(default_factory=dict)
+    parts: dict[str, Parts] = field(default_factory=dict)
     turned_away: tuple[Refusal, str] | None = None
     inherited: bool = False
     known_by: tuple[Identity, ...] = ()
@@ -99,6 +102,15 @@ class PeerRecord:
     def forgive(self) -> None:
         """Forget what went wrong before."""
         self.reason, self.message, self.turned_away, self.refused = None, "", None, {}
+        for parts in self.parts.values():
+            parts.forget_refusals()
+
+    def parts_of(self, child: str) -> Parts:
+        """Give how a child is asked for."""
+        if child not in self.parts:
+            begun = Splitting.PAIRS if self.peer.split else Splitting.WHOLE
+            self.parts[child] = Parts(begun, begun)
+        return self.parts[child]
 
     def __post_init__(self) -> None:
         self.reqids = {child.reqid: child for child in self.peer.children}
@@ -212,20 +224,44 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class ChildUp:
-    """A child has its associations."""
+    """A child has its associations, or a part of it. `began`: we asked for it."""
 
     peer: str
     child: str
+    began: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ChildNarrowed:
+    """The peer gave less than we asked for."""
+
+    peer: str
+    child: str
+    asked: Sides
+    answered: Sides
 
 
 @dataclass(frozen=True, slots=True)
 class ChildDown:
-    """A child was refused, or ended by the peer."""
+    """A child was refused, or ended by the peer; `sides` is the part of it that this is about."""
 
     peer: str
     child: str
     reason: Refusal
     message: str
+    sides: Sides | None = None
 
 
-Outcome = SetUpFailed | Reached | Silent | Answered | CallRefused | Established | Confirmed | Lost | ChildUp | ChildDown
+Outcome = (
+    SetUpFailed
+    | Reached
+    | Silent
+    | Answered
+    | CallRefused
+    | Established
+    | Confirmed
+    | Lost
+    | ChildUp
+    | ChildNarrowed
+    | ChildDown
+)

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 
-from culvert.config.model import Start
+from culvert.config.model import Child, Start
 from culvert.ike import nat
+from culvert.ike.parts import Parts
 from culvert.ike.records import PeerRecord, start_of
 from culvert.ike.status import Census, ChildStatus, IkeStatus, PeerState, PeerStatus
 from culvert.ike.timers import Timer
+from culvert.ike.v2 import carrying
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.sa import ChildSa, IkeSa, IkeState, Lineage
+from culvert.ipsec.coverage import Missing, pairs
+from culvert.limits import MAX_CARRIERS
 from culvert.reasons import Refusal
+
+SHOWN = 3
+"""How many pairs or children a sentence names; people look at the list of what is there for the rest."""
 
 
 def status(ctx: Context, record: PeerRecord) -> PeerStatus:
@@ -21,7 +28,7 @@ def status(ctx: Context, record: PeerRecord) -> PeerStatus:
     lineage = next((one for one in reversed(live) if not one.silent), live[-1] if live else None)
     sa = ctx.current(lineage) if lineage else None
     present = [child for child in lineage.children.values() if child.current] if lineage else []
-    state, reason, message = _state(ctx, record, lineage, [child.child.name for child in present])
+    state, reason, message = _state(ctx, record, lineage)
     return PeerStatus(
         peer.name,
         state,
@@ -45,15 +52,13 @@ def census(ctx: Context) -> Census:
     )
 
 
-def _state(
-    ctx: Context, record: PeerRecord, lineage: Lineage | None, present: list[str]
-) -> tuple[PeerState, Refusal | None, str]:
+def _state(ctx: Context, record: PeerRecord, lineage: Lineage | None) -> tuple[PeerState, Refusal | None, str]:
     if record.ended or record.reason is Refusal.INVALID_MAJOR_VERSION:
         return PeerState.DOWN, record.reason, record.message
     if lineage is not None and lineage.silent:
         return PeerState.CONNECTING, Refusal.NO_RESPONSE, "it does not answer and is asked again"
     if lineage is not None:
-        return _up_or_not(record, present)
+        return _up_or_not(record, lineage)
     if record.attempts or (record.resolving and record.wanted()):
         return PeerState.CONNECTING, record.reason, record.message
     if ctx.timers.at(Timer.RECONNECT, record.peer.name) is not None:
@@ -63,15 +68,48 @@ def _state(
     return (PeerState.IDLE if waits else PeerState.CONNECTING), record.reason, record.message
 
 
-def _up_or_not(record: PeerRecord, present: list[str]) -> tuple[PeerState, Refusal | None, str]:
+def _up_or_not(record: PeerRecord, lineage: Lineage) -> tuple[PeerState, Refusal | None, str]:
     """Judge an established peer: up with every child, but for those that wait for traffic while others are there."""
-    missing = [child for child in record.peer.children if child.name not in present]
-    if present and all(start_of(record.peer, child) is Start.TRAFFIC for child in missing):
-        return PeerState.UP, None, ""
+    missing = [child for child in record.peer.children if not carrying.carriers(lineage, child.name)]
+    there = [child for child in record.peer.children if child not in missing]
+    if there and all(start_of(record.peer, child) is Start.TRAFFIC for child in missing):
+        return _whole_or_partial(record, lineage, there)
     refused = [record.refused[key] for key in (*(child.name for child in missing), "") if key in record.refused]
     if refused:
         return PeerState.DOWN, *_most_telling(record, refused[0])
     return (PeerState.CONNECTING if record.wanted() else PeerState.IDLE), None, ""
+
+
+def _whole_or_partial(
+    record: PeerRecord, lineage: Lineage, there: list[Child]
+) -> tuple[PeerState, Refusal | None, str]:
+    """Judge children that are there: what of them is still being asked for, and what is not carried and why."""
+    told = []
+    for child in there:
+        left, parts = carrying.left_of(lineage, child), record.parts_of(child.name)
+        if left.nothing:
+            continue
+        if record.wants(child) and carrying.may_go_on(lineage, child, parts):
+            return PeerState.CONNECTING, None, ""
+        told.append(f"{child.name} does not carry {_listed(left)}: {_why(record, child, parts, left)}")
+    return PeerState.UP, Refusal.PARTIAL if told else None, "; ".join(told[:SHOWN])
+
+
+def _listed(left: Missing) -> str:
+    """Name the pairs; of some, one protocol or a few ports are carried."""
+    found = [*map(str, left.pieces), *(f"all of {pair}" for pair in left.partial)]
+    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return ", ".join(found[:SHOWN]) + more
+
+
+def _why(record: PeerRecord, child: Child, parts: Parts, left: Missing) -> str:
+    missing = (*left.pieces, *left.partial)
+    gaps = (gap for gap in parts.gaps if any(one.intersect(pair) for one in pairs(*gap.sides) for pair in missing))
+    if (gap := next(gaps, None)) is not None:
+        return f"{gap.message} ({gap.reason})"
+    if parts.by_traffic:
+        return "the peer makes associations for a few hosts each, and traffic asks for them"
+    return f"{MAX_CARRIERS} associations are the most" if record.wants(child) else "the peer asked for no more"
 
 
 def _most_telling(record: PeerRecord, refused: tuple[Refusal, str]) -> tuple[Refusal, str]:

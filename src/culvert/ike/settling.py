@@ -5,7 +5,7 @@ from __future__ import annotations
 from culvert.clock import SECOND
 from culvert.ike.records import PeerRecord
 from culvert.ike.timers import Timer
-from culvert.ike.v2 import children, lineages
+from culvert.ike.v2 import carrying, children, lineages
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.sa import Lineage, Liveness
 from culvert.reasons import Refusal
@@ -60,7 +60,7 @@ def _asks(ctx: Context, lineage: Lineage) -> bool:
 def _retire(ctx: Context, old: Lineage, new: Lineage) -> None:
     """End what a newer IKE SA has replaced. Where that one lacks a child, ask whether the peer has the old one."""
     names = [child.child.name for child in old.children.values() if child.current]
-    if all(children.current_child(new, name) for name in names):
+    if all(carrying.carriers(new, name) for name in names):
         lineages.end_redundant(ctx, old, Refusal.DISCONNECTED, "the peer set up another IKE SA; that one stays")
     else:
         lineages.enqueue(ctx, old, Liveness())

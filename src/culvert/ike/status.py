@@ -53,6 +53,7 @@ class ChildStatus:
 class PeerStatus:
     """All that the core knows about a peer. `reason` and `message` tell why it is not up, or how it last failed.
 
+    With `up` they tell what its children do not carry (PARTIAL).
     `silent_since`: the instant in nanoseconds from which on nothing was heard of a peer that does not answer.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -54,7 +55,7 @@ def paired(world: World, node: Node, association: SecurityAssociation) -> None:
 def _agree(sender: Node, receiver: Node, sent: SecurityAssociation, received: SecurityAssociation) -> None:
     # A NAT makes the destination another one, and each end draws from 32 bits: the SPI tells them apart.
     same = (sent.encryption_key, sent.integrity_key) == (received.encryption_key, received.integrity_key)
-    if not same or received.selectors != sent.selectors:
+    if not same or frozenset(received.selectors) != frozenset(sent.selectors):
         raise Broken(f"{sender.name} and {receiver.name} do not agree on {sent.id}")
 
 
@@ -70,11 +71,15 @@ def _had(receiver: Node, sender: Node, association: SecurityAssociation) -> None
         raise Broken(f"{sender.name} sends on {association.id}, which {receiver.name} never had")
 
 
+Policy = tuple[str, int, Selector]
+"""Whose policy, for which child, and what traffic of it."""
+
+
 @dataclass(slots=True)
 class Rules:
     """Those that need a memory. `since`: from when on a policy has had two outbound associations."""
 
-    since: dict[tuple[str, int], int] = field(default_factory=dict)
+    since: dict[Policy, int] = field(default_factory=dict)
 
     def judge(self, world: World, node: Node, *, changed: bool) -> None:
         """Look at the endpoint that something happened to, and at its data plane if that changed. Raise Broken."""
@@ -87,18 +92,15 @@ class Rules:
         self._one_live(world, node)
 
     def _one_live(self, world: World, node: Node) -> None:
-        counts: dict[int, int] = {}
-        for one in node.plane.side(Direction.OUT):
-            if one.id not in node.inherited:
-                counts[one.reqid] = counts.get(one.reqid, 0) + 1
-        for child in node.all_children():
-            key = (node.name, child.reqid)
-            if counts.get(child.reqid, 0) < 2:
-                self.since.pop(key, None)
-                continue
-            bound = TWO_LIVE_STEADY_NS if world.steady else world.patience
-            if world.now - self.since.setdefault(key, world.now) > bound:
-                raise Broken(f"{node.name} has {counts[child.reqid]} outbound associations for {child.name}")
+        outbound = [one for one in node.plane.side(Direction.OUT) if one.id not in node.inherited]
+        counts = Counter((node.name, one.reqid, selector) for one in outbound for selector in one.selectors)
+        twice = [policy for policy, count in counts.items() if count > 1]
+        for policy in [policy for policy in self.since if policy[0] == node.name and policy not in twice]:
+            del self.since[policy]
+        bound = TWO_LIVE_STEADY_NS if world.steady else world.patience
+        for policy in twice:
+            if world.now - self.since.setdefault(policy, world.now) > bound:
+                raise Broken(f"{node.name} has {counts[policy]} outbound associations for {policy[2]}")
 
 
 def plane_as_known(node: Node) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import product
 from typing import TYPE_CHECKING
 
 from culvert.addresses import NAT_PORT, SocketAddress
@@ -12,6 +13,7 @@ from culvert.ipsec.associations import SecurityAssociation
 from culvert.sim.broken import Broken
 from culvert.sim.link import MILLISECOND
 from culvert.sim.node import Node
+from culvert.sim.planes import Ends
 
 if TYPE_CHECKING:
     from culvert.sim.world import World
@@ -71,13 +73,15 @@ def send(world: World, node: Node) -> None:
     """Send a packet on each policy of an endpoint. What finds no association waits there and asks for one."""
     for peer in node.configured.peers if node.configured else ():
         for child in peer.children:
-            _send(world, node, peer, child)
+            for local, remote in product(child.local, child.remote):
+                _send(world, node, (peer, child), (local.start, remote.start))
 
 
-def _send(world: World, node: Node, peer: Peer, child: Child) -> None:
-    association = node.plane.outbound(child.reqid)
+def _send(world: World, node: Node, policy: tuple[Peer, Child], pair: Ends) -> None:
+    peer, child = policy
+    association = node.plane.outbound(child.reqid, pair)
     if association is None:
-        acquired = node.plane.acquire(child, world.now)
+        acquired = node.plane.acquire(child, pair, world.now)
         if acquired is not None:
             world.at(world.now, node.name, acquired)
         return

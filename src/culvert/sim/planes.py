@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from culvert.addresses import IPAddress
 from culvert.clock import SECOND
 from culvert.config.model import Child
 from culvert.ike.events import Acquired
 from culvert.ipsec.associations import AssociationId, Direction, SecurityAssociation
+from culvert.ipsec.selectors import Selector
 from culvert.sim.broken import Broken
 
 ACQUIRE_NS = SECOND
 """A policy without an association asks for one this often at most, however many packets it holds."""
+
+
+Ends = tuple[IPAddress, IPAddress]
+"""Source and destination of a packet."""
+
+
+def _carries(association: SecurityAssociation, pair: Ends) -> bool:
+    return any(pair[0] in one.source and pair[1] in one.destination for one in association.selectors)
 
 
 @dataclass(slots=True)
@@ -64,13 +74,15 @@ class DataPlane:
     def side(self, direction: Direction) -> list[SecurityAssociation]:
         return [one for one in self.associations.values() if one.direction is direction]
 
-    def sends_on(self) -> dict[int, int]:
-        """Give the SPI on which each reqid's packets leave: the newest outbound association's."""
-        return {one.reqid: one.spi for one in self.side(Direction.OUT)}
+    def sends_on(self) -> dict[tuple[int, Selector], int]:
+        """Give the SPI on which packets leave, by reqid and selector: the newest outbound association's."""
+        return {(one.reqid, selector): one.spi for one in self.side(Direction.OUT) for selector in one.selectors}
 
-    def outbound(self, reqid: int) -> SecurityAssociation | None:
-        """Give the association for packets of a policy: the newest one."""
-        return next((one for one in reversed(self.side(Direction.OUT)) if one.reqid == reqid), None)
+    def outbound(self, reqid: int, pair: Ends) -> SecurityAssociation | None:
+        """Give the association for packets of a policy between two addresses: the newest one that may carry them."""
+        return next(
+            (one for one in reversed(self.side(Direction.OUT)) if one.reqid == reqid and _carries(one, pair)), None
+        )
 
     def inbound(self, spi: int) -> SecurityAssociation | None:
         """Give the association that opens a packet."""
@@ -79,9 +91,9 @@ class DataPlane:
     def takes(self, spi: int) -> bool:
         return self.inbound(spi) is not None
 
-    def acquire(self, child: Child, now: int) -> Acquired | None:
+    def acquire(self, child: Child, pair: Ends, now: int) -> Acquired | None:
         """Hold a packet of a policy without an association; give what is asked for, where it is time to ask."""
         if now - self.asked.get(child.reqid, -ACQUIRE_NS) < ACQUIRE_NS:
             return None
         self.asked[child.reqid] = now
-        return Acquired(child.reqid, child.local[0].start, child.remote[0].start)
+        return Acquired(child.reqid, *pair)

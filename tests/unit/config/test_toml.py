@@ -25,7 +25,6 @@ def found(text: str) -> list[str]:
         ("mode = 'transport'", 'mode = "transport" is not built yet\n    Write mode = "tunnel"'),
         ("link = 'gif'", 'link = "gif" is not built yet\n    Write link = "policy"'),
         ("link = 'route'", 'link = "route" is not built yet\n    Write link = "policy"'),
-        ("split = true", "split is not built yet\n    Write the networks"),
         ("link_addresses = ['10.0.0.1']", "link_addresses is not built yet\n    Write link"),
     ],
 )

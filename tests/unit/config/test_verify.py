@@ -166,10 +166,18 @@ def test_more_networks_than_one_child_can_have(problems: Any) -> None:
     ]
 
 
+def test_more_pairs_than_can_be_split(problems: Any) -> None:
+    remote = ", ".join(f'"10.{number}.0.0/16"' for number in range(33))
+    split = gateway('["192.168.1.0/24", "192.168.3.0/24"]', remote=f"[{remote}]", peer="split = true")
+    assert what(problems(split)) == [
+        'gateway.toml:4: child "a" falls into more than 64 pairs of networks with split = true'
+    ]
+
+
 def test_more_children_than_one_peer_can_have(problems: Any) -> None:
-    children = "\n".join(f'children.c{number}.remote = "10.{number}.0.0/16"' for number in range(64))
+    children = "\n".join(f'children.c{number}.remote = "10.{number}.0.0/16"' for number in range(128))
     assert what(problems(gateway('["192.168.1.0/24"]', peer=children))) == [
-        'gateway.toml:7: peer "a" has more than 64 children'
+        'gateway.toml:7: peer "a" has more than 128 children'
     ]
 
 

@@ -77,7 +77,8 @@ def test_a_child_that_was_not_asked_for_ends_the_attempt(monkeypatch: pytest.Mon
 def _child_answer(line: Line) -> Payloads:
     """Give what a responder writes about a first child."""
     peer = line.ends["east"]._ctx.peers["west"].peer
-    offer = ChildOffer(peer.children[0], 0x12345678, bytes(32))
+    child = peer.children[0]
+    offer = ChildOffer(child, child.local, child.remote, 0x12345678, bytes(32))
     payloads = tuple(child_negotiation.request(offer, key_exchange=False))
     assert any(isinstance(one, SecurityAssociation) for one in payloads)
     return payloads

@@ -123,6 +123,7 @@ def _peer(name: str, table: PeerTable, networks: tuple[IPNetwork, ...], origins:
         origin=origins.at("peers", name),
         legacy=_or(table.legacy, _PEER.legacy),
         auth=_or(table.auth, _PEER.auth),
+        split=_or(table.split, _PEER.split),
     )
 
 

@@ -160,7 +160,6 @@ ModeWord = Annotated[
 _POLICY = 'Write link = "policy", or leave the key out: the networks decide what goes through the tunnel.'
 LinkWord = Annotated[str, _one_of({"policy": "policy"}, {"gif": _POLICY, "route": _POLICY})]
 LinkLater = Annotated[None, _not_built(_POLICY)]
-SplitLater = Annotated[None, _not_built("Write the networks that go through the tunnel into `networks`.")]
 
 
 class _Table(BaseModel):
@@ -229,7 +228,7 @@ class PeerTable(_Table):
     ca: Files | None = None
     crl: Files | None = None
     require_crl: Truth | None = None
-    split: SplitLater = None
+    split: Truth | None = None
     link_addresses: LinkLater = None
     legacy: Truth | None = None
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from culvert.config.model import Child, Peer
 from culvert.crypto.errors import InvalidKeyExchange
 from culvert.crypto.key_exchange import begin as begin_key_exchange
 from culvert.ike import explaining, narrowing, negotiation, networks_differ
 from culvert.ike.negotiation import Chosen
-from culvert.ike.v2 import children, keys
+from culvert.ike.parts import Sides
+from culvert.ike.v2 import carrying, children, keys
 from culvert.ike.v2.context import LOWEST_CHILD_SPI, Context
 from culvert.ike.v2.keys import Nonces
 from culvert.ike.v2.reading import Contents, child_notify, refused, selectors_of, wire_selectors
-from culvert.ike.v2.sa import ChildOffer, ChildSa, IkeSa
+from culvert.ike.v2.sa import ChildOffer, ChildSa, IkeSa, Lineage
 from culvert.ike.v2.sealing import Payloads
 from culvert.ipsec.associations import Mode
 from culvert.limits import MAX_CHILDREN
@@ -40,8 +43,8 @@ def request(offer: ChildOffer, *, key_exchange: bool, old_spi_in: int | None = N
         negotiation.offer(child.proposals, ProtocolId.ESP, spi, key_exchange=offer.method is not None),
         *nonce,
         *ke,
-        TSi(wire_selectors(child.local)),
-        TSr(wire_selectors(child.remote)),
+        TSi(wire_selectors(offer.local)),
+        TSr(wire_selectors(offer.remote)),
     )
 
 
@@ -58,7 +61,7 @@ def respond(
     """Answer a request for a child; it is not installed yet. Raise Refused."""
     if len(ctx.lineage_of(sa).children) >= MAX_CHILDREN:
         raise refused(NotifyType.NO_ADDITIONAL_SAS, f"the peer has {MAX_CHILDREN} children already")
-    narrowed = _narrow(peer, contents, rekeyed)
+    narrowed = _narrow(ctx.lineage_of(sa), peer, contents, rekeyed)
     mode = _mode(narrowed.child, contents)
     chosen = _choose(narrowed.child, contents, key_exchange)
     shared, public = _key_exchange(ctx, chosen, contents)
@@ -83,17 +86,30 @@ def respond(
         *public,
         TSi(wire_selectors(narrowed.remote)),
         TSr(wire_selectors(narrowed.local)),
+        *((Notify(NotifyType.ADDITIONAL_TS_POSSIBLE),) if narrowed.others else ()),
     )
 
 
-def _narrow(peer: Peer, contents: Contents, rekeyed: ChildSa | None) -> narrowing.Narrowed:
+def _narrow(lineage: Lineage, peer: Peer, contents: Contents, rekeyed: ChildSa | None) -> narrowing.Narrowed:
     remote, local = selectors_of(contents.get(TSi)), selectors_of(contents.get(TSr))
-    candidates = [one for one in peer.children if rekeyed is None or one.name == rekeyed.child.name]
+    candidates = _candidates(lineage, peer, rekeyed, (local, remote))
     narrowed = narrowing.choose_child(candidates, local, remote)
-    if narrowed is None:
-        why = networks_differ.explain(peer.name, candidates, local, remote)
-        raise refused(NotifyType.TS_UNACCEPTABLE, why)
-    return narrowed
+    if narrowed is not None:
+        return replace(narrowed, child=rekeyed.child) if rekeyed else narrowed
+    raise refused(NotifyType.TS_UNACCEPTABLE, networks_differ.explain(peer.name, candidates, local, remote))
+
+
+def _candidates(lineage: Lineage, peer: Peer, rekeyed: ChildSa | None, asked: Sides) -> list[Child]:
+    """Give the children that an offer may mean. One of several that carry a child keeps its part of it where it gets a
+    successor: not less, which RFC 7296 section 2.9.2 forbids, and not what the others carry.
+    """
+    if rekeyed is None:
+        return list(peer.children)
+    same = [one for one in peer.children if one.name == rekeyed.child.name]
+    alone = len(carrying.carriers(lineage, rekeyed.child.name)) == 1
+    if alone or not (narrowing.within(rekeyed.local, asked[0]) and narrowing.within(rekeyed.remote, asked[1])):
+        return same
+    return [replace(one, local=rekeyed.local, remote=rekeyed.remote) for one in same]
 
 
 def _mode(child: Child, contents: Contents) -> Mode:
@@ -157,13 +173,7 @@ def conclude(
     )
     if chosen is None:
         raise refused(NotifyType.NO_PROPOSAL_CHOSEN, f"{child.name}: the peer chose algorithms that we did not offer")
-    local, remote = selectors_of(contents.get(TSi)), selectors_of(contents.get(TSr))
-    if not narrowing.within(local, child.local) or not narrowing.within(remote, child.remote):
-        explanation = (
-            f"{child.name}: the peer answers {narrowing.describe(local, remote)}, "
-            f"which is not in {narrowing.describe(child.local, child.remote)}"
-        )
-        raise refused(NotifyType.TS_UNACCEPTABLE, explanation)
+    local, remote = _answered(offer, contents)
     if (contents.notify(NotifyType.USE_TRANSPORT_MODE) is not None) != (child.mode is Mode.TRANSPORT):
         raise refused(NotifyType.NO_PROPOSAL_CHOSEN, f"{child.name}: the peer answers in another mode")
     agreed = children.Agreement(
@@ -179,6 +189,19 @@ def conclude(
         min(nonces.i, nonces.r),
     )
     return children.build(ctx, sa, peer, agreed)
+
+
+def _answered(offer: ChildOffer, contents: Contents) -> Sides:
+    """Give what the peer answered, ours first. Raise Refused where it is not within what we asked for."""
+    tsi, tsr = contents.get(TSi), contents.get(TSr)
+    sides = selectors_of(tsi), selectors_of(tsr)
+    understood = [len(side) == len(payload.selectors) for side, payload in zip(sides, (tsi, tsr), strict=True)]
+    if all(understood) and all(narrowing.within(*each) for each in zip(sides, offer.sides, strict=True)):
+        return narrowing.tidy(sides[0]), narrowing.tidy(sides[1])
+    answers, asked = narrowing.describe(*sides), narrowing.describe(*offer.sides)
+    more = "" if all(understood) else " and more that we do not understand"
+    explanation = f"{offer.child.name}: the peer answers {answers}{more}, which is not in {asked}"
+    raise refused(NotifyType.TS_UNACCEPTABLE, explanation)
 
 
 def _shared(offer: ChildOffer, chosen: Chosen, contents: Contents) -> bytes:

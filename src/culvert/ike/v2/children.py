@@ -8,11 +8,12 @@ from culvert.addresses import SocketAddress
 from culvert.clock import SECOND
 from culvert.config.model import Child, Peer
 from culvert.crypto.keys import ChildKeys
-from culvert.ike import nat
+from culvert.ike import narrowing, nat
 from culvert.ike.actions import InstallAssociation, RemoveAssociation
 from culvert.ike.negotiation import Suite
-from culvert.ike.records import ChildUp, Confirmed
+from culvert.ike.records import ChildNarrowed, ChildUp, Confirmed
 from culvert.ike.timers import Timer
+from culvert.ike.v2 import carrying
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.reading import refused
 from culvert.ike.v2.sa import ChildOffer, ChildSa, DeleteChild, IkeSa, IkeState, Lineage
@@ -120,8 +121,15 @@ def install(ctx: Context, lineage: Lineage, child: ChildSa, *, wait_ns: int = 0)
     elif not child.redundant:
         ctx.timers.set(Timer.OUTBOUND_SWITCH, child.spi_in, ctx.now + wait_ns)
     _arm(ctx, child)
-    ctx.outcomes.append(ChildUp(peer, child.child.name))
+    ctx.outcomes.append(ChildUp(peer, child.child.name, child.initiator))
     ctx.changed(peer)
+
+
+def report_narrowed(ctx: Context, lineage: Lineage, offer: ChildOffer, child: ChildSa) -> None:
+    """Tell where the peer gave less than we asked for."""
+    asked = narrowing.tidy(offer.local), narrowing.tidy(offer.remote)
+    if lineage.peer is not None and child.sides != asked:
+        ctx.outcomes.append(ChildNarrowed(lineage.peer.name, child.child.name, asked, child.sides))
 
 
 def install_answered(ctx: Context, lineage: Lineage, child: ChildSa) -> None:
@@ -130,18 +138,19 @@ def install_answered(ctx: Context, lineage: Lineage, child: ChildSa) -> None:
     """
     old = predecessor(ctx, lineage, child)
     child.replaces = old.spi_in if old else None
-    wait_ns = 0 if _alone(ctx, lineage, child.child.name) else TAKEOVER_SWITCH_NS
+    wait_ns = 0 if _alone(ctx, lineage, child) else TAKEOVER_SWITCH_NS
     install(ctx, lineage, child, wait_ns=wait_ns)
 
 
-def _alone(ctx: Context, lineage: Lineage, name: str) -> bool:
-    """Tell whether only this exchange makes a child of this name: no other one of the same IKE SA, and no other IKE SA
-    that the peer may have, since we sent our proof there or have its.
+def _alone(ctx: Context, lineage: Lineage, child: ChildSa) -> bool:
+    """Tell whether only this exchange makes a child for this traffic: no other one of the same IKE SA, and no other IKE
+    SA that the peer may have, since we sent our proof there or have its.
     """
     current = ctx.current(lineage)
     under_way = current.window.outstanding if current else None
     offer = under_way.offer if under_way else None
-    if current_child(lineage, name) is not None or (isinstance(offer, ChildOffer) and offer.child.name == name):
+    asked = isinstance(offer, ChildOffer) and offer.child.name == child.child.name
+    if asked or any(carrying.overlap(one, child) for one in carrying.carriers(lineage, child.child.name)):
         return False
     others = (one for one in ctx.lineages_of_peer(lineage.peer.name) if one is not lineage) if lineage.peer else ()
     return not any(one.established or _proof_sent(ctx, one) for one in others)
@@ -160,7 +169,7 @@ def switch(ctx: Context, lineage: Lineage, child: ChildSa) -> None:
         peer = lineage.peer.name if lineage.peer else ""
         ctx.emit(InstallAssociation(child.outbound, peer, child.child.name))
         ctx.outcomes.append(Confirmed(peer, lineage.number))
-        settle(ctx, lineage, child.child.name)
+        settle(ctx, lineage, child)
 
 
 def _arm(ctx: Context, child: ChildSa) -> None:
@@ -174,7 +183,7 @@ def silence(ctx: Context, lineage: Lineage, child: ChildSa) -> None:
     """Send on a child no more, and go on taking what comes on it (RFC 7296 section 1.4.1); its successor is in use."""
     for heir in ctx.lineages_of_peer(lineage.peer.name) if lineage.peer else ():
         for other in heir.children.values():
-            if other.replaces == child.spi_in and not other.redundant and not _in_use(heir, child.child.name):
+            if other.replaces == child.spi_in and not other.redundant and not _in_use(heir, other):
                 switch(ctx, heir, other)
     if not child.waiting:
         ctx.emit(RemoveAssociation(child.outbound.id))
@@ -271,8 +280,8 @@ def predecessor(ctx: Context, lineage: Lineage, child: ChildSa) -> ChildSa | Non
     if lineage.peer is None:
         return None
     others = (one for one in ctx.live(lineage.peer.name) if one is not lineage)
-    found = [current_child(one, child.child.name) for one in others]
-    return next((one for one in reversed(found) if one is not None), None)
+    found = [old for one in others for old in carrying.carriers(one, child.child.name)]
+    return next((old for old in reversed(found) if carrying.overlap(old, child)), None)
 
 
 def overlap(one: Lineage, other: Lineage) -> bool:
@@ -281,14 +290,15 @@ def overlap(one: Lineage, other: Lineage) -> bool:
 
 
 def carries_all(one: Lineage, other: Lineage) -> bool:
-    """Tell whether all of `one` is in use, and has every child of `other`, so that the peer can do without that."""
-    wanted = [child.child.name for each in (one, other) for child in each.children.values() if child.current]
-    return one.confirmed and all(_in_use(one, name) for name in wanted)
+    """Tell whether all of `one` is in use, and carries all that `other` does, so that the peer can do without that."""
+    used = [child for child in one.children.values() if child.current and not child.waiting]
+    wanted = [child for each in (one, other) for child in each.children.values() if child.current]
+    return one.confirmed and all(carrying.carried_by(child, used) for child in wanted)
 
 
-def _in_use(lineage: Lineage, name: str) -> bool:
-    """Tell whether we send on a child of this name."""
-    return any(one.child.name == name and one.current and not one.waiting for one in lineage.children.values())
+def _in_use(lineage: Lineage, child: ChildSa) -> bool:
+    """Tell whether we send on some child for this traffic."""
+    return any(carrying.overlap(one, child) for one in lineage.children.values() if one.current and not one.waiting)
 
 
 def find_outbound(lineage: Lineage, spi_out: int) -> ChildSa | None:
@@ -296,19 +306,21 @@ def find_outbound(lineage: Lineage, spi_out: int) -> ChildSa | None:
     return next((child for child in lineage.children.values() if child.spi_out == spi_out), None)
 
 
-def current_child(lineage: Lineage, name: str) -> ChildSa | None:
-    return next((one for one in lineage.children.values() if one.child.name == name and one.current), None)
-
-
-def settle(ctx: Context, lineage: Lineage, name: str) -> None:
-    """Where both ends made the same child at once, end the one with the lowest nonce, if it is ours to end. Before the
-    peer has our answer, it could send on that one only.
+def settle(ctx: Context, lineage: Lineage, new: ChildSa) -> None:
+    """Where both ends made the same child at once, end the one with the lowest nonce, if it is ours to end; and what a
+    wider child carries as well. Before the peer has our answer, it could send on that one only.
     """
-    rivals = [one for one in lineage.children.values() if one.child.name == name and one.current]
-    rivals.sort(key=lambda one: one.lowest_nonce)
-    for child in rivals[:-1]:
-        if child.initiator and not rivals[-1].waiting:
+    rivals = carrying.carriers(lineage, new.child.name)
+    for child in rivals:
+        if child.initiator and any(_supersedes(one, child) for one in rivals):
             child.deleting = True
             silence(ctx, lineage, child)
             lineage.queue.append(DeleteChild(child.spi_in))
             ctx.dirty[lineage.number] = None
+
+
+def _supersedes(one: ChildSa, other: ChildSa) -> bool:
+    """Tell whether `one` is in use and makes `other` superfluous; of two that are the same, the lowest nonce loses."""
+    if one is other or one.waiting or not one.current or not carrying.covers(one, other):
+        return False
+    return not carrying.covers(other, one) or other.lowest_nonce < one.lowest_nonce

@@ -14,12 +14,13 @@ from culvert.ike.cookies import Cookies
 from culvert.ike.directory import Directory
 from culvert.ike.half_open import HalfOpen
 from culvert.ike.logs import DEBUG, IKE, INFO, Limiter, printable
+from culvert.ike.pace import Pace
 from culvert.ike.records import Outcome
 from culvert.ike.timers import Timers
 from culvert.ike.v2.reassembly import Reassemblies
 from culvert.ike.v2.sa import IkeSa, Lineage
 from culvert.ipsec.associations import AssociationId
-from culvert.limits import TRACE_BURST, TRACES_PER_S
+from culvert.limits import HINT_INTERVAL_NS, HINT_PATIENCE_NS, TRACE_BURST, TRACES_PER_S
 from culvert.reasons import Refusal
 from culvert.wire.isakmp.header import NO_SPI
 
@@ -46,6 +47,8 @@ class Context:
     limiter: Limiter = field(default_factory=Limiter)
     unprotected: Limiter = field(default_factory=Limiter)
     """Bounds the answers that we give without protection, to whoever asks."""
+    hints: Pace = field(default_factory=lambda: Pace(HINT_INTERVAL_NS, HINT_PATIENCE_NS))
+    """Bounds the questions whether a peer is there that something hints at."""
     peers: Directory = field(default_factory=Directory)
     lineages: dict[int, Lineage] = field(default_factory=dict)
     sas: dict[bytes, IkeSa] = field(default_factory=dict)

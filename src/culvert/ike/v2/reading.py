@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from culvert.ipsec.selectors import PortRange, SelectorError, TrafficSelector
-from culvert.limits import MAX_TRAFFIC_SELECTORS
+from culvert.limits import MAX_SELECTORS_READ
 from culvert.reasons import Refusal
 from culvert.wire.isakmp.notify import Notify, NotifyType
 from culvert.wire.isakmp.numbers import ProtocolId
@@ -81,9 +81,9 @@ class Contents:
 
 
 def selectors_of(payload: TrafficSelectors) -> tuple[TrafficSelector, ...]:
-    """Give the traffic selectors that we can express, at most MAX_TRAFFIC_SELECTORS."""
+    """Give the traffic selectors that we can express, at most MAX_SELECTORS_READ."""
     found = [_selector(one) for one in payload.selectors if isinstance(one, WireSelector) and not one.opaque]
-    return tuple(one for one in found if one is not None)[:MAX_TRAFFIC_SELECTORS]
+    return tuple(one for one in found if one is not None)[:MAX_SELECTORS_READ]
 
 
 def _selector(one: WireSelector) -> TrafficSelector | None:

@@ -34,4 +34,4 @@ def _abandon(ctx: Context, lineage: Lineage, offer: ChildOffer | None) -> None:
     name, message = lineage.peer.name if lineage.peer else "", "the peer stays busy"
     ctx.log(name, message, Refusal.TEMPORARY_FAILURE, WARNING)
     if offer is not None and offer.rekeys is None:
-        ctx.outcomes.append(ChildDown(name, offer.child.name, Refusal.TEMPORARY_FAILURE, message))
+        ctx.outcomes.append(ChildDown(name, offer.child.name, Refusal.TEMPORARY_FAILURE, message, offer.sides))

@@ -152,7 +152,8 @@ def _liveness(ctx: Context, sa: IkeSa, lineage: Lineage) -> None:
     if lineage.peer is None or not lineage.peer.dpd_s or sa.state is not IkeState.ESTABLISHED:
         return
     interval = lineage.peer.dpd_s * SECOND
-    silent = ctx.now - sa.last_heard >= interval
+    silent = ctx.now - sa.last_heard >= interval or 0 < sa.ask_at <= ctx.now
+    sa.ask_at = 0
     if silent and sa.window.outstanding is None and not lineage.queue:
         lineages.enqueue(ctx, lineage, Liveness())
     ctx.timers.set(Timer.LIVENESS, sa.spi.hex(), ctx.now + interval if silent else sa.last_heard + interval)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from culvert.addresses import SocketAddress
@@ -12,8 +12,9 @@ from culvert.crypto.keys import IkeKeys
 from culvert.crypto.transforms import KeyExchange
 from culvert.identities import Identity
 from culvert.ike.negotiation import Suite
+from culvert.ike.parts import Sides
 from culvert.ipsec.associations import SecurityAssociation
-from culvert.ipsec.selectors import TrafficSelector
+from culvert.ipsec.coverage import Selectors
 from culvert.reasons import Refusal
 
 
@@ -37,10 +38,14 @@ class SetUp:
 
 @dataclass(frozen=True, slots=True)
 class CreateChild:
-    """A child that is configured and not there. `method`: the group that the peer asked for."""
+    """A child that is configured and not there, or what of it is missing. `method`: the group that the peer asked for.
+
+    `asked` is what the try before asked for, where this one is to ask for the same.
+    """
 
     child: str
     method: int | None = None
+    asked: Sides | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +91,16 @@ Task = SetUp | CreateChild | RekeyChild | RekeyIke | DeleteChild | DeleteIke | R
 
 @dataclass(slots=True)
 class ChildOffer:
-    """What we asked for in an exchange that makes a child. `rekeys` is the inbound SPI of the old one.
+    """What we asked for in an exchange that makes a child: selectors of ours and of the peer's.
 
+    `rekeys` is the inbound SPI of the old one.
     `rival` is that of the successor which the peer made of the same old one meanwhile (RFC 7296 section 2.8.1).
     `early`: when we asked, the peer may not have known the old one yet.
     """
 
     child: Child
+    local: Selectors
+    remote: Selectors
     spi_in: int
     nonce: bytes
     private: KeyExchangeState | None = field(default=None, repr=False)
@@ -100,6 +108,15 @@ class ChildOffer:
     rekeys: int | None = None
     rival: int | None = None
     early: bool = False
+
+    @property
+    def sides(self) -> Sides:
+        return self.local, self.remote
+
+    @property
+    def asked(self) -> Child:
+        """The child as if what was asked for were all of it."""
+        return replace(self.child, local=self.local, remote=self.remote)
 
 
 @dataclass(slots=True)
@@ -114,7 +131,10 @@ class IkeOffer:
 
 @dataclass(slots=True)
 class Outstanding:
-    """Our one request under way, in one datagram or in its fragments; `smaller` is the same in smaller ones."""
+    """Our one request under way, in one datagram or in its fragments; `smaller` is the same in smaller ones.
+
+    `sent_at`: when it was sent for the last time.
+    """
 
     message_id: int
     datagrams: tuple[bytes, ...] = field(repr=False)
@@ -122,6 +142,7 @@ class Outstanding:
     offer: ChildOffer | IkeOffer | None = None
     transmissions: int = 1
     smaller: tuple[bytes, ...] = field(default=(), repr=False)
+    sent_at: int = 0
 
 
 @dataclass(slots=True)
@@ -148,7 +169,8 @@ class IkeSa:
     none of those that ours comes from. `fragmentation`: both ends take fragments. `narrow`: the path turned out to need
     small ones. `childless`: the responder takes an IKE_AUTH without a child; `first_child` is the one that is to come
     with it, None for none. `epoch` counts the processes that had it before this one; each counts its `ivs_used` from
-    zero.
+    zero. `ask_at`: when the peer is to be asked whether it is there, whatever was heard of it since; 0: by the
+    configured interval.
     """
 
     lineage: int
@@ -179,6 +201,7 @@ class IkeSa:
     epoch: int = 0
     ivs_used: int = 0
     last_heard: int = 0
+    ask_at: int = 0
     established_at: int = 0
     identity: Identity | None = None
     restarts: int = 0
@@ -209,8 +232,8 @@ class ChildSa:
     child: Child
     inbound: SecurityAssociation
     outbound: SecurityAssociation
-    local: tuple[TrafficSelector, ...]
-    remote: tuple[TrafficSelector, ...]
+    local: Selectors
+    remote: Selectors
     suite: Suite
     established_at: int
     lowest_nonce: bytes
@@ -221,6 +244,10 @@ class ChildSa:
     replaced_by: int | None = None
     redundant: bool = False
     deleting: bool = False
+
+    @property
+    def sides(self) -> Sides:
+        return self.local, self.remote
 
     @property
     def spi_in(self) -> int:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from culvert.clock import SECOND
 from culvert.config.model import Child
 from culvert.crypto.key_exchange import begin as begin_key_exchange
 from culvert.ike import negotiation, refusals
 from culvert.ike.logs import WARNING
+from culvert.ike.parts import Sides
 from culvert.ike.records import ChildDown
 from culvert.ike.timers import Timer
-from culvert.ike.v2 import child_negotiation, children, lineages, requests, retries, succession, table
+from culvert.ike.v2 import carrying, child_negotiation, children, lineages, requests, retries, succession, table
 from culvert.ike.v2.answers import Answer
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.keys import Nonces
@@ -42,13 +45,17 @@ def initiate(ctx: Context, sa: IkeSa, task: CreateChild | RekeyChild) -> bool:
     lineage = ctx.lineage_of(sa)
     old = lineage.children.get(task.spi_in) if isinstance(task, RekeyChild) else None
     child = _subject(ctx, lineage, task, old)
-    if child is None:
+    sides = _wish(ctx, lineage, task, old, child) if child else None
+    if child is None or sides is None:
         return False
     wanted = negotiation.acceptable_method(child.proposals, task.method) if task.method else None
     method = wanted or negotiation.preferred_method(child.proposals)
     private = begin_key_exchange(method, ctx.entropy) if method else None
-    offer = ChildOffer(child, ctx.fresh_child_spi(), ctx.nonce(), private, method, old.spi_in if old else None)
+    rekeys = old.spi_in if old else None
+    offer = ChildOffer(child, *sides, ctx.fresh_child_spi(), ctx.nonce(), private, method, rekeys)
     offer.early = old is not None and old.unconfirmed
+    if isinstance(task, CreateChild):
+        task = replace(task, asked=sides)
     payloads = child_negotiation.request(offer, key_exchange=True, old_spi_in=offer.rekeys)
     requests.send(ctx, sa, ExchangeType.CREATE_CHILD_SA, payloads, task=task, offer=offer)
     return True
@@ -58,8 +65,22 @@ def _subject(ctx: Context, lineage: Lineage, task: CreateChild | RekeyChild, old
     if isinstance(task, RekeyChild):
         return old.child if old and old.current else None
     record = ctx.peers.get(lineage.peer.name) if lineage.peer else None
-    there = children.current_child(lineage, task.child)
-    return record.child(task.child) if record and there is None else None
+    return record.child(task.child) if record else None
+
+
+def _wish(
+    ctx: Context, lineage: Lineage, task: CreateChild | RekeyChild, old: ChildSa | None, child: Child
+) -> Sides | None:
+    """Choose what to ask for. A successor has the selectors of the old one (RFC 7296 section 2.9.2)."""
+    if isinstance(task, RekeyChild):
+        return old.sides if old else None
+    record = ctx.peers.get(child.peer)
+    if record is None:
+        return None
+    parts = record.parts_of(child.name)
+    wished = carrying.next_wish(lineage, child, parts, ctx.now)
+    parts.packet = None
+    return (task.asked or wished) if wished else None
 
 
 def respond(ctx: Context, sa: IkeSa, contents: Contents) -> Answer:
@@ -136,6 +157,7 @@ def conclude(ctx: Context, sa: IkeSa, contents: Contents, task: CreateChild | Re
         _report(ctx, lineage, offer, refusal.reason, refusal.explanation)
         return
     lineage.retries = 0
+    children.report_narrowed(ctx, lineage, offer, child)
     if isinstance(task, RekeyChild):
         _replace(ctx, lineage, offer, child)
     else:
@@ -186,7 +208,7 @@ def _refused(
         lineages.end(ctx, lineage, Refusal.NO_ADDITIONAL_SAS, "the peer rekeys no child; beginning anew")
     else:
         reason = reason_of(error.type) if error else Refusal.UNEXPECTED_MESSAGE
-        _report(ctx, lineage, offer, reason, refusals.child(offer.child, error, key_exchange=True))
+        _report(ctx, lineage, offer, reason, refusals.child(offer.asked, error, key_exchange=True))
 
 
 def _too_early(kind: NotifyType | int | None, offer: ChildOffer) -> bool:
@@ -199,7 +221,7 @@ def _with_other_group(
 ) -> None:
     method = negotiation.acceptable_method(offer.child.proposals, int.from_bytes(error.data[:2], "big"))
     if method is None or len(error.data) != 2:
-        what = refusals.child(offer.child, error, key_exchange=True)
+        what = refusals.child(offer.asked, error, key_exchange=True)
         _report(ctx, lineage, offer, Refusal.INVALID_KE_PAYLOAD, what)
     elif isinstance(task, RekeyChild):
         lineages.enqueue(ctx, lineage, RekeyChild(task.spi_in, method.id), first=True)
@@ -211,6 +233,6 @@ def _report(ctx: Context, lineage: Lineage, offer: ChildOffer, reason: Refusal, 
     name = lineage.peer.name if lineage.peer else ""
     ctx.log(name, message, reason, WARNING)
     if offer.rekeys is None:
-        ctx.outcomes.append(ChildDown(name, offer.child.name, reason, message))
+        ctx.outcomes.append(ChildDown(name, offer.child.name, reason, message, offer.sides))
     else:
         ctx.timers.set(Timer.CHILD_REKEY, offer.rekeys, ctx.now + REFUSED_RETRY_NS)

@@ -7,7 +7,17 @@ from culvert.identities import Identity
 from culvert.ike import negotiation, refusals
 from culvert.ike.logs import WARNING
 from culvert.ike.records import CallRefused, ChildDown, PeerRecord, SetUpFailed
-from culvert.ike.v2 import callers, certificate_payloads, child_negotiation, children, keys, lineages, proof, requests
+from culvert.ike.v2 import (
+    callers,
+    carrying,
+    certificate_payloads,
+    child_negotiation,
+    children,
+    keys,
+    lineages,
+    proof,
+    requests,
+)
 from culvert.ike.v2.answers import Answer
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.reading import Contents, Refused, name_of, reason_of, refused
@@ -55,7 +65,9 @@ def _offer(ctx: Context, sa: IkeSa, record: PeerRecord) -> ChildOffer | None:
         return None
     child = record.child(sa.first_child or "") or record.peer.children[0]
     sa.first_child = child.name
-    return ChildOffer(child, ctx.fresh_child_spi(), sa.nonce_i)
+    parts = record.parts_of(child.name)
+    sides, parts.packet = carrying.first_wish(child, parts), None
+    return ChildOffer(child, *sides, ctx.fresh_child_spi(), sa.nonce_i)
 
 
 def _wished(record: PeerRecord, sa: IkeSa) -> Identity | None:
@@ -247,9 +259,9 @@ def _take_child(ctx: Context, sa: IkeSa, peer: Peer, contents: Contents, offer: 
     lineage, error = ctx.lineage_of(sa), contents.error
     if contents.find(SecurityAssociation) is None:
         reason = reason_of(error.type) if error else Refusal.UNEXPECTED_MESSAGE
-        what = refusals.child(offer.child, error, key_exchange=False)
+        what = refusals.child(offer.asked, error, key_exchange=False)
         ctx.log(peer.name, what, reason, WARNING)
-        ctx.outcomes.append(ChildDown(peer.name, offer.child.name, reason, what))
+        ctx.outcomes.append(ChildDown(peer.name, offer.child.name, reason, what, offer.sides))
         return
     try:
         child = child_negotiation.conclude(
@@ -257,7 +269,9 @@ def _take_child(ctx: Context, sa: IkeSa, peer: Peer, contents: Contents, offer: 
         )
     except Refused as refusal:
         ctx.log(peer.name, refusal.explanation, refusal.reason, WARNING)
-        ctx.outcomes.append(ChildDown(peer.name, offer.child.name, refusal.reason, refusal.explanation))
+        down = ChildDown(peer.name, offer.child.name, refusal.reason, refusal.explanation, offer.sides)
+        ctx.outcomes.append(down)
         lineage.queue.append(DeleteChild(offer.spi_in, orphan=True))
         return
+    children.report_narrowed(ctx, lineage, offer, child)
     children.install(ctx, lineage, child)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from culvert.ike.records import ChildDown
-from culvert.ike.v2 import children, lineages, proof, requests, succession
+from culvert.ike.v2 import carrying, children, lineages, proof, requests, succession
 from culvert.ike.v2.answers import Answer
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.reading import Contents
@@ -67,9 +67,10 @@ def _delete_child(ctx: Context, lineage: Lineage, spi_out: int) -> int | None:
 
 
 def _report(ctx: Context, lineage: Lineage, child: ChildSa) -> None:
-    others = [one for one in lineage.children.values() if one is not child and one.child.name == child.child.name]
-    if child.current and not any(one.current for one in others) and lineage.peer:
-        ctx.outcomes.append(ChildDown(lineage.peer.name, child.child.name, Refusal.PEER_DELETED, "the peer ended it"))
+    others = [one for one in carrying.carriers(lineage, child.child.name) if one is not child]
+    if child.current and lineage.peer and not carrying.carried_by(child, others):
+        ended = ChildDown(lineage.peer.name, child.child.name, Refusal.PEER_DELETED, "the peer ended it", child.sides)
+        ctx.outcomes.append(ended)
 
 
 def _delete_ike(ctx: Context, sa: IkeSa) -> Answer:
