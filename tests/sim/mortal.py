@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from culvert.ike.actions import Action
@@ -16,8 +17,9 @@ class Mortal:
     After each step every checkpoint must tell what has become of its IKE SA.
     """
 
-    def __init__(self, endpoint: Endpoint, actions: int) -> None:
+    def __init__(self, endpoint: Endpoint, actions: int, on_death: Callable[[], None]) -> None:
         self._endpoint = endpoint
+        self._on_death = on_death
         self.left = actions
         self.dead = False
         self.done = 0
@@ -27,7 +29,9 @@ class Mortal:
             return []
         actions = self._endpoint.step(event, now)
         assert not keeping.behind(self._endpoint._ctx), f"{type(event).__name__} changed what was not kept"
-        self.dead = len(actions) > self.left
+        if len(actions) > self.left:
+            self.dead = True
+            self._on_death()
         actions = actions[: self.left]
         self.left -= len(actions)
         self.done += len(actions)

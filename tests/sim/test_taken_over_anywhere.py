@@ -14,8 +14,9 @@ from culvert.clock import SECOND
 from culvert.config.model import Start
 from culvert.ike.events import Configured, Connect, Disconnect, EngineRestarted, RekeyRequested
 from culvert.sim.link import MILLISECOND
+from culvert.sim.packets import Stream
 from culvert.sim.pair import Pair, with_child
-from culvert.sim.scenario import unrest
+from culvert.sim.rest import unrest
 from tests.sim.mortal import Mortal
 
 ENDLESS = 1 << 30
@@ -107,8 +108,11 @@ def begun(scenario: Scenario, actions: int) -> tuple[Pair, Mortal]:
     """Play a scenario up to the death of west."""
     pair = Pair(start=Start.PASSIVE)
     scenario.before(pair)
-    pair.world.steady = scenario.lossless
-    mortal = Mortal(pair.west.endpoint, actions)
+    world = pair.world
+    world.steady, world.watched, world.latency = scenario.lossless, True, 10 * MILLISECOND
+    if scenario.lossless:
+        world.plan(world.now, Stream(20 * MILLISECOND, world.now + 15 * SECOND))
+    mortal = Mortal(pair.west.endpoint, actions, lambda: setattr(world, "watched", False))
     pair.west.endpoint = mortal  # type: ignore[assignment]
     scenario.begin(pair)
     for _ in range(80):
@@ -139,13 +143,15 @@ def _killed_after(scenario: Scenario, actions: int, away_s: float) -> None:
     kept = bool(pair.west.blobs)
     pair.wait(away_s)
     since = len(pair.world.trace)
+    pair.world.watched = True
     pair.world.replace("west")
     if not kept or scenario.anew:
         # What a person asked for may have been lost with the process.
         pair.tell("west", Connect("east"))
     pair.wait(REST_S)
     lines = pair.world.trace[since:]
-    problem = unrest([(pair.west, pair.east)])
+    problem = unrest(pair.world, [("west", "east")])
+    assert (pair.west.up("east"), pair.east.up("west")) == (True, True), "\n".join(pair.world.trace)
     assert not problem, f"after {actions} actions: {problem}\n" + "\n".join(pair.world.trace)
     if kept and not scenario.anew:
         known = [line.split("[")[1] for line in pair.world.trace[:since] if "[" in line]

@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+from culvert.addresses import IPAddress
 from culvert.config import model
 from culvert.daemon import status
 from culvert.daemon.loop import Shell
@@ -23,7 +24,7 @@ from culvert.daemon.seams import CountedAssociation, Finding
 from culvert.daemon.status import LinkStatus
 from culvert.daemon.suites import Known, learned, still_true
 from culvert.errors import CulvertError, Problem
-from culvert.ike.events import Configured, EngineRestarted, Event, Held
+from culvert.ike.events import Configured, EngineRestarted, Event, Held, PathsChanged
 from culvert.ike.status import PeerState, PeerStatus
 from culvert.plan.desired import HostFacts
 from culvert.plan.links import is_protected
@@ -44,11 +45,11 @@ class Gateway:
         self.journal = self._journal = parts.journal
         self._tasks = parts.tasks
         self._applied: Applied | None = None
-        self._held: tuple[Held, ...] = ()
-        self._checkpoints: tuple[bytes, ...] = ()
+        self._left: tuple[tuple[Held, ...], tuple[bytes, ...]] = (), ()
         self._suites: Known = {}
         self._to_be_fitted = False
         self._taken_over = False
+        self._present: tuple[IPAddress, ...] = ()
         self._links = RuntimeLinks()
         self._lost: tuple[Finding, ...] = ()
         self._shell_task: asyncio.Task[None] | None = None
@@ -89,11 +90,15 @@ class Gateway:
             self._say_what_is_lost()
         self.phase = Phase.READY
         self._shell_task = self._tasks.spawn("ike", self.shell.run())
-        done = asyncio.Event()
-        self.shell.post(Configured(gateway.peers, gateway.identity, self._held, self._checkpoints), done)
-        self._held = self._checkpoints = ()
-        if self._taken_over:
-            self._tasks.spawn("forget old checkpoints", self._forget_old_checkpoints(done))
+        self._configure(gateway)
+
+    def _configure(self, gateway: model.Gateway) -> None:
+        """Tell the core of its peers, and at the start of what a former daemon left."""
+        held, checkpoints, self._left = *self._left, ((), ())
+        taken_up, secret = asyncio.Event(), self._parts.token_secret()
+        self.shell.post(Configured(gateway.peers, gateway.identity, held, checkpoints, secret), taken_up)
+        if checkpoints:
+            self._tasks.spawn("forget old checkpoints", self._forget_old_checkpoints(taken_up))
 
     async def _forget_old_checkpoints(self, taken_up: asyncio.Event) -> None:
         """What a former daemon kept, and this one could not take up, nobody needs any more."""
@@ -172,13 +177,10 @@ class Gateway:
     async def _inherit(self) -> None:
         """See what a former daemon left. What has no direction was keyed by hand, and is nobody's to take."""
         found = await self._parts.data_plane.associations()
-        self._held = tuple(Held(one.id, one.reqid, one.direction) for one in found if one.direction is not None)
-        self._checkpoints = tuple(await self._parts.data_plane.checkpoints())
-        self._journal.info(
-            "The engine runs already and is taken over.",
-            associations=len(self._held),
-            ike_sas=len(self._checkpoints),
-        )
+        held = tuple(Held(one.id, one.reqid, one.direction) for one in found if one.direction is not None)
+        self._left = held, tuple(await self._parts.data_plane.checkpoints())
+        ike_sas = len(self._left[1])
+        self._journal.info("The engine runs already and is taken over.", associations=len(held), ike_sas=ike_sas)
 
     async def _undo(self, stood: bool) -> None:
         """Take back a start that failed. An engine taken over goes on, and a fence that stood before stands."""
@@ -208,7 +210,7 @@ class Gateway:
             await self._name_hindrances(after)
             await self._change_to(before, after)
             self._journal.info("The configuration was read again.", gateway=gateway.name, peers=len(gateway.peers))
-        self.shell.post(Configured(gateway.peers, gateway.identity))
+        self._configure(gateway)
 
     async def replan(self) -> None:
         """Compute the desired state anew, for the host is another than it was, and apply the difference."""
@@ -347,17 +349,23 @@ class Gateway:
             self._tasks.spawn("replan", self.replan_quietly())
 
     async def measure(self) -> None:
-        """Ask host and engine again what fits on the ways to the peers, and fit the plan to it."""
+        """Ask host and engine again for the ways to the peers and what fits on them. The plan is fitted to that, and
+        IKE told of other ways and addresses.
+        """
+        resolver = self._parts.resolver
         try:
-            self._parts.resolver.learnt = await self._parts.data_plane.path_mtus() if self.engine_up else {}
-            changed = await self._parts.resolver.measure()
+            resolver.learnt = await self._parts.data_plane.path_mtus() if self.engine_up else {}
+            present, measured = resolver.host.addresses(), await resolver.measure()
         except CulvertError as error:
             self._journal.debug("The paths could not be measured.", error=error)
             return
-        for peer in changed:
-            mtu = self._parts.resolver.path_mtu[peer]
+        if present != self._present or measured.rerouted:
+            self._present = present
+            self.shell.post(PathsChanged(present, tuple(measured.rerouted)))
+        for peer in measured.resized:
+            mtu = resolver.path_mtu[peer]
             self._journal.info("The path to the peer takes packets of another size.", peer=peer, mtu=mtu)
-        if changed:
+        if measured.resized:
             await self.replan_quietly()
 
     async def replan_quietly(self) -> None:

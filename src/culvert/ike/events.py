@@ -25,13 +25,15 @@ class Configured:
     """The peers are now these: new ones are begun as their `start` says, missing ones ended, the unchanged untouched.
 
     `identity` is ours where a peer has no `local_identity`; None: the address we use towards it. Of a former process,
-    at a start, `checkpoints` are what it kept, and `held` its associations in the data plane.
+    at a start, `checkpoints` are what it kept, and `held` its associations in the data plane. `token_secret` makes the
+    tokens of quick crash detection (RFC 6290), and outlives the host's restart. Empty: none.
     """
 
     peers: tuple[Peer, ...]
     identity: Identity | None = None
     held: tuple[Held, ...] = ()
     checkpoints: tuple[bytes, ...] = field(default=(), repr=False)
+    token_secret: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,38 @@ class MappingChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class UnknownSpi:
+    """A packet of ESP or AH came for an association that the data plane does not have; anybody can send one.
+
+    Ports are 0 where it did not come in UDP. Told at a bounded rate.
+    """
+
+    local: SocketAddress
+    remote: SocketAddress
+    protocol: int
+    spi: int
+
+
+@dataclass(frozen=True, slots=True)
+class NothingReceived:
+    """For some seconds nothing came on the newest inbound association of a child, which had traffic before.
+
+    With `sending`, packets leave on the child meanwhile; then it is told again while that lasts.
+    """
+
+    id: AssociationId
+    sending: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PathsChanged:
+    """The host has exactly these addresses now; packets to these peers take another way than before, or none."""
+
+    addresses: tuple[IPAddress, ...]
+    peers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class EngineRestarted:
     """The data plane came back empty: all children must be made anew."""
 
@@ -159,6 +193,9 @@ Event = (
     | Acquired
     | AssociationExpired
     | MappingChanged
+    | UnknownSpi
+    | NothingReceived
+    | PathsChanged
     | EngineRestarted
     | DebugSet
     | Stop

@@ -10,8 +10,9 @@ from culvert.ike.events import Configured
 from culvert.ike.logs import WARNING
 from culvert.ike.records import PeerRecord
 from culvert.ike.timers import Key, Timer
-from culvert.ike.v2 import ages, inheritance, lineages
-from culvert.ike.v2.checkpoint import Checkpoint, Known, Parser, Pending, Snapshot
+from culvert.ike.v2 import ages, inheritance, lineages, requests
+from culvert.ike.v2.checkpoint import Checkpoint, Deadline, Known, Parser, Pending, Snapshot
+from culvert.ike.v2.children import OUTBOUND_SWITCH_NS
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.keeping import CHILD_TIMERS, IKE_TIMERS, LINEAGE_TIMERS
 from culvert.ike.v2.sa import ChildSa, IkeSa, IkeState, Lineage, RekeyChild, RekeyIke
@@ -33,23 +34,49 @@ def take_up(ctx: Context, event: Configured) -> dict[str, PeerRecord]:
 
     What cannot be read is refused by name, and its tunnel made anew. Give the peers of what was taken up.
     """
-    parser = Parser(lambda known: _fitting(event, known))
     there = {one.id: None for one in event.held}
-    for octets in event.checkpoints:
+    readable = _readable(ctx, event)
+    for found in readable:
         try:
-            found = parser.parse(octets)
             _judge(ctx, found)
         except UnreadableError as error:
-            message = f"an IKE SA of the former process cannot be taken up and is made anew: {error}"
-            ctx.log("", message, Refusal.CHECKPOINT_UNREADABLE, WARNING)
+            _refuse(ctx, error)
         else:
             _enter(ctx, event, found, there)
+    _say_again(ctx, readable)
     inheritance.inherit(ctx, event.held, there)
     taken_up = {name: record for name, record in ctx.peers.items() if ctx.lineages_of_peer(name)}
     for lineage in list(ctx.lineages.values()):
         if lineage.peer and lineage.peer is not ctx.peers[lineage.peer.name].peer:
             lineages.end(ctx, lineage, Refusal.DISCONNECTED, "the configuration changed")
     return taken_up
+
+
+def _readable(ctx: Context, event: Configured) -> list[Checkpoint]:
+    parser = Parser(lambda known: _fitting(event, known))
+    found = []
+    for octets in event.checkpoints:
+        try:
+            found.append(parser.parse(octets))
+        except UnreadableError as error:
+            _refuse(ctx, error)
+    return found
+
+
+def _refuse(ctx: Context, error: UnreadableError) -> None:
+    message = f"an IKE SA of the former process cannot be taken up and is made anew: {error}"
+    ctx.log("", message, Refusal.CHECKPOINT_UNREADABLE, WARNING)
+
+
+def _say_again(ctx: Context, readable: list[Checkpoint]) -> None:
+    """Repeat what the former process may not have come to send, in its last step. Who has it already ignores it."""
+    last = max((found.written_at for found in readable), default=0)
+    for found in readable:
+        for sa in found.snapshot.sas if found.written_at == last else ():
+            under_way = sa.window.outstanding
+            for datagrams in (sa.window.last_response, under_way.datagrams if under_way else ()):
+                if ctx.sas.get(sa.spi) is sa:
+                    requests.transmit(ctx, datagrams, (sa.local, sa.remote))
 
 
 def _fitting(event: Configured, known: Known) -> Peer:
@@ -107,7 +134,7 @@ def _enter(ctx: Context, event: Configured, found: Checkpoint, there: dict[Assoc
     ctx.lineages_made = max(ctx.lineages_made, lineage.number)
     ctx.by_peer.setdefault(peer.name, {})[lineage.number] = None
     for deadline in snapshot.deadlines:
-        ctx.timers.set(deadline.timer, deadline.owner, deadline.at)
+        ctx.timers.set(deadline.timer, deadline.owner, _at(ctx, deadline))
     for sa in snapshot.sas:
         _enter_sa(ctx, lineage, sa, peer)
     _redo(ctx, lineage, found.pending, there)
@@ -116,6 +143,13 @@ def _enter(ctx: Context, event: Configured, found: Checkpoint, there: dict[Assoc
     ctx.dirty[lineage.number] = None
     ctx.touch(lineage.number)
     ctx.log(peer.name, "IKE SA taken up from the former process")
+
+
+def _at(ctx: Context, deadline: Deadline) -> int:
+    """Whoever has no answer of ours yet to what made a child could not ask for it again while nobody was here."""
+    if deadline.timer is Timer.OUTBOUND_SWITCH:
+        return max(deadline.at, ctx.now + OUTBOUND_SWITCH_NS)
+    return deadline.at
 
 
 def _enter_sa(ctx: Context, lineage: Lineage, sa: IkeSa, peer: Peer) -> None:
