@@ -271,7 +271,8 @@ class Lineage:
     that one was authenticated. `rival` is the SPI of the IKE SA that the peer made while our own rekey of the same
     one was under way. `lingering` are closed ones that still answer what is repeated. `confirmed`: something shows that
     the peer, too, has the first one established. `silent`: a request was repeated and is not answered; nothing follows
-    from that but that the peer is called beside it.
+    from that but that the peer is called beside it. `certificates` are those that the peer proved itself by, its own
+    first; they are judged again when our authorities or their lists change.
     """
 
     number: int
@@ -292,3 +293,4 @@ class Lineage:
     silent: bool = False
     retries: int = 0
     retry_at: int | None = None
+    certificates: tuple[bytes, ...] = field(default=(), repr=False)
