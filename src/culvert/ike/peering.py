@@ -35,6 +35,7 @@ from culvert.reasons import Refusal
 
 def configure(ctx: Context, event: Configured) -> None:
     """Take over a list of peers; what did not change is not touched."""
+    ctx.token_secret = event.token_secret
     names = {peer.name: None for peer in event.peers}
     for name in [name for name in ctx.peers if name not in names]:
         _remove(ctx, name)

@@ -16,6 +16,7 @@ from culvert.ike.v2.sa import (
     DeleteIke,
     IkeSa,
     IkeState,
+    InvalidSpi,
     Lineage,
     Liveness,
     Refuse,
@@ -66,7 +67,7 @@ def initiate(ctx: Context, sa: IkeSa, task: Task) -> bool:
             return create_child_sa.initiate(ctx, sa, task)
         case RekeyIke():
             return succession.initiate(ctx, sa, task)
-        case DeleteChild() | DeleteIke() | Refuse() | Liveness():
+        case DeleteChild() | DeleteIke() | Refuse() | Liveness() | InvalidSpi():
             return informational.initiate(ctx, sa, task)
     return False
 

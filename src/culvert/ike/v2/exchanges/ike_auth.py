@@ -13,6 +13,7 @@ from culvert.ike.v2 import (
     certificate_payloads,
     child_negotiation,
     children,
+    crash_detection,
     keys,
     lineages,
     pfs,
@@ -55,6 +56,7 @@ def initiate(ctx: Context, sa: IkeSa, record: PeerRecord) -> None:
         *certificate_payloads.asking((peer,)),
         *wanted,
         ours,
+        *crash_detection.given(ctx, sa),
         *(child_negotiation.request(offer, key_exchange=False) if offer else ()),
     )
     requests.send(ctx, sa, ExchangeType.IKE_AUTH, payloads, task=SetUp(), offer=offer)
@@ -114,7 +116,9 @@ def respond(ctx: Context, sa: IkeSa, contents: Contents) -> Answer:
     _bound(ctx, peer)
     lineages.establish(ctx, lineage, sa, peer)
     chain = certificate_payloads.own_chain(peer)
-    return Answer((idr, *chain, ours, *_first_child(ctx, sa, lineage, peer, contents)))
+    crash_detection.remember(sa, contents)
+    token = crash_detection.given(ctx, sa)
+    return Answer((idr, *chain, ours, *token, *_first_child(ctx, sa, lineage, peer, contents)))
 
 
 def _authenticate(ctx: Context, sa: IkeSa, idi: IDi, contents: Contents) -> PeerRecord:
@@ -232,6 +236,7 @@ def conclude(ctx: Context, sa: IkeSa, contents: Contents, offer: ChildOffer | No
         return
     _tell(ctx, sa, record, idr, judgement)
     sa.identity = idr.identity
+    crash_detection.remember(sa, contents)
     lineages.establish(ctx, lineage, sa, record.peer)
     if offer is not None:
         _take_child(ctx, sa, record.peer, contents, offer)
