@@ -122,9 +122,7 @@ def _pieces(pem: bytes) -> set[bytes]:
     """Give what of a private key must not be seen: its lines, its octets, its one secret number."""
     key = serialization.load_pem_private_key(pem, None)
     number = key.private_numbers().private_value  # type: ignore[union-attr]
-    der = key.private_bytes(
-        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    der = key.private_bytes(serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     lines = [line for line in pem.splitlines() if len(line) >= 32 and not line.startswith(b"-")]
     return {*lines, der, number.to_bytes(32, "big")}
 
