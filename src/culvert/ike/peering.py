@@ -24,7 +24,7 @@ from culvert.ike.records import (
     start_of,
 )
 from culvert.ike.timers import Timer
-from culvert.ike.v2 import lineages
+from culvert.ike.v2 import lineages, standing
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.sa import Lineage, Liveness
 from culvert.ipsec.coverage import SelectorPair
@@ -41,17 +41,39 @@ def configure(ctx: Context, event: Configured) -> None:
         record = ctx.peers.get(peer.name)
         if record is None or not _same(record, peer, event):
             _renew(ctx, peer, event)
-        elif record.ended:
+            continue
+        _revise(ctx, record, peer)
+        if record.ended:
             record.ended = False
             record.forgive()
             begin(ctx, record)
 
 
 def _same(record: PeerRecord, peer: Peer, event: Configured) -> bool:
-    """Compare without the place in the file, and with the gateway's identity only where it is used."""
+    """Compare without the place in the file, and with the gateway's identity only where it is used.
+
+    Certificates are not compared: ours was accepted, and whether theirs still is, is seen without ending anything.
+    """
     if peer.local_identity is None and record.own_identity != event.identity:
         return False
-    return replace(record.peer, origin=Origin()) == replace(peer, origin=Origin())
+    before, after = (replace(one, origin=Origin(), credential=None, trust=None) for one in (record.peer, peer))
+    return before == after
+
+
+def _revise(ctx: Context, record: PeerRecord, peer: Peer) -> None:
+    """Take over another certificate of ours, or other authorities and lists: whom they revoke is let go."""
+    if (record.peer.credential, record.peer.trust) == (peer.credential, peer.trust):
+        return
+    ctx.peers.revise(record, peer)
+    for lineage in ctx.lineages_of_peer(peer.name):
+        lineage.peer = peer
+        ctx.touch(lineage.number)
+        if lineage.established:
+            standing.review(ctx, lineage)
+    if not ctx.live(peer.name) and not record.ended:
+        record.forgive()
+        record.not_before = 0
+        begin(ctx, record)
 
 
 def _remove(ctx: Context, name: str) -> None:

@@ -271,7 +271,8 @@ class Lineage:
     that one was authenticated. `rival` is the SPI of the IKE SA that the peer made while our own rekey of the same
     one was under way. `lingering` are closed ones that still answer what is repeated. `confirmed`: something shows that
     the peer, too, has the first one established. `silent`: a request was repeated and is not answered; nothing follows
-    from that but that the peer is called beside it.
+    from that but that the peer is called beside it. `shown` are the certificates by which the peer proved itself, its
+    own first, and `believed_until_s` is when they have to be looked at again, in seconds since 1970.
     """
 
     number: int
@@ -292,3 +293,5 @@ class Lineage:
     silent: bool = False
     retries: int = 0
     retry_at: int | None = None
+    shown: tuple[bytes, ...] = field(default=(), repr=False)
+    believed_until_s: int | None = None

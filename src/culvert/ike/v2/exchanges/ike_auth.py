@@ -17,6 +17,7 @@ from culvert.ike.v2 import (
     lineages,
     proof,
     requests,
+    standing,
 )
 from culvert.ike.v2.answers import Answer
 from culvert.ike.v2.context import Context
@@ -94,7 +95,8 @@ def _first_contact(ctx: Context, sa: IkeSa, record: PeerRecord) -> bool:
 def respond(ctx: Context, sa: IkeSa, contents: Contents) -> Answer:
     """Judge the initiator's proof, give ours, and make the first child if that is possible."""
     idi = contents.get(IDi)
-    record = _authenticate(ctx, sa, idi, contents)
+    record, judgement = _authenticate(ctx, sa, idi, contents)
+    _tell(ctx, sa, record, idi, judgement)
     peer, lineage = record.peer, ctx.lineage_of(sa)
     idr = IDr.of(record.local_identity(sa.local.ip))
     sa.peer, sa.other_authorities = peer.name, certificate_payloads.asks_for_others(contents, peer)
@@ -108,12 +110,14 @@ def respond(ctx: Context, sa: IkeSa, contents: Contents) -> Answer:
     if contents.notify(NotifyType.INITIAL_CONTACT):
         _forget_others(ctx, sa, lineage, peer)
     _bound(ctx, peer)
+    _tell_of_others(ctx, sa, peer)
     lineages.establish(ctx, lineage, sa, peer)
+    standing.believe(ctx, lineage, judgement)
     chain = certificate_payloads.own_chain(peer)
     return Answer((idr, *chain, ours, *_first_child(ctx, sa, lineage, peer, contents)))
 
 
-def _authenticate(ctx: Context, sa: IkeSa, idi: IDi, contents: Contents) -> PeerRecord:
+def _authenticate(ctx: Context, sa: IkeSa, idi: IDi, contents: Contents) -> tuple[PeerRecord, proof.Proven]:
     """Find the peer that the initiator proves to be; an unknown identity takes the same path. Raise Refused."""
     if contents.find(Authentication) is None:
         raise refused(NotifyType.AUTHENTICATION_FAILED, f"{sa.remote} brings no proof: {NO_EAP}", fatal=True)
@@ -121,8 +125,7 @@ def _authenticate(ctx: Context, sa: IkeSa, idi: IDi, contents: Contents) -> Peer
     judged = [proof.judge(ctx, sa, one.peer, idi, contents) for one in found]
     for record, judgement in zip(found, judged, strict=True):
         if isinstance(judgement, proof.Proven):
-            _tell(ctx, sa, record, idi, judgement)
-            return record
+            return record, judgement
     first = judged[0] if judged else proof.judge(ctx, sa, None, idi, contents)
     if isinstance(first, proof.Proven):
         raise TypeError("nobody has proven anything")
@@ -133,6 +136,14 @@ def _tell(ctx: Context, sa: IkeSa, record: PeerRecord, who: IDi | IDr, judgement
     """Say by what the peer proved itself, where there is something to say."""
     if judgement.how:
         ctx.log(record.peer.name, f"{sa.remote} is {callers.shown(who)} {judgement.how}")
+
+
+def _tell_of_others(ctx: Context, sa: IkeSa, peer: Peer) -> None:
+    """Say that another gateway takes a peer's place: a wildcard says who may be it, and one is it at a time."""
+    for other in ctx.live(peer.name):
+        current = ctx.current(other)
+        if current and current.identity and sa.identity and not current.identity.matches(sa.identity):
+            ctx.log(peer.name, f"{sa.identity} takes the place of {current.identity}", None, WARNING)
 
 
 def _own_proof(sa: IkeSa, peer: Peer, idr: IDr) -> Authentication:
@@ -228,6 +239,7 @@ def conclude(ctx: Context, sa: IkeSa, contents: Contents, offer: ChildOffer | No
     _tell(ctx, sa, record, idr, judgement)
     sa.identity = idr.identity
     lineages.establish(ctx, lineage, sa, record.peer)
+    standing.believe(ctx, lineage, judgement)
     if offer is not None:
         _take_child(ctx, sa, record.peer, contents, offer)
 
