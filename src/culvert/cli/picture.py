@@ -17,6 +17,7 @@ WHAT_TO_DO = {
     "NO_PROPOSAL_CHOSEN": "Leave the proposals out on one side, or write the same ones on both.",
     "TS_UNACCEPTABLE": "Each side's `networks` must be what the other has for it, or split = true.",
     "PARTIAL": "What is named is dropped. Each side's `networks` must be what the other has for it.",
+    "MODE_MISMATCH": "Write the same `mode` on both gateways.",
     "NO_SECRET": "Write the peer's secret into psk.txt, or `secret` into the file; then: culvert reload.",
     "NAME_NOT_RESOLVED": "Correct `address` of the peer, or look at /etc/resolv.conf.",
     "NO_ROUTE": "Look at `ip route`; the peer's address needs a way that is not the tunnel.",
@@ -70,7 +71,8 @@ def _table(peers: dict[str, Any]) -> Table:
 
 def _child(child: dict[str, Any]) -> tuple[str, str, str, str, str]:
     networks = f"{' '.join(child['local'])} = {' '.join(child['remote'])}"
-    cipher = f"{child['cipher']} in {child['encapsulation']}"
+    how = " transport" if child.get("mode") == "transport" else ""
+    cipher = f"{child['cipher']} in {child['encapsulation']}{how}"
     return networks, cipher, _time(child["age_s"]), _octets(child["bytes_in"]), _octets(child["bytes_out"])
 
 
