@@ -34,6 +34,16 @@ MAX_IKE_SAS_PER_PEER = 8
 """IKE SAs of one authenticated peer at once; one is usual, two while both ends begin at once or rekey."""
 MAX_ANSWERS_ASTRAY = 8
 """Times that an answer is repeated to another address than the peer's; a NAT moves a peer once in an exchange."""
+UNPROTECTED_STRANGERS_BURST = 100
+"""Answers without protection that go to strangers at once; none is hardly longer than what it answers."""
+UNPROTECTED_STRANGERS_PER_S = 50
+"""And then each second: roaming peers find out quickly that we restarted, and nobody is flooded by us."""
+UNPROTECTED_KNOWN_BURST = 8
+"""The same to one address at which a configured peer is: the requests that it repeats in some seconds."""
+UNPROTECTED_KNOWN_PER_S = 4
+"""And then each second."""
+MAX_KNOWN_RATES = 16_384
+"""Such addresses that are counted; more peers than a gateway has."""
 LOG_BURST = 20
 """Lines about unauthenticated messages that are written at once."""
 LOG_INTERVAL_S = 5
@@ -62,6 +72,10 @@ REASSEMBLY_S = 60
 """Seconds for which an incomplete message is kept; peers repeat theirs after at most some forty."""
 MAX_CANDIDATES = 4
 """Peers with the same identity, or wildcards of it, among which a caller's proof finds its own."""
+HINT_INTERVAL_NS = 2_000_000
+"""Nanoseconds between two peers that are asked whether they are there because something hints that they are not."""
+HINT_PATIENCE_NS = 4_000_000_000
+"""How long such a peer waits for its turn; more than 2,000 at once are left to the hints that follow, and to DPD."""
 MAX_AUTHORITIES_ASKED = 64
 """Authorities that we name in a CERTREQ payload, 20 octets each."""
 MAX_AUTHORITIES_ASKED_EARLY = 1

@@ -18,10 +18,11 @@ from culvert.errors import HostError
 from culvert.lab.chapter import Chapter
 from culvert.lab.host import Host
 from culvert.network import links, routes, rules
-from culvert.network.facts import NoRouteError, observe_facts, source_for
+from culvert.network.facts import observe_facts
 from culvert.network.firewall import Firewall as Driver
 from culvert.network.netlink import dump_routes, open_netlink
 from culvert.network.watch import Changed, watch
+from culvert.network.ways import NoRouteError, Way, source_for, ways_to
 from culvert.plan.desired import (
     MARK,
     STEERED_METRIC,
@@ -235,6 +236,32 @@ def test_the_source_towards_a_peer(gateway: Host) -> None:
         gateway.call(lambda: asyncio.run(source_for(ip_address("198.51.100.1"))))
 
 
+def test_the_way_tells_router_mtu_and_carrier(chapter: Chapter, gateway: Host) -> None:
+    there = ip_address("198.51.100.1")
+
+    def way() -> Way | None:
+        return gateway.call(lambda: asyncio.run(ways_to([there])))[there]
+
+    before = way()
+    assert before is not None
+    assert (str(before.source), str(before.router), before.mtu, before.up) == (
+        "203.0.113.1",
+        "203.0.113.254",
+        1500,
+        True,
+    )
+    gateway.ip("route", "replace", "default", "via", "203.0.113.253", "mtu", "1400")
+    after = way()
+    assert after is not None
+    assert (str(after.router), after.mtu) == ("203.0.113.253", 1400)
+    chapter.internet.ip("link", "set", "to_a", "down")
+    down = way()
+    assert down is not None
+    assert not down.up
+    gateway.ip("link", "set", "outside", "down")
+    assert way() is None
+
+
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
@@ -263,7 +290,7 @@ def test_the_watch_tells_what_others_touch(gateway: Host, tun: Tun, command: lis
     assert expected in gateway.call(lambda: asyncio.run(main()))
 
 
-def test_what_is_not_ours_is_not_told(gateway: Host, tun: Tun) -> None:
+def test_routes_of_others_are_told_as_ways_and_their_firewalls_not_at_all(gateway: Host, tun: Tun) -> None:
     async def main() -> frozenset[Changed]:
         watching = watch()
         await anext(watching)
@@ -280,7 +307,7 @@ def test_what_is_not_ours_is_not_told(gateway: Host, tun: Tun) -> None:
         finally:
             await watching.aclose()
 
-    assert gateway.call(lambda: asyncio.run(main())) == {Changed.RULES}
+    assert gateway.call(lambda: asyncio.run(main())) == {Changed.RULES, Changed.WAYS}
 
 
 def test_the_clamp_lowers_the_segment_size_both_ways(chapter: Chapter, gateway: Host, tun: Tun) -> None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import replace
 
 from culvert.addresses import IPAddress, SocketAddress
 from culvert.config.model import Gateway, Gif
-from culvert.daemon.seams import CountedAssociation, Finding
+from culvert.daemon.names import Answer
+from culvert.daemon.seams import CountedAssociation, Finding, HostChange
 from culvert.errors import HostError, Problem
 from culvert.ike.events import Event
 from culvert.ipsec.associations import AssociationId, SecurityAssociation
 from culvert.ipsec.policies import Policy
-from culvert.network.facts import NoRouteError, Way
+from culvert.network.ways import Way
 from culvert.plan.desired import DesiredState, Firewall, HostFacts
 from culvert.plan.entries import NOBODY, Others
 
@@ -43,7 +45,7 @@ class FakeNetwork:
         self.firewall: DesiredState | None = None
         self.walls: list[Firewall] = []
         self.steering: DesiredState | None = None
-        self.announced: asyncio.Queue[bool] = asyncio.Queue()
+        self.announced: asyncio.Queue[HostChange] = asyncio.Queue()
 
     async def facts(self, _gateway: Gateway, path_mtu: Mapping[str, int]) -> HostFacts:
         self.story.step("facts")
@@ -98,7 +100,7 @@ class FakeNetwork:
     async def remains(self) -> bool:
         return self.firewall is not None or self.steering is not None
 
-    async def changes(self) -> AsyncIterator[bool]:
+    async def changes(self) -> AsyncIterator[HostChange]:
         while True:
             yield await self.announced.get()
 
@@ -250,17 +252,27 @@ class FakePlane:
 
 
 class FakeHost:
-    """Names, and the ways to addresses, as a test writes them down."""
+    """Names, and the ways to addresses, as a test writes them down. `silent` are names for which nobody answers."""
 
     def __init__(self, names: Mapping[str, list[IPAddress]], ways: Mapping[IPAddress, Way]) -> None:
-        self.names, self.ways = dict(names), dict(ways)
+        self.names, self.found = dict(names), dict(ways)
+        self.present = tuple(dict.fromkeys(way.source for way in ways.values()))
+        self.asked: list[str] = []
+        self.silent: dict[str, Answer | None] = {}
 
-    async def lookup(self, name: str) -> list[IPAddress]:
-        if name not in self.names:
-            raise OSError(-2, "Name or service not known")
-        return self.names[name]
+    def lookup(self, name: str) -> Answer:
+        self.asked.append(name)
+        answer: Answer = asyncio.get_running_loop().create_future()
+        if name in self.silent:
+            self.silent[name] = answer
+        elif name in self.names:
+            answer.set_result(self.names[name])
+        else:
+            answer.set_exception(OSError(socket.EAI_NONAME, "Name or service not known"))
+        return answer
 
-    async def way(self, destination: IPAddress) -> Way:
-        if destination not in self.ways:
-            raise NoRouteError(Problem("Network is unreachable"))
-        return self.ways[destination]
+    async def ways(self, destinations: Iterable[IPAddress]) -> Mapping[IPAddress, Way | None]:
+        return {one: self.found.get(one) for one in destinations}
+
+    def addresses(self) -> tuple[IPAddress, ...]:
+        return self.present

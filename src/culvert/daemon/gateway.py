@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+from culvert.addresses import IPAddress
 from culvert.config import model
 from culvert.daemon import status
 from culvert.daemon.loop import Shell
@@ -24,7 +25,7 @@ from culvert.daemon.status import LinkStatus
 from culvert.daemon.suites import Known, learned, still_true
 from culvert.daemon.takeover import Inherited
 from culvert.errors import CulvertError, Problem
-from culvert.ike.events import Configured, Disconnect, EngineRestarted, Event
+from culvert.ike.events import Configured, Disconnect, EngineRestarted, Event, PathsChanged
 from culvert.ike.status import PeerState, PeerStatus
 from culvert.ipsec.associations import SecurityAssociation
 from culvert.plan.desired import DesiredState, HostFacts
@@ -52,6 +53,7 @@ class Gateway:
         self._suites: Known = {}
         self._to_be_fitted = False
         self._taken_over = False
+        self._present: tuple[IPAddress, ...] = ()
         self._links = RuntimeLinks()
         self._lost: tuple[Finding, ...] = ()
         self._shell_task: asyncio.Task[None] | None = None
@@ -94,7 +96,11 @@ class Gateway:
             self._say_what_is_lost()
         self.phase = Phase.READY
         self._shell_task = self._tasks.spawn("ike", self.shell.run())
-        self.shell.post(Configured(gateway.peers, gateway.identity, self._inherited.reqids))
+        self._configure(gateway)
+
+    def _configure(self, gateway: model.Gateway) -> None:
+        reqids, secret = self._inherited.reqids, self._parts.token_secret()
+        self.shell.post(Configured(gateway.peers, gateway.identity, reqids, secret))
 
     def _load(self) -> model.Gateway:
         loaded = self._parts.load(self._file)
@@ -200,7 +206,7 @@ class Gateway:
             await self._name_hindrances(after)
             await self._change_to(before, after)
             self._journal.info("The configuration was read again.", gateway=gateway.name, peers=len(gateway.peers))
-        self.shell.post(Configured(gateway.peers, gateway.identity, self._inherited.reqids))
+        self._configure(gateway)
 
     async def replan(self) -> None:
         """Compute the desired state anew, for the host is another than it was, and apply the difference."""
@@ -355,17 +361,23 @@ class Gateway:
             self._tasks.spawn("replan", self.replan_quietly())
 
     async def measure(self) -> None:
-        """Ask host and engine again what fits on the ways to the peers, and fit the plan to it."""
+        """Ask host and engine again for the ways to the peers and what fits on them. The plan is fitted to that, and
+        IKE told of other ways and addresses.
+        """
+        resolver = self._parts.resolver
         try:
-            self._parts.resolver.learnt = await self._parts.data_plane.path_mtus() if self.engine_up else {}
-            changed = await self._parts.resolver.measure()
+            resolver.learnt = await self._parts.data_plane.path_mtus() if self.engine_up else {}
+            present, measured = resolver.host.addresses(), await resolver.measure()
         except CulvertError as error:
             self._journal.debug("The paths could not be measured.", error=error)
             return
-        for peer in changed:
-            mtu = self._parts.resolver.path_mtu[peer]
+        if present != self._present or measured.rerouted:
+            self._present = present
+            self.shell.post(PathsChanged(present, tuple(measured.rerouted)))
+        for peer in measured.resized:
+            mtu = resolver.path_mtu[peer]
             self._journal.info("The path to the peer takes packets of another size.", peer=peer, mtu=mtu)
-        if changed:
+        if measured.resized:
             await self.replan_quietly()
 
     async def replan_quietly(self) -> None:

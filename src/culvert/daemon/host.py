@@ -10,14 +10,15 @@ from pathlib import Path
 
 from culvert.addresses import IPAddress
 from culvert.config.model import Gateway, Gif
-from culvert.daemon.seams import Finding
+from culvert.daemon.seams import Finding, HostChange
 from culvert.errors import HostError
 from culvert.network import dead_ends, gifs, links, probe, routes, rules, sysctls
-from culvert.network.facts import NoRouteError, observe_facts, way_to
+from culvert.network.facts import observe_facts
 from culvert.network.firewall import Firewall
 from culvert.network.foreign.findings import find_conflicts
 from culvert.network.netlink import open_netlink
 from culvert.network.watch import Changed, watch
+from culvert.network.ways import NoRouteError, way_to
 from culvert.plan.desired import DesiredState, HostFacts, RouteKind, Sysctl
 from culvert.reasons import Drop, Refusal
 
@@ -120,10 +121,9 @@ class LinuxNetwork:
             )
             return any(found)
 
-    async def changes(self) -> AsyncIterator[bool]:
-        """Tell that something changed; True where it was an address of the host, so that the plan is another."""
+    async def changes(self) -> AsyncIterator[HostChange]:
         async for changed in watch():
-            yield Changed.ADDRESSES in changed
+            yield HostChange(bool(changed - {Changed.WAYS}), Changed.ADDRESSES in changed, Changed.WAYS in changed)
 
 
 async def find_hindrances(wanted: DesiredState, facts: HostFacts) -> tuple[Finding, ...]:

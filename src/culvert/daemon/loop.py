@@ -29,10 +29,10 @@ from culvert.ike.actions import (
     ResolvePath,
     Transmit,
 )
-from culvert.ike.events import CalendarSet, DatagramReceived, DeadlineReached, DebugSet, Event, Stop
+from culvert.ike.events import CalendarSet, DatagramReceived, DeadlineReached, DebugSet, Event, PathFailed, Stop
 from culvert.ike.status import PeerStatus
 from culvert.ipsec.associations import AssociationId, SecurityAssociation
-from culvert.reasons import Drop
+from culvert.reasons import Drop, Refusal
 from culvert.wire.isakmp.header import NO_SPI, SPI_OCTETS
 
 MAX_QUEUED_DATAGRAMS = 1024
@@ -284,6 +284,9 @@ class Shell:
             self._journal.debug("The data plane refused.", action=type(action).__name__, error=error)
 
     async def _resolve(self, action: ResolvePath) -> None:
-        answer = await self._resolver.resolve(action.peer, action.addresses)
-        self._on_path(action.peer)
-        self.post(answer)
+        try:
+            async for answer in self._resolver.answers(action.peer, action.addresses):
+                self._on_path(action.peer)
+                self.post(answer)
+        except CulvertError as error:
+            self.post(PathFailed(action.peer, Refusal.NO_ROUTE, f"the ways cannot be found: {error}"))

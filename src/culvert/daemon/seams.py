@@ -27,6 +27,17 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class HostChange:
+    """What somebody changed on the host: something of ours; an address, so that the plan may be another; or a route,
+    rule or link of the host, by which packets may take another way.
+    """
+
+    ours: bool = False
+    addresses: bool = False
+    ways: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class CountedAssociation:
     """An association as the data plane holds it. `drops` counts packets by reason.
 
@@ -160,9 +171,6 @@ class HostNetwork(Protocol):
         """Tell whether anything of ours is on this host."""
         ...
 
-    def changes(self) -> AsyncIterator[bool]:
-        """Tell each time that something of ours, or an address of the host, changed, whoever did it.
-
-        True where it was an address: then the plan may be another.
-        """
+    def changes(self) -> AsyncIterator[HostChange]:
+        """Tell each time that something of ours, an address or a route of the host changed, whoever did it."""
         ...

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Iterator
 
+from culvert.clock import SECOND
 from culvert.daemon.drop_watch import DropWatch
 from culvert.daemon.gateway import Gateway
 from culvert.daemon.parts import Parts, Phase
@@ -17,9 +18,11 @@ SETTLE_S = 0.05
 """How long a burst of changes on the host may last before it is looked at: one repair for all of them."""
 REASSERT_S = 60.0
 """How often everything is compared anyway, for what nobody announced."""
-MEASURE_S = 3.0
-"""How often the ways to the peers are measured: a route may change, and what fits on it. What routers say of our own
+MEASURE_S = 10.0
+"""How often the ways to the peers are measured anyway. Changes of routes are told, and what routers say of our own
 packets the engine tells at once."""
+MEASURED_SHARE = 20
+"""How many times as long as it took nothing is measured."""
 
 
 class Supervisor:
@@ -61,11 +64,14 @@ class Supervisor:
 
     async def _watch_host(self) -> None:
         """Our own repairs are announced as well; the look that follows them finds nothing to do."""
-        async for addresses in self._parts.network.changes():
+        async for change in self._parts.network.changes():
+            if change.ways or change.addresses:
+                self._gateway.paths_changed.set()
             await asyncio.sleep(SETTLE_S)
-            if addresses:
+            if change.addresses:
                 await self._gateway.replan_quietly()
-            await self._repair()
+            if change.ours:
+                await self._repair()
 
     async def _watch_policies(self) -> None:
         while True:
@@ -84,8 +90,12 @@ class Supervisor:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(MEASURE_S):
                     await self._gateway.paths_changed.wait()
+            await asyncio.sleep(SETTLE_S)
             self._gateway.paths_changed.clear()
+            began = self._parts.clock.now()
             await self._gateway.measure()
+            # A router whose routes change all the time is not to be measured all the time.
+            await asyncio.sleep(MEASURED_SHARE * (self._parts.clock.now() - began) / SECOND)
 
     async def _repair(self) -> None:
         if self._gateway.phase is not Phase.READY:

@@ -8,7 +8,7 @@ from culvert.addresses import IPAddress
 from culvert.config.model import Gateway, Gif
 from culvert.daemon.details import NET, SPD, tell_changes
 from culvert.daemon.logging import Journal
-from culvert.daemon.seams import Finding, HostNetwork
+from culvert.daemon.seams import Finding, HostChange, HostNetwork
 from culvert.plan.desired import DesiredState, HostFacts
 from culvert.plan.explain import explain
 
@@ -76,11 +76,15 @@ class TellingNetwork:
     async def remains(self) -> bool:
         return await self._network.remains()
 
-    async def changes(self) -> AsyncIterator[bool]:
-        async for addresses in self._network.changes():
-            what = "An address of this host changed." if addresses else "Something of ours on this host was touched."
-            self._journal.tell(NET, what)
-            yield addresses
+    async def changes(self) -> AsyncIterator[HostChange]:
+        async for change in self._network.changes():
+            if change.addresses:
+                self._journal.tell(NET, "An address of this host changed.")
+            elif change.ours:
+                self._journal.tell(NET, "Something of ours on this host was touched.")
+            if change.ways:
+                self._journal.tell(NET, "A route, rule or link of this host changed.")
+            yield change
 
     def _tell(self, topic: str, what: str, wanted: DesiredState, heads: tuple[str, ...], changed: bool) -> None:
         """Tell how the plan differs from the one before; of the first one that is seen, all of it where it was new."""

@@ -16,7 +16,7 @@ from culvert.ike.logs import DEBUG, WARNING
 from culvert.ike.records import Path, PeerRecord, start_of
 from culvert.ike.retransmission import stretched
 from culvert.ike.timers import Timer
-from culvert.ike.v2 import lineages, proof
+from culvert.ike.v2 import lineages, proof, requests
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.exchanges import ike_sa_init
 from culvert.ike.v2.sa import IkeSa, IkeState
@@ -37,8 +37,8 @@ SOON_NS = SECOND // 4
 MAX_BACK_OFF_S = 60
 MAX_PROMPT_NAMES = 100
 """Peers without an address whose names are asked as often as that of one alone."""
-WITHOUT_WORD = (Refusal.NO_RESPONSE, Refusal.PEER_DEAD)
-"""Failures by silence: they say nothing against the next call."""
+WITHOUT_WORD = (Refusal.NO_RESPONSE, Refusal.PEER_DEAD, Refusal.PEER_RESTARTED)
+"""Failures by silence, or by having been away: they say nothing against the next call."""
 
 
 def call(ctx: Context, record: PeerRecord) -> None:
@@ -54,10 +54,12 @@ def call(ctx: Context, record: PeerRecord) -> None:
 
 
 def call_anew(ctx: Context, record: PeerRecord) -> None:
-    """The ways are others: where a call is under way or waits, ask for them at once."""
+    """The ways are others: where a call is under way or waits, ask for them at once. Who refused us still does."""
     waiting = ctx.timers.at(Timer.RECONNECT, record.peer.name) is not None and not record.refusals
-    if record.wanted() and (waiting or record.resolving or _asked(ctx, record)):
+    if record.wanted() and (waiting or record.resolving or record.attempts):
         ctx.timers.clear(Timer.RECONNECT, record.peer.name)
+        for spi in record.attempts:
+            requests.hasten(ctx, ctx.sas[spi], APART_NS)
         record.resolving = False
         resolve(ctx, record)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 
 from culvert.entropy import Entropy
-from culvert.ike import calling, peering, reporting
+from culvert.ike import calling, peering, reporting, roaming
 from culvert.ike.actions import Action
 from culvert.ike.cookies import Cookies
 from culvert.ike.events import (
@@ -21,15 +21,18 @@ from culvert.ike.events import (
     EngineRestarted,
     Event,
     MappingChanged,
+    NothingReceived,
     PathFailed,
     PathResolved,
+    PathsChanged,
     RekeyRequested,
     Stop,
+    UnknownSpi,
 )
 from culvert.ike.logs import ERROR, IKE
 from culvert.ike.status import Census, PeerStatus
 from culvert.ike.timers import Key, Timer
-from culvert.ike.v2 import demands, dispatch, keeping, lineages, moving, runner, trace
+from culvert.ike.v2 import demands, dispatch, hints, keeping, lineages, moving, runner, trace, unknown_spi
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.sa import IkeSa
 from culvert.reasons import Refusal
@@ -46,6 +49,11 @@ class Endpoint:
         self._ctx = Context(entropy, Cookies(entropy), now)
         self._ctx.limiter.refilled_at = now
         self._stopped = False
+
+    @property
+    def state(self) -> Context:
+        """All that is held, for those who watch over it and change nothing."""
+        return self._ctx
 
     def step(self, event: Event, now: int) -> list[Action]:
         """Take one event at `now` (nanoseconds); give what is to be done, in that order. Raises nothing."""
@@ -110,24 +118,42 @@ class Endpoint:
             case Configured():
                 self._stopped = False
                 peering.configure(ctx, event)
-            case PathResolved():
-                calling.path_resolved(ctx, event)
-            case PathFailed():
-                calling.path_failed(ctx, event)
+            case PathResolved() | PathFailed() | PathsChanged():
+                self._found(event)
             case Connect(peer) if peer in ctx.peers:
                 peering.connect(ctx, ctx.peers[peer])
             case Disconnect(peer) if peer in ctx.peers:
                 peering.disconnect(ctx, ctx.peers[peer])
             case RekeyRequested():
                 demands.rekey(ctx, event.peer, event.child, event.ike)
-            case Acquired() | AssociationExpired() | MappingChanged() | EngineRestarted():
+            case (
+                Acquired()
+                | AssociationExpired()
+                | MappingChanged()
+                | NothingReceived()
+                | UnknownSpi()
+                | EngineRestarted()
+            ):
                 self._told(event)
             case DebugSet(topics):
                 ctx.topics = topics
             case Stop():
                 self._stop()
 
-    def _told(self, event: Acquired | AssociationExpired | MappingChanged | EngineRestarted) -> None:
+    def _found(self, event: PathResolved | PathFailed | PathsChanged) -> None:
+        """Take what the host tells of ways to the peers."""
+        match event:
+            case PathResolved():
+                calling.path_resolved(self._ctx, event)
+            case PathFailed():
+                calling.path_failed(self._ctx, event)
+            case PathsChanged():
+                roaming.paths_changed(self._ctx, event)
+
+    def _told(
+        self,
+        event: Acquired | AssociationExpired | MappingChanged | NothingReceived | UnknownSpi | EngineRestarted,
+    ) -> None:
         """Take what the data plane tells."""
         match event:
             case Acquired():
@@ -136,6 +162,10 @@ class Endpoint:
                 demands.expired(self._ctx, event.id, event.hard)
             case MappingChanged():
                 moving.mapped(self._ctx, event.id, event.remote)
+            case NothingReceived():
+                hints.nothing_received(self._ctx, event)
+            case UnknownSpi():
+                unknown_spi.met(self._ctx, event)
             case EngineRestarted():
                 demands.make_anew(self._ctx)
 

@@ -21,6 +21,7 @@ class Timer(StrEnum):
     REASSEMBLY = "reassembly"
     CHILD_REKEY = "child-rekey"
     CHILD_HARD = "child-hard"
+    PFS_TRIAL = "pfs-trial"
     OUTBOUND_SWITCH = "outbound-switch"
     INBOUND_GRACE = "inbound-grace"
     TASK_RETRY = "task-retry"
@@ -64,6 +65,10 @@ class Timers:
         """Give the instant of a timer, or None where it is not set."""
         due = self._due.get((timer, owner))
         return due[0] if due else None
+
+    def set_now(self) -> list[Key]:
+        """Give what is set, in the order in which it was set first."""
+        return list(self._due)
 
     def count(self, timer: Timer) -> int:
         """Count the timers of a kind, whoever's."""

@@ -45,13 +45,15 @@ class Changed(StrEnum):
     LINK = "link"
     ADDRESSES = "addresses"
     FIREWALL = "firewall"
+    WAYS = "ways"
+    """A route, rule or link of others, by which packets of ours may leave."""
 
 
 EVERYTHING = frozenset(Changed)
 
 
 async def watch() -> AsyncIterator[frozenset[Changed]]:
-    """Yield what was changed, of ours or of the host's addresses, as soon as the kernel says so.
+    """Yield what was changed, of ours or of the host's addresses and routes, as soon as the kernel says so.
 
     The first value is everything, once the watch stands: look then, and nothing is missed. Changes that come while the
     caller is busy are one value; where the kernel lost some, everything. Raise OSError where there is no netlink.
@@ -119,12 +121,13 @@ def _judge_firewall(kind: int, payload: bytes) -> Changed | None:
 
 def _judge_route(kind: int, payload: bytes) -> Changed | None:
     if kind in {_NEWROUTE, _DELROUTE}:
-        return Changed.ROUTES if _is_our_route(payload) else None
+        return Changed.ROUTES if _is_our_route(payload) else Changed.WAYS
     if kind in {_NEWRULE, _DELRULE}:
-        return Changed.RULES if _number(_attribute(payload, _RTMSG_SIZE, _FRA_PROTOCOL)) == ROUTE_PROTOCOL else None
+        ours = _number(_attribute(payload, _RTMSG_SIZE, _FRA_PROTOCOL)) == ROUTE_PROTOCOL
+        return Changed.RULES if ours else Changed.WAYS
     if kind in {_NEWLINK, _DELLINK}:
         name = _text(_attribute(payload, _IFINFO_SIZE, _IFLA_IFNAME))
-        return Changed.LINK if name == TUN or name.startswith(_GIF) else None
+        return Changed.LINK if name == TUN or name.startswith(_GIF) else Changed.WAYS
     return Changed.ADDRESSES if kind in {_NEWADDR, _DELADDR} else None
 
 

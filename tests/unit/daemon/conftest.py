@@ -22,7 +22,7 @@ from culvert.ike.status import PeerState, PeerStatus
 from culvert.ipsec.associations import Direction
 from culvert.ipsec.policies import Action, Policy, Template
 from culvert.ipsec.selectors import Selector, TrafficSelector
-from culvert.network.facts import Way
+from culvert.network.ways import Way
 from culvert.plan.desired import DesiredState, Firewall, Pair, Route, RouteKind
 from culvert.plan.entries import NOBODY
 from culvert.plan.runs import compile_runs

@@ -14,7 +14,7 @@ from culvert.daemon.drop_watch import DropWatch
 from culvert.daemon.fake import FakeNetwork, FakePlane, Story
 from culvert.daemon.log_book import LogBook
 from culvert.daemon.logging import Journal
-from culvert.daemon.seams import CountedAssociation
+from culvert.daemon.seams import CountedAssociation, HostChange
 from culvert.daemon.telling import TellingNetwork
 from culvert.ike import actions, events
 from culvert.ike.status import ChildStatus, PeerState, PeerStatus
@@ -94,6 +94,10 @@ def test_an_association_is_described(journal):
         (
             events.MappingChanged(ID, SocketAddress(THERE, 9)),
             "esp: Packets of an association come from elsewhere.",
+        ),
+        (
+            events.UnknownSpi(SocketAddress(HERE, 4500), SocketAddress(THERE, 4500), 50, 0x1234),
+            "esp: A packet came for an association that is not here.",
         ),
         (events.EngineRestarted(), "esp: The engine has no associations any more."),
         (events.PathResolved("office", ((HERE, THERE),)), "net: Ways to a peer are found."),
@@ -200,11 +204,14 @@ async def test_all_else_is_done_by_the_network_itself(journal, network):
     assert await network.standing_links() == ()
     assert await network.link_packets() == {}
     assert await network.warnings(desired(), await network.facts(None, {})) == ()
-    inner.announced.put_nowait(True)
-    async for addresses in network.changes():
-        assert addresses is True
+    inner.announced.put_nowait(HostChange(ours=True, addresses=True, ways=True))
+    async for change in network.changes():
+        assert change == HostChange(ours=True, addresses=True, ways=True)
         break
-    assert told(journal) == ["net: An address of this host changed."]
+    assert told(journal) == [
+        "net: An address of this host changed.",
+        "net: A route, rule or link of this host changed.",
+    ]
 
 
 # --- drops ---

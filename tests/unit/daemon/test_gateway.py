@@ -11,16 +11,16 @@ from culvert.crypto.transforms import ENCRYPTION
 from culvert.daemon.gateway import MANY_POLICIES
 from culvert.daemon.gateway import Gateway as RunningGateway
 from culvert.daemon.parts import Ending, Phase
-from culvert.daemon.seams import CountedAssociation, Finding
+from culvert.daemon.seams import CountedAssociation, Finding, HostChange
 from culvert.daemon.supervision import Supervisor
 from culvert.errors import ConfigurationError, CulvertError, HostError, Problem
 from culvert.ike.actions import InstallAssociation, PeerChanged
-from culvert.ike.events import Acquired, Configured, Disconnect, EngineRestarted, PathResolved, Stop
+from culvert.ike.events import Acquired, Configured, Disconnect, EngineRestarted, PathResolved, PathsChanged, Stop
 from culvert.ike.status import IkeStatus, PeerState
 from culvert.ipsec.associations import AssociationId, Direction, SecurityAssociation
 from culvert.ipsec.policies import Action, Policy
 from culvert.ipsec.selectors import Selector
-from culvert.network.facts import Way
+from culvert.network.ways import Way
 from culvert.plan.desired import Pair
 from culvert.plan.entries import NOBODY, Others, entries
 from culvert.reasons import Refusal
@@ -277,7 +277,7 @@ async def test_what_others_take_away_is_put_back(world):
     await world.gateway.start()
     Supervisor(world.gateway, world.parts).start()
     world.network.steering = None
-    world.network.announced.put_nowait(False)
+    world.network.announced.put_nowait(HostChange(ours=True))
     await reached(lambda: world.network.steering is not None)
     await world.gateway.stop(Ending.OPEN)
 
@@ -285,7 +285,7 @@ async def test_what_others_take_away_is_put_back(world):
 async def test_a_shorter_path_changes_the_plan(world):
     await world.gateway.start()
     await settled(world)
-    world.host.ways[ip_address("198.51.100.1")] = Way(1, ip_address("203.0.113.1"), 1400)
+    world.host.found[ip_address("198.51.100.1")] = Way(1, ip_address("203.0.113.1"), 1400)
     answer = await world.parts.resolver.resolve("warehouse", ["198.51.100.1"])
     assert isinstance(answer, PathResolved)
     world.gateway._path_found("warehouse")
@@ -297,7 +297,7 @@ async def test_a_shorter_path_changes_the_plan(world):
 async def test_what_the_host_learns_of_a_path_changes_the_plan(world):
     await world.gateway.start()
     await settled(world)
-    world.host.ways[ip_address("198.51.100.1")] = Way(1, ip_address("203.0.113.1"), 1300)
+    world.host.found[ip_address("198.51.100.1")] = Way(1, ip_address("203.0.113.1"), 1300)
     await world.gateway.measure()
     assert world.network.steering.routes[0].mtu == 1300 - 73
     assert (await world.gateway.status())["peers"]["warehouse"]["mtu"] == 1300 - 73
@@ -327,7 +327,7 @@ async def test_what_the_engine_learns_of_a_path_changes_the_plan_at_once_and_is_
 
 
 async def test_a_path_that_takes_less_than_the_engine_learnt_counts(world):
-    world.host.ways[ip_address("198.51.100.1")] = Way(1, ip_address("203.0.113.1"), 1300)
+    world.host.found[ip_address("198.51.100.1")] = Way(1, ip_address("203.0.113.1"), 1300)
     await world.gateway.start()
     world.plane.learn(ip_address("198.51.100.1"), 1400)
     await world.gateway.measure()
@@ -346,7 +346,7 @@ async def test_an_engine_that_is_taken_over_tells_what_it_knows_of_paths_before_
 async def test_the_path_to_a_peer_that_calls_is_measured_where_it_is(world):
     here, there = ip_address("203.0.113.1"), ip_address("192.0.2.55")
     world.configuration = Gateway("office", (), world.configuration.networks, (peer_that_calls(world),))
-    world.host.ways[there] = Way(1, here, 1450)
+    world.host.found[there] = Way(1, here, 1450)
     await world.gateway.start()
     Supervisor(world.gateway, world.parts).start()
     ike = IkeStatus(2, bytes(8), bytes(8), "", "remote", SocketAddress(here, 4500), SocketAddress(there, 4500), 0, None)
@@ -505,3 +505,31 @@ async def test_an_open_end_forgets_what_others_wrote(world):
     await world.gateway.start()
     await world.gateway.stop(Ending.OPEN)
     assert world.plane.kept is NOBODY
+
+
+async def test_ike_is_told_of_other_ways_and_of_addresses_that_are_gone(world):
+    await world.gateway.start()
+    Supervisor(world.gateway, world.parts).start()
+    await settled(world)
+    here, other = ip_address("203.0.113.1"), ip_address("203.0.113.2")
+    world.host.found[ip_address("198.51.100.1")] = Way(1, other, 1500)
+    world.network.announced.put_nowait(HostChange(ways=True))
+    await reached(lambda: PathsChanged((here,), ("warehouse",)) in world.core.events)
+    world.network.announced.put_nowait(HostChange(ways=True))
+    await asyncio.sleep(0.1)
+    assert len([one for one in world.core.events if isinstance(one, PathsChanged)]) == 1
+    world.host.present = (other,)
+    world.network.announced.put_nowait(HostChange(addresses=True))
+    await reached(lambda: PathsChanged((other,), ()) in world.core.events)
+    await world.gateway.stop(Ending.OPEN)
+
+
+async def test_routes_of_others_do_not_make_us_look_after_ours(world):
+    await world.gateway.start()
+    Supervisor(world.gateway, world.parts).start()
+    await settled(world)
+    world.network.steering = None
+    world.network.announced.put_nowait(HostChange(ways=True))
+    await asyncio.sleep(0.2)
+    assert world.network.steering is None
+    await world.gateway.stop(Ending.OPEN)

@@ -117,7 +117,7 @@ def test_a_caller_behind_a_nat_is_seen_at_the_public_address() -> None:
 
 def test_a_called_one_behind_a_nat_reads_its_own_address() -> None:
     pair = _hosts()
-    pair.east.nat = Nat(ip_address(PUBLIC), {500: 500, 4500: 4500})
+    pair.east.nat = Nat(ip_address(PUBLIC), forwards=pair.east.address)
     pair.west_peer = replace(_transport(pair.west_peer, WEST, PUBLIC), addresses=(PUBLIC,))
     _named(pair)
     pair.connect()

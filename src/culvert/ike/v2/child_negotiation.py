@@ -166,7 +166,9 @@ def _choose(child: Child, contents: Contents, key_exchange: bool) -> Chosen:
     if chosen is None:
         place = explaining.Place.of_child(child)
         why = explaining.proposals(offered, child.proposals, place, protocol=protocol, key_exchange=key_exchange)
-        raise refused(NotifyType.NO_PROPOSAL_CHOSEN, f"{child.name}: {why}")
+        by_group = explaining.only_group_differs(offered, child.proposals, protocol=protocol)
+        reason = Refusal.PFS_MISMATCH if key_exchange and by_group else Refusal.NO_PROPOSAL_CHOSEN
+        raise Refused(Notify(NotifyType.NO_PROPOSAL_CHOSEN), reason, f"{child.name}: {why}")
     if chosen.suite.key_exchange is not None and chosen.suite.key_exchange.id != method:
         wanted = chosen.suite.key_exchange
         raise refused(NotifyType.INVALID_KE_PAYLOAD, f"{wanted.name} was asked for", wanted.id.to_bytes(2, "big"))

@@ -320,10 +320,10 @@ def _in_use(lineage: Lineage, child: ChildSa) -> bool:
     return any(carrying.overlap(one, child) for one in lineage.children.values() if one.current and not one.waiting)
 
 
-def find_outbound(lineage: Lineage, spi_out: int, protocol: Protocol) -> ChildSa | None:
-    """Find a child by the peer's inbound SPI."""
-    known = (one for one in lineage.children.values() if (one.spi_out, one.protocol) == (spi_out, protocol))
-    return next(known, None)
+def find_outbound(lineage: Lineage, spi_out: int, protocol: Protocol | None = None) -> ChildSa | None:
+    """Find a child by the peer's inbound SPI, of either protocol where none is given."""
+    found = (one for one in lineage.children.values() if one.spi_out == spi_out)
+    return next((one for one in found if protocol in (None, one.protocol)), None)
 
 
 def settle(ctx: Context, lineage: Lineage, new: ChildSa) -> None:

@@ -77,6 +77,14 @@ def answer(ctx: Context, sa: IkeSa, request: Opened, payloads: Payloads, path: P
     trace.contents(ctx, sa, payloads)
 
 
+def hasten(ctx: Context, sa: IkeSa, apart_ns: int) -> None:
+    """Send the request under way once more, besides its turn, where it was not sent within `apart_ns`."""
+    outstanding = sa.window.outstanding
+    if outstanding is not None and ctx.now - outstanding.sent_at >= apart_ns:
+        outstanding.sent_at = ctx.now
+        transmit(ctx, outstanding.datagrams, (sa.local, sa.remote))
+
+
 def transmit(ctx: Context, datagrams: tuple[bytes, ...], path: Path) -> None:
     """Send a message of ours, for the first time or again."""
     for data in datagrams:
@@ -127,6 +135,8 @@ def _arm(ctx: Context, sa: IkeSa, transmissions: int) -> bool:
     wait = _schedule(sa).wait(transmissions) if outstanding else None
     if wait is None:
         return False
+    if outstanding is not None:
+        outstanding.sent_at = ctx.now
     wait = ctx.jittered(stretched(wait, ctx.timers.count(Timer.RETRANSMIT)), JITTER_PERCENT)
     ctx.timers.set(Timer.RETRANSMIT, sa.spi.hex(), ctx.now + wait)
     return True

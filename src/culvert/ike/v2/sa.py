@@ -50,10 +50,13 @@ class CreateChild:
 
 @dataclass(frozen=True, slots=True)
 class RekeyChild:
-    """A successor for the child with this inbound SPI. `method` as in CreateChild."""
+    """A successor for the child with this inbound SPI. `method` as in CreateChild. `trial`: it only has to show that
+    the peer makes one.
+    """
 
     spi_in: int
     method: int | None = None
+    trial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,14 @@ class Liveness:
     """An empty INFORMATIONAL: are you there? (RFC 7296 section 2.4)."""
 
 
-Task = SetUp | CreateChild | RekeyChild | RekeyIke | DeleteChild | DeleteIke | Refuse | Liveness
+@dataclass(frozen=True, slots=True)
+class InvalidSpi:
+    """Tell the peer that it sends on an association that we do not have (RFC 7296 section 1.5)."""
+
+    spi: int
+
+
+Task = SetUp | CreateChild | RekeyChild | RekeyIke | DeleteChild | DeleteIke | Refuse | Liveness | InvalidSpi
 
 
 @dataclass(slots=True)
@@ -132,7 +142,10 @@ class IkeOffer:
 
 @dataclass(slots=True)
 class Outstanding:
-    """Our one request under way, in one datagram or in its fragments; `smaller` is the same in smaller ones."""
+    """Our one request under way, in one datagram or in its fragments; `smaller` is the same in smaller ones.
+
+    `sent_at`: when it was sent for the last time.
+    """
 
     message_id: int
     datagrams: tuple[bytes, ...] = field(repr=False)
@@ -140,6 +153,7 @@ class Outstanding:
     offer: ChildOffer | IkeOffer | None = None
     transmissions: int = 1
     smaller: tuple[bytes, ...] = field(default=(), repr=False)
+    sent_at: int = 0
 
 
 @dataclass(slots=True)
@@ -166,7 +180,9 @@ class IkeSa:
     none of those that ours comes from. `fragmentation`: both ends take fragments. `narrow`: the path turned out to need
     small ones. `childless`: the responder takes an IKE_AUTH without a child; `first_child` is the one that is to come
     with it, None for none. `epoch` counts the processes that had it before this one; each counts its `ivs_used` from
-    zero.
+    zero. `ask_at`: when the peer is to be asked whether it is there, whatever was heard of it since; 0: by the
+    configured interval. `crash_token` is what the peer shows when it has lost the IKE SA; `token_due`: ours for it is
+    another now.
     """
 
     lineage: int
@@ -192,11 +208,14 @@ class IkeSa:
     other_authorities: bool = False
     narrow: bool = False
     childless: bool = False
+    crash_token: bytes = field(default=b"", repr=False)
+    token_due: bool = False
     first_source: SocketAddress | None = None
     window: Window = field(default_factory=Window)
     epoch: int = 0
     ivs_used: int = 0
     last_heard: int = 0
+    ask_at: int = 0
     established_at: int = 0
     identity: Identity | None = None
     restarts: int = 0
@@ -270,7 +289,7 @@ class Lineage:
     that one was authenticated. `rival` is the SPI of the IKE SA that the peer made while our own rekey of the same
     one was under way. `lingering` are closed ones that still answer what is repeated. `confirmed`: something shows that
     the peer, too, has the first one established. `silent`: a request was repeated and is not answered; nothing follows
-    from that but that the peer is called beside it.
+    from that but that the peer is called beside it. `spi_told_at`: when we last told it of an SPI that we do not have.
     """
 
     number: int
@@ -289,5 +308,6 @@ class Lineage:
     established_at: int = 0
     confirmed: bool = False
     silent: bool = False
+    spi_told_at: int | None = None
     retries: int = 0
     retry_at: int | None = None

@@ -12,13 +12,13 @@ from typing import Any
 
 from culvert.errors import HostError, Problem
 from culvert.network import nft
-from culvert.network.facts import source_for
 from culvert.network.foreign.chains import Chains, ForeignChain, Outcome, Verdict, outcomes
 from culvert.network.foreign.iptables_reader import read_save
 from culvert.network.foreign.nft_reader import read_chains, tables_with_opaque_rules
 from culvert.network.foreign.questions import Question, Traffic, questions
 from culvert.network.foreign.remedies import owner_of, remedy
 from culvert.network.ruleset import FAMILY
+from culvert.network.ways import source_for
 from culvert.plan.desired import NFT_TABLE, Firewall, HostFacts
 from culvert.reasons import Refusal
 
