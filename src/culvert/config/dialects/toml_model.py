@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from culvert.config.credentials import Proof
+from culvert.config.dialects.psk import Entry
 from culvert.config.dialects.toml_children import Site, children_of
 from culvert.config.dialects.toml_tables import GatewayTable, GifTable, PeerTable
 from culvert.config.findings import Findings, UnusableError
@@ -26,7 +27,7 @@ _PEER = Peer("", (), None, None, ())
 def gateway_of(
     table: GatewayTable,
     peers: Mapping[str, PeerTable],
-    secrets: Mapping[str, bytes],
+    secrets: Mapping[str, Entry],
     proofs: Mapping[str, Proof],
     *,
     origins: Origins,
@@ -45,7 +46,7 @@ def gateway_of(
         addresses=addresses,
         networks=site.networks,
         peers=tuple(
-            replace(_peer(key, peer, site, origins), secret=secrets.get(key), **_proven(proofs.get(key)))
+            replace(_peer(key, peer, site, origins), **_shared(secrets.get(key)), **_proven(proofs.get(key)))
             for key, peer in peers.items()
         ),
         identity=table.identity or (Identity.parse(names[0]) if names and not addresses else None),
@@ -54,6 +55,11 @@ def gateway_of(
         origin=origins.at("gateway"),
         address_names=names,
     )
+
+
+def _shared(entry: Entry | None) -> dict[str, Any]:
+    """What a peer has that proves itself with a secret."""
+    return {} if entry is None else {"secret": entry.secret, "secret_from": entry.place}
 
 
 def _proven(proof: Proof | None) -> dict[str, Any]:
