@@ -51,7 +51,7 @@ def root(kind: str = "ecdsa256") -> Authority:
 
 def below(issuer: Authority, name: str, kind: str) -> Authority:
     """Issue to an authority below."""
-    own = key(kind, 501 + len(name))
+    own = key(kind, 501 + sum(name.encode()))
     issuer.serial += 1
     made = certificate(
         name,

@@ -104,7 +104,7 @@ start = "{start}"
             "x509ca/root.pem": self.trusted_by_them or self._root,
             "private/gateway.pem": self.theirs.key,
         }
-        files |= {f"x509ca/between{n}.pem": text(one.certificate) for n, one in enumerate(self.between)}
+        files |= {f"x509/between{n}.pem": text(one.certificate) for n, one in enumerate(self.between)}
         return files | ({"x509crl/list.pem": self.their_list} if self.their_list else {})
 
     def end(self) -> None:

@@ -21,6 +21,7 @@ mod octets;
 mod path_mtu;
 mod refusal;
 mod shared;
+mod strays;
 #[cfg(test)]
 mod testing;
 pub mod tools;

@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::gif::{GifHost, GifTable, Tuns};
 use crate::limits::{MAX_ACQUIRES, MAX_IKE_MESSAGES, MAX_OTHER_NOTICES};
 use crate::path_mtu::PathMtus;
+use crate::strays::Stray;
 
 /// The port of IKE (RFC 7296).
 pub const IKE_PORT: u16 = 500;
@@ -86,6 +87,8 @@ pub enum Notice {
     Mapping(Arc<Sa>, SocketAddr),
     /// The way to a peer carries packets of at most so many octets.
     PathMtu(IpAddr, u32),
+    /// A packet came for an SA that is not here.
+    Stray(Stray),
     /// An SA has reached a limit, as far as its packets tell: look at once and not at the next tick.
     Limit,
 }

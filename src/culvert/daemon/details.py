@@ -14,6 +14,7 @@ from culvert.ike.events import (
     MappingChanged,
     PathFailed,
     PathResolved,
+    UnknownSpi,
 )
 from culvert.ipsec.associations import SecurityAssociation
 
@@ -69,6 +70,13 @@ def tell_event(journal: Journal, event: Event) -> None:
             journal.tell(ESP, f"An association reached its {limit} limit, or is gone.", sa=str(id_))
         case MappingChanged(id_, remote):
             journal.tell(ESP, "Packets of an association come from elsewhere.", sa=str(id_), source=str(remote))
+        case UnknownSpi():
+            journal.tell(
+                ESP,
+                "A packet came for an association that is not here.",
+                spi=f"0x{event.spi:08x}",
+                source=str(event.remote),
+            )
         case EngineRestarted():
             journal.tell(ESP, "The engine has no associations any more.")
         case PathResolved(peer, paths):

@@ -96,7 +96,11 @@ class Gateway:
             self._say_what_is_lost()
         self.phase = Phase.READY
         self._shell_task = self._tasks.spawn("ike", self.shell.run())
-        self.shell.post(Configured(gateway.peers, gateway.identity, self._inherited.reqids))
+        self._configure(gateway)
+
+    def _configure(self, gateway: model.Gateway) -> None:
+        reqids, secret = self._inherited.reqids, self._parts.token_secret()
+        self.shell.post(Configured(gateway.peers, gateway.identity, reqids, secret))
 
     def _load(self) -> model.Gateway:
         loaded = self._parts.load(self._file)
@@ -202,7 +206,7 @@ class Gateway:
             await self._name_hindrances(after)
             await self._change_to(before, after)
             self._journal.info("The configuration was read again.", gateway=gateway.name, peers=len(gateway.peers))
-        self.shell.post(Configured(gateway.peers, gateway.identity, self._inherited.reqids))
+        self._configure(gateway)
 
     async def replan(self) -> None:
         """Compute the desired state anew, for the host is another than it was, and apply the difference."""

@@ -36,6 +36,7 @@ from culvert.xfrm.events import (
     Overrun,
     PathMtuEvent,
     PoliciesChanged,
+    StrayEvent,
 )
 from culvert.xfrm.events import Event as XfrmEvent
 from culvert.xfrm.links import GifLink
@@ -93,7 +94,7 @@ class EnginePlane:
         running = await EngineProcess.attach(self._socket)
         self._process = running or await self._spawn()
         self._client = await XfrmClient.connect(self._socket)
-        await self._client.subscribe(changes=True, mapping=True, path_mtu=True)
+        await self._client.subscribe(changes=True, mapping=True, path_mtu=True, strays=True)
         await self._restore(self._client)
         self._tasks.spawn("read the engine", self._read(self._client))
         return running is not None
@@ -270,6 +271,8 @@ class EnginePlane:
                 self._on_event(ike.AssociationExpired(event.id, event.hard))
             case MappingEvent():
                 self._on_event(ike.MappingChanged(event.id, event.new))
+            case StrayEvent():
+                self._on_event(ike.UnknownSpi(event.local, event.remote, event.protocol, event.spi))
             case AssociationsChanged(flushed=True):
                 self._on_event(ike.EngineRestarted())
             case AssociationsChanged(gone=AssociationId() as gone):

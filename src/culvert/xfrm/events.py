@@ -17,6 +17,7 @@ from culvert.wire.netlink.links import PathMtuWire, parse_path_mtu
 from culvert.wire.netlink.migrate import parse_migrate
 from culvert.wire.netlink.numbers import Own, Xfrm
 from culvert.wire.netlink.sa import parse_sa_id
+from culvert.wire.netlink.strays import StrayWire, parse_stray
 from culvert.xfrm import policies
 from culvert.xfrm.associations import id_from_wire
 from culvert.xfrm.errors import NotOursError
@@ -100,6 +101,19 @@ class PathMtuEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class StrayEvent:
+    """A packet came for an association that is not there. Ports are 0 where it did not come in UDP.
+
+    Anybody can send such packets; they are told at a bounded rate.
+    """
+
+    local: SocketAddress
+    remote: SocketAddress
+    protocol: int
+    spi: int
+
+
+@dataclass(frozen=True, slots=True)
 class AssociationsChanged:
     """Somebody changed the SAD. `gone` is one that was taken away; `flushed`: all of them, at least those of ESP."""
 
@@ -125,6 +139,7 @@ Event = (
     | MigrateEvent
     | PolicyExpireEvent
     | PathMtuEvent
+    | StrayEvent
     | AssociationsChanged
     | PoliciesChanged
     | Overrun
@@ -179,6 +194,10 @@ def _path_mtu(value: PathMtuWire) -> PathMtuEvent:
     return PathMtuEvent(value.remote, value.mtu)
 
 
+def _stray(value: StrayWire) -> StrayEvent:
+    return StrayEvent(value.local, value.remote, value.protocol, value.spi)
+
+
 _FLUSHES_OF_ESP = (b"\x00", b"\x32", b"\xff")
 """Protocols that a flush may name: any, ESP, and IPSEC_PROTO_ANY."""
 _READERS: dict[int, Callable[[bytes], Event]] = {
@@ -188,6 +207,7 @@ _READERS: dict[int, Callable[[bytes], Event]] = {
     Xfrm.MIGRATE: lambda body: MigrateEvent(moves_from_wire(parse_migrate(body))),
     Xfrm.POLEXPIRE: lambda body: _policy_expire(wire.parse_policy_expire(body)),
     Own.PATH_MTU: lambda body: _path_mtu(parse_path_mtu(body)),
+    Own.UNKNOWN_SPI: lambda body: _stray(parse_stray(body)),
     Own.IKE_RECEIVED: lambda body: _ike(parse_datagram(body)),
     Own.OVERRUN: lambda _: Overrun(),
     Xfrm.DELSA: lambda body: AssociationsChanged(gone=id_from_wire(parse_sa_id(body))),

@@ -33,6 +33,7 @@ from culvert.wire.netlink.policy import emit_policy, parse_policy, parse_policy_
 from culvert.wire.netlink.progress import emit_progress, parse_progress
 from culvert.wire.netlink.sa import emit_sa, parse_sa, parse_sa_id, parse_spi_request
 from culvert.wire.netlink.sizes import emit_sad_size, emit_spd_size
+from culvert.wire.netlink.strays import StrayWire, emit_stray
 from culvert.xfrm.associations import id_to_wire
 from culvert.xfrm.client import XfrmClient
 from culvert.xfrm.errors import XfrmError
@@ -114,6 +115,10 @@ class FakeEngine:
         """Have an ICMP say that packets to `remote` are too big."""
         self.path_mtus[remote] = mtu
         self.notify(Groups.PATH_MTU, Own.PATH_MTU, emit_path_mtu(PathMtuWire(remote, mtu)))
+
+    def stray(self, value: StrayWire) -> None:
+        """Have a packet come for an association that is not there."""
+        self.notify(Groups.UNKNOWN_SPI, Own.UNKNOWN_SPI, emit_stray(value))
 
     def overrun(self) -> None:
         """Tell all subscribers that notifications were lost."""

@@ -95,6 +95,10 @@ def test_an_association_is_described(journal):
             events.MappingChanged(ID, SocketAddress(THERE, 9)),
             "esp: Packets of an association come from elsewhere.",
         ),
+        (
+            events.UnknownSpi(SocketAddress(HERE, 4500), SocketAddress(THERE, 4500), 50, 0x1234),
+            "esp: A packet came for an association that is not here.",
+        ),
         (events.EngineRestarted(), "esp: The engine has no associations any more."),
         (events.PathResolved("office", ((HERE, THERE),)), "net: Ways to a peer are found."),
         (events.PathFailed("office", Refusal.NO_ROUTE, "nowhere"), "net: No way to a peer is found."),

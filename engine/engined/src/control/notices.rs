@@ -9,6 +9,7 @@ use crate::family::group;
 use crate::ike;
 use crate::links;
 use crate::shared::{IkeMessage, Notice};
+use crate::strays;
 use crate::xfrm::events;
 
 impl Control {
@@ -54,6 +55,7 @@ impl Control {
                 Notice::PathMtu(remote, mtu) => {
                     self.tell(group::PATH_MTU, links::path_mtu(remote, mtu));
                 }
+                Notice::Stray(stray) => self.tell(group::UNKNOWN_SPI, strays::told(&stray)),
                 Notice::Limit => self.next_tick_ns = 0,
             }
         }

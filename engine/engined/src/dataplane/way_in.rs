@@ -21,6 +21,7 @@ use super::links::Links;
 use super::local::LocalAddresses;
 use crate::limits::MAX_IKE_OCTETS;
 use crate::shared::{IKE_PORT, IkeMessage, NAT_T_PORT, Notice, Shared};
+use crate::strays::{Stray, StrayRates};
 
 /// Octets of an IKE header (RFC 7296 section 3.1); what is shorter is nothing.
 const IKE_HEADER_OCTETS: usize = 28;
@@ -54,14 +55,17 @@ pub struct WayIn {
     pub links: Links,
     pub locals: LocalAddresses,
     whole: Vec<u8>,
+    strays: StrayRates,
     pub now_ns: u64,
 }
 
 impl WayIn {
     /// Nothing is known.
     pub fn new(shared: Arc<Shared>) -> Self {
+        let now_ns = shared.clock.nanoseconds();
         Self {
-            now_ns: shared.clock.nanoseconds(),
+            now_ns,
+            strays: StrayRates::new(now_ns),
             shared,
             flows: FlowCache::new(),
             exits: Exits::default(),
@@ -176,7 +180,10 @@ impl WayIn {
         datagram: &mut [u8],
     ) -> Result<(), Drop> {
         let spi = esp::spi(datagram).ok_or(Drop::Truncated)?;
-        let sa = find(snapshot, received.local, spi, Protocol::Esp)?;
+        let sa = find(snapshot, received.local, spi, Protocol::Esp).inspect_err(|_| {
+            let local = SocketAddr::new(received.local, NAT_T_PORT);
+            self.stray(local, received.remote, Protocol::Esp, spi);
+        })?;
         if sa.params().mode == Mode::Tunnel {
             let opened = esp::open(&sa, datagram, self.now_s())?;
             self.judge_mapping(&sa, received.remote, opened.sequence);
@@ -198,7 +205,15 @@ impl WayIn {
         let headers = Headers::parse(packet)?;
         let upper = &packet[headers.transport..headers.length];
         let (protocol, spi) = protocol_and_spi(&headers, upper).ok_or(Drop::Truncated)?;
-        let sa = find(snapshot, headers.destination, spi, protocol)?;
+        let sa = find(snapshot, headers.destination, spi, protocol).inspect_err(|_| {
+            let (local, remote) = (headers.destination, headers.source);
+            self.stray(
+                SocketAddr::new(local, 0),
+                SocketAddr::new(remote, 0),
+                protocol,
+                spi,
+            );
+        })?;
         if protocol == Protocol::Esp && sa.params().mode == Mode::Tunnel {
             let upper = &mut packet[headers.transport..headers.length];
             let opened = esp::open(&sa, upper, self.now_s())?;
@@ -207,6 +222,19 @@ impl WayIn {
         let opened = protect::open(&sa, packet, false, self.now_s())?;
         let path = vec![opened.step];
         self.opened(snapshot, path, &mut packet[opened.range], opened.headers)
+    }
+
+    /// A packet for an SA that is not here: told, unless too many are.
+    fn stray(&mut self, local: SocketAddr, remote: SocketAddr, protocol: Protocol, spi: u32) {
+        if self.strays.allow(remote.ip(), self.now_ns) {
+            let stray = Stray {
+                local,
+                remote,
+                protocol,
+                spi,
+            };
+            self.shared.notify(Notice::Stray(stray));
+        }
     }
 
     /// The common case: an opened packet of ESP in tunnel mode, without its outer header.

@@ -15,6 +15,7 @@ from culvert.ike.directory import Directory
 from culvert.ike.half_open import HalfOpen
 from culvert.ike.logs import DEBUG, IKE, INFO, Limiter, printable
 from culvert.ike.pace import Pace
+from culvert.ike.rates import Rates
 from culvert.ike.records import Outcome
 from culvert.ike.timers import Timers
 from culvert.ike.v2.reassembly import Reassemblies
@@ -45,7 +46,7 @@ class Context:
     outcomes: list[Outcome] = field(default_factory=list)
     timers: Timers = field(default_factory=Timers)
     limiter: Limiter = field(default_factory=Limiter)
-    unprotected: Limiter = field(default_factory=Limiter)
+    unprotected: Rates = field(default_factory=Rates)
     """Bounds the answers that we give without protection, to whoever asks."""
     hints: Pace = field(default_factory=lambda: Pace(HINT_INTERVAL_NS, HINT_PATIENCE_NS))
     """Bounds the questions whether a peer is there that something hints at."""
@@ -72,6 +73,8 @@ class Context:
     """What `now` / SECOND lacks to be the time of day; None: nobody told us the time."""
     refused: dict[Refusal, int] = field(default_factory=dict)
     """Messages that were dropped, whether or not a line was written of it."""
+    token_secret: bytes = field(default=b"", repr=False)
+    """What our tokens of quick crash detection are made with; empty: we make none."""
     topics: frozenset[str] = frozenset()
     """What is told in detail."""
     traced: Limiter = field(default_factory=_trace_limiter)

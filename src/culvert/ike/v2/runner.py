@@ -16,6 +16,7 @@ from culvert.ike.v2.sa import (
     DeleteIke,
     IkeSa,
     IkeState,
+    InvalidSpi,
     Lineage,
     Liveness,
     Refuse,
@@ -66,7 +67,7 @@ def initiate(ctx: Context, sa: IkeSa, task: Task) -> bool:
             return create_child_sa.initiate(ctx, sa, task)
         case RekeyIke():
             return succession.initiate(ctx, sa, task)
-        case DeleteChild() | DeleteIke() | Refuse() | Liveness():
+        case DeleteChild() | DeleteIke() | Refuse() | Liveness() | InvalidSpi():
             return informational.initiate(ctx, sa, task)
     return False
 
@@ -97,15 +98,19 @@ def _child_expired(ctx: Context, timer: Timer, spi_in: int) -> None:
     ctx.touch(lineage.number)
     if timer is Timer.CHILD_REKEY:
         rekey_child(ctx, lineage, child)
+    elif timer is Timer.PFS_TRIAL:
+        rekey_child(ctx, lineage, child, trial=True)
     elif timer is Timer.OUTBOUND_SWITCH:
         children.switch(ctx, lineage, child)
     elif timer is Timer.CHILD_HARD:
         end_child(ctx, lineage, child)
 
 
-def rekey_child(ctx: Context, lineage: Lineage, child: ChildSa) -> None:
-    if child.current:
-        lineages.enqueue(ctx, lineage, RekeyChild(child.spi_in))
+def rekey_child(ctx: Context, lineage: Lineage, child: ChildSa, *, trial: bool = False) -> None:
+    """Let a child have a successor; a `trial` only shows whether it can, while there is time."""
+    waiting = any(isinstance(one, RekeyChild) and one.spi_in == child.spi_in for one in lineage.queue)
+    if child.current and not waiting:
+        lineages.enqueue(ctx, lineage, RekeyChild(child.spi_in, trial=trial))
 
 
 def end_child(ctx: Context, lineage: Lineage, child: ChildSa) -> None:

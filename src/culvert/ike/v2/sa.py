@@ -50,10 +50,13 @@ class CreateChild:
 
 @dataclass(frozen=True, slots=True)
 class RekeyChild:
-    """A successor for the child with this inbound SPI. `method` as in CreateChild."""
+    """A successor for the child with this inbound SPI. `method` as in CreateChild. `trial`: it only has to show that
+    the peer makes one.
+    """
 
     spi_in: int
     method: int | None = None
+    trial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,14 @@ class Liveness:
     """An empty INFORMATIONAL: are you there? (RFC 7296 section 2.4)."""
 
 
-Task = SetUp | CreateChild | RekeyChild | RekeyIke | DeleteChild | DeleteIke | Refuse | Liveness
+@dataclass(frozen=True, slots=True)
+class InvalidSpi:
+    """Tell the peer that it sends on an association that we do not have (RFC 7296 section 1.5)."""
+
+    spi: int
+
+
+Task = SetUp | CreateChild | RekeyChild | RekeyIke | DeleteChild | DeleteIke | Refuse | Liveness | InvalidSpi
 
 
 @dataclass(slots=True)
@@ -170,7 +180,8 @@ class IkeSa:
     small ones. `childless`: the responder takes an IKE_AUTH without a child; `first_child` is the one that is to come
     with it, None for none. `epoch` counts the processes that had it before this one; each counts its `ivs_used` from
     zero. `ask_at`: when the peer is to be asked whether it is there, whatever was heard of it since; 0: by the
-    configured interval.
+    configured interval. `crash_token` is what the peer shows when it has lost the IKE SA; `token_due`: ours for it is
+    another now.
     """
 
     lineage: int
@@ -196,6 +207,8 @@ class IkeSa:
     other_authorities: bool = False
     narrow: bool = False
     childless: bool = False
+    crash_token: bytes = field(default=b"", repr=False)
+    token_due: bool = False
     first_source: SocketAddress | None = None
     window: Window = field(default_factory=Window)
     epoch: int = 0
@@ -271,7 +284,7 @@ class Lineage:
     that one was authenticated. `rival` is the SPI of the IKE SA that the peer made while our own rekey of the same
     one was under way. `lingering` are closed ones that still answer what is repeated. `confirmed`: something shows that
     the peer, too, has the first one established. `silent`: a request was repeated and is not answered; nothing follows
-    from that but that the peer is called beside it.
+    from that but that the peer is called beside it. `spi_told_at`: when we last told it of an SPI that we do not have.
     """
 
     number: int
@@ -290,5 +303,6 @@ class Lineage:
     established_at: int = 0
     confirmed: bool = False
     silent: bool = False
+    spi_told_at: int | None = None
     retries: int = 0
     retry_at: int | None = None

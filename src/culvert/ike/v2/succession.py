@@ -10,7 +10,7 @@ from culvert.ike import explaining, negotiation
 from culvert.ike.logs import WARNING
 from culvert.ike.negotiation import Chosen
 from culvert.ike.timers import Timer
-from culvert.ike.v2 import keys, lineages, requests, retries
+from culvert.ike.v2 import crash_detection, keys, lineages, requests, retries
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.reading import Contents, Refused, name_of, reason_of, refused
 from culvert.ike.v2.sa import (
@@ -101,6 +101,7 @@ def _answer(ctx: Context, sa: IkeSa, new: IkeSa, chosen: Chosen, contents: Conte
         chosen.answer(ProtocolId.IKE, new.spi_r),
         Nonce(new.nonce_r),
         KeyExchangePayload(method.id, private.public),
+        *crash_detection.given(ctx, new),
     )
 
 
@@ -143,6 +144,7 @@ def _take(ctx: Context, sa: IkeSa, lineage: Lineage, contents: Contents, offer: 
     new = _successor(sa, chosen, initiator=True, spi_i=offer.spi, spi_r=chosen.spi, now=ctx.now)
     new.nonce_i, new.nonce_r = offer.nonce, contents.get(Nonce).value
     keys.derive(new, _shared(offer.private, ke.public), sa)
+    crash_detection.remember(new, contents)
     return new
 
 
@@ -154,6 +156,7 @@ def _decide(ctx: Context, old: IkeSa, lineage: Lineage, new: IkeSa) -> None:
         delete(ctx, new)
         return
     lineages.succeed(ctx, lineage, old, new)
+    crash_detection.renew(ctx, new)
     if rival is not None:
         lineages.retire(ctx, rival)
     delete(ctx, old)

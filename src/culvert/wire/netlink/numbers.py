@@ -96,6 +96,7 @@ class Own(IntEnum):
     GIF_GET = 0x452
     PATH_MTU = 0x453
     GETPATHMTU = 0x454
+    UNKNOWN_SPI = 0x455
 
 
 class OwnAttribute(IntEnum):
@@ -115,6 +116,8 @@ class OwnAttribute(IntEnum):
     NAME = 12
     FLAGS = 13
     MTU = 14
+    SPI = 15
+    PROTOCOL = 16
 
 
 class Groups(IntFlag):
@@ -128,13 +131,14 @@ class Groups(IntFlag):
     MAPPING = 32
     MIGRATE = 64
     PATH_MTU = 128
+    UNKNOWN_SPI = 256
 
 
 NO_GROUPS = Groups(0)
 
 
 def kernel_groups(groups: Groups) -> int:
-    """Give the same groups as bits of the kernel's (XFRMNLGRP_*): MIGRATE is 7, MAPPING 8; the last has no twin."""
+    """Give the same groups as bits of the kernel's (XFRMNLGRP_*): MIGRATE is 7, MAPPING 8; the last two have none."""
     same = groups & (Groups.ACQUIRE | Groups.EXPIRE | Groups.ASSOCIATIONS | Groups.POLICIES)
     return same | (1 << 6) * bool(groups & Groups.MIGRATE) | (1 << 7) * bool(groups & Groups.MAPPING)
 

@@ -13,6 +13,7 @@ use packet::spd::{PolicyParams, Template};
 use super::*;
 use crate::limits::MAX_TOLD_OF_BATCH;
 use crate::octets::Put;
+use crate::strays::Stray;
 use crate::testing::{OURS, SPI, THEIRS, protected_by_cbc};
 use crate::xfrm::migrate::put_migrations;
 use crate::xfrm::policy::put_policy_id;
@@ -343,6 +344,27 @@ fn a_new_mapping_and_a_path_are_told_and_dumped() {
     assert_eq!(header.kind, family::PATH_MTU);
     let rows = engine.dump(family::GETPATHMTU);
     assert_eq!((rows.len(), &rows[0].1), (2, &told));
+}
+
+#[test]
+fn a_packet_for_an_unknown_spi_is_told() {
+    let engine = subscribed(group::UNKNOWN_SPI);
+    let stray = Stray {
+        local: "198.51.100.1:4500".parse().unwrap(),
+        remote: "203.0.113.7:40000".parse().unwrap(),
+        protocol: Protocol::Esp,
+        spi: 0x1234_5678,
+    };
+    assert!(engine.shared.notify(Notice::Stray(stray)));
+    let (header, body) = engine.receive().remove(0);
+    assert_eq!(header.kind, family::UNKNOWN_SPI);
+    let found = Attributes::parse(&body).unwrap();
+    assert_eq!(found.get(15), Some(&[0x12, 0x34, 0x56, 0x78][..]));
+    assert_eq!(found.get(16), Some(&50u32.to_ne_bytes()[..]));
+    assert_eq!(
+        (found.get(2).unwrap().len(), found.get(3).unwrap().len()),
+        (24, 24)
+    );
 }
 
 #[test]

@@ -13,8 +13,10 @@ from culvert.ike.v2 import (
     certificate_payloads,
     child_negotiation,
     children,
+    crash_detection,
     keys,
     lineages,
+    pfs,
     proof,
     requests,
 )
@@ -54,16 +56,20 @@ def initiate(ctx: Context, sa: IkeSa, record: PeerRecord) -> None:
         *certificate_payloads.asking((peer,)),
         *wanted,
         ours,
+        *crash_detection.given(ctx, sa),
         *(child_negotiation.request(offer, key_exchange=False) if offer else ()),
     )
     requests.send(ctx, sa, ExchangeType.IKE_AUTH, payloads, task=SetUp(), offer=offer)
 
 
 def _offer(ctx: Context, sa: IkeSa, record: PeerRecord) -> ChildOffer | None:
-    """Offer the first child; none where none is to come and the responder takes that."""
-    if sa.first_child is None and sa.childless:
-        return None
+    """Offer the first child; none where none is to come, or it is to have its group for PFS agreed on at once, and the
+    responder takes that.
+    """
     child = record.child(sa.first_child or "") or record.peer.children[0]
+    if sa.childless and (sa.first_child is None or pfs.named(child)):
+        sa.first_child = None
+        return None
     sa.first_child = child.name
     parts = record.parts_of(child.name)
     sides, parts.packet = carrying.first_wish(child, parts), None
@@ -110,7 +116,9 @@ def respond(ctx: Context, sa: IkeSa, contents: Contents) -> Answer:
     _bound(ctx, peer)
     lineages.establish(ctx, lineage, sa, peer)
     chain = certificate_payloads.own_chain(peer)
-    return Answer((idr, *chain, ours, *_first_child(ctx, sa, lineage, peer, contents)))
+    crash_detection.remember(sa, contents)
+    token = crash_detection.given(ctx, sa)
+    return Answer((idr, *chain, ours, *token, *_first_child(ctx, sa, lineage, peer, contents)))
 
 
 def _authenticate(ctx: Context, sa: IkeSa, idi: IDi, contents: Contents) -> PeerRecord:
@@ -203,6 +211,7 @@ def _first_child(ctx: Context, sa: IkeSa, lineage: Lineage, peer: Peer, contents
         ctx.outcomes.append(ChildDown(peer.name, "", refusal.reason, refusal.explanation))
         return (refusal.notify,)
     children.install_answered(ctx, lineage, child)
+    pfs.try_soon(ctx, sa, child)
     return payloads
 
 
@@ -227,6 +236,7 @@ def conclude(ctx: Context, sa: IkeSa, contents: Contents, offer: ChildOffer | No
         return
     _tell(ctx, sa, record, idr, judgement)
     sa.identity = idr.identity
+    crash_detection.remember(sa, contents)
     lineages.establish(ctx, lineage, sa, record.peer)
     if offer is not None:
         _take_child(ctx, sa, record.peer, contents, offer)
@@ -275,3 +285,4 @@ def _take_child(ctx: Context, sa: IkeSa, peer: Peer, contents: Contents, offer: 
         return
     children.report_narrowed(ctx, lineage, offer, child)
     children.install(ctx, lineage, child)
+    pfs.try_soon(ctx, sa, child)

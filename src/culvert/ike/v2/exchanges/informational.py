@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from culvert.ike.records import ChildDown
-from culvert.ike.v2 import carrying, children, lineages, proof, requests, succession
+from culvert.ike.v2 import carrying, children, crash_detection, lineages, proof, requests, succession, unknown_spi
 from culvert.ike.v2.answers import Answer
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.reading import Contents
-from culvert.ike.v2.sa import ChildSa, DeleteChild, DeleteIke, IkeSa, IkeState, Lineage, Liveness, Refuse
+from culvert.ike.v2.sa import ChildSa, DeleteChild, DeleteIke, IkeSa, IkeState, InvalidSpi, Lineage, Liveness, Refuse
 from culvert.ike.v2.sealing import Payloads
 from culvert.reasons import Refusal
 from culvert.wire.isakmp.delete import Delete
@@ -17,7 +17,7 @@ from culvert.wire.isakmp.numbers import ExchangeType, ProtocolId
 DELETED = "the peer ended the tunnel"
 
 
-def initiate(ctx: Context, sa: IkeSa, task: DeleteChild | DeleteIke | Refuse | Liveness) -> bool:
+def initiate(ctx: Context, sa: IkeSa, task: DeleteChild | DeleteIke | Refuse | Liveness | InvalidSpi) -> bool:
     """Send what the task says; False where it is moot."""
     payloads: Payloads = ()
     if isinstance(task, DeleteChild):
@@ -32,12 +32,18 @@ def initiate(ctx: Context, sa: IkeSa, task: DeleteChild | DeleteIke | Refuse | L
         payloads = (Delete(ProtocolId.IKE),)
     elif isinstance(task, Refuse):
         payloads = (Notify(NotifyType.AUTHENTICATION_FAILED),)
+    elif isinstance(task, InvalidSpi):
+        payloads = (Notify(NotifyType.INVALID_SPI, task.spi.to_bytes(4, "big")),)
+    elif sa.token_due:
+        payloads = crash_detection.given(ctx, sa)
     requests.send(ctx, sa, ExchangeType.INFORMATIONAL, payloads, task=task)
     return True
 
 
 def respond(ctx: Context, sa: IkeSa, contents: Contents) -> Answer:
     """Do what the peer says. An empty request is answered with nothing: we are here."""
+    crash_detection.remember(sa, contents)
+    unknown_spi.told(ctx, sa, contents)
     deletes = contents.all(Delete)
     if any(one.protocol == ProtocolId.IKE for one in deletes):
         return _delete_ike(ctx, sa)
@@ -83,7 +89,7 @@ def _delete_ike(ctx: Context, sa: IkeSa) -> Answer:
     return Answer((), (Refusal.PEER_DELETED, DELETED))
 
 
-def conclude(ctx: Context, sa: IkeSa, task: DeleteChild | DeleteIke | Refuse | Liveness) -> None:
+def conclude(ctx: Context, sa: IkeSa, task: DeleteChild | DeleteIke | Refuse | Liveness | InvalidSpi) -> None:
     """Take the answer; what we ended is gone now."""
     lineage = ctx.lineage_of(sa)
     if isinstance(task, DeleteIke | Refuse):
