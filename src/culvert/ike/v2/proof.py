@@ -15,7 +15,7 @@ from culvert.config.model import Authentication as How
 from culvert.config.model import Credential, Peer
 from culvert.crypto import signatures
 from culvert.crypto.certificates.carrying import carries, identities_of
-from culvert.crypto.certificates.certificate import Certificate
+from culvert.crypto.certificates.certificate import Certificate, parse_certificate
 from culvert.crypto.certificates.judging import judge as judge_certificate
 from culvert.crypto.certificates.store import Distrusted, Trusted, TrustStore, Verdict
 from culvert.crypto.compare import constant_time_equal
@@ -40,9 +40,13 @@ MAX_NAMES_SHOWN = 8
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """The peer is who it says it is. `how` is for the log; empty where there is nothing to say about it."""
+    """The peer is who it says it is. `how` is for the log; empty where there is nothing to say about it.
+
+    `certificates` led to an authority: the peer's, then those between.
+    """
 
     how: str = ""
+    certificates: tuple[Certificate, ...] = ()
 
     def __bool__(self) -> NoReturn:
         raise TypeError("a judgement is matched, not tested for truth")
@@ -176,7 +180,8 @@ def _by_signature(ctx: Context, sa: IkeSa, peer: Peer | None, claim: _Claim) -> 
     if not _certified(peer):
         return _not_by_certificate(peer)
     if isinstance(found.verdict, Trusted) and found.carried is True and found.signed is True:
-        return Proven(f'by the certificate {leaf} of "{leaf.issuer}", with {found.algorithm}')
+        how = f'by the certificate {leaf} of "{leaf.issuer}", with {found.algorithm}'
+        return Proven(how, found.verdict.path[:-1] or found.verdict.path)
     return _why_not(found)
 
 
@@ -209,6 +214,17 @@ def _signs(sa: IkeSa, peer: Peer | None, leaf: Certificate, claim: _Claim) -> bo
         return False  # we announced nothing, since it did not (RFC 7427 section 4)
     legacy = peer is not None and peer.legacy
     return signatures.verify(leaf.public_key, claim.octets, int(given.method), given.data, legacy=legacy)
+
+
+def no_longer(ctx: Context, peer: Peer, certificates: tuple[bytes, ...]) -> Distrusted | None:
+    """Say why a peer that proved itself by `certificates` once would not be believed any more; None where it would."""
+    if peer.trust is None or ctx.utc_s is None or not certificates:
+        return None
+    leaf, *others = (parse_certificate(data) for data in certificates)
+    match judge_certificate(peer.trust, leaf, tuple(others), ctx.utc_s):
+        case Distrusted() as verdict:
+            return verdict
+    return None
 
 
 def _why_not(found: _Findings) -> NotProven:
