@@ -50,6 +50,11 @@ class Endpoint:
         self._ctx.limiter.refilled_at = now
         self._stopped = False
 
+    @property
+    def state(self) -> Context:
+        """All that is held, for those who watch over it and change nothing."""
+        return self._ctx
+
     def step(self, event: Event, now: int) -> list[Action]:
         """Take one event at `now` (nanoseconds); give what is to be done, in that order. Raises nothing."""
         ctx = self._ctx

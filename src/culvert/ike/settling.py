@@ -31,6 +31,9 @@ def settle(ctx: Context, record: PeerRecord, *, patient: bool) -> None:
     live = ctx.live(record.peer.name)
     if len(live) < 2:
         return
+    if not patient:
+        # What must not end yet, because the other one lacks a child, is looked at again.
+        ctx.timers.set(Timer.SETTLE, record.peer.name, ctx.now + SETTLE_NS)
     rivals = [one for one in live if children.overlap(one, live[-1])]
     winner = max(rivals, key=lambda one: one.lowest_nonce)
     for lineage in live:

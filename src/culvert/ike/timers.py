@@ -66,6 +66,10 @@ class Timers:
         due = self._due.get((timer, owner))
         return due[0] if due else None
 
+    def set_now(self) -> list[Key]:
+        """Give what is set, in the order in which it was set first."""
+        return list(self._due)
+
     def count(self, timer: Timer) -> int:
         """Count the timers of a kind, whoever's."""
         return self._running[timer]

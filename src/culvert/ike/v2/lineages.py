@@ -115,6 +115,7 @@ def close(ctx: Context, sa: IkeSa) -> None:
         ctx.touch(lineage.number)
         lineage.members = [spi for spi in lineage.members if spi != sa.spi]
         _linger(ctx, lineage, sa)
+        _end_rival(ctx, lineage, sa)
         _bury(ctx, lineage)
 
 
@@ -124,6 +125,15 @@ def _linger(ctx: Context, lineage: Lineage, sa: IkeSa) -> None:
     lineage.lingering.append(sa.spi)
     if len(lineage.lingering) > MAX_LINGERING:
         forget(ctx, ctx.sas[lineage.lingering[0]])
+
+
+def _end_rival(ctx: Context, lineage: Lineage, gone: IkeSa) -> None:
+    """Where a lineage ends while a rekey collision is open, the peer may have gone over to its successor: end that."""
+    rival = ctx.sas.get(lineage.rival) if lineage.rival else None
+    if lineage.closing and gone.spi == lineage.current and rival is not None and rival.state is IkeState.UNDECIDED:
+        rival.state, lineage.current, lineage.rival = IkeState.ESTABLISHED, rival.spi, None
+        lineage.queue = [DeleteIke()]
+        ctx.dirty[lineage.number] = None
 
 
 def forget(ctx: Context, sa: IkeSa) -> None:
@@ -192,12 +202,12 @@ def _end(ctx: Context, lineage: Lineage, reason: Refusal, message: str, part: Pa
 
 def detach(ctx: Context, lineage: Lineage, reason: Refusal, message: str, part: Part) -> None:
     """Part with a lineage's children and report it as gone, once."""
+    for child in list(lineage.children.values()):
+        part(ctx, lineage, child)
     if lineage.closing:
         return
     lineage.closing = True
     lineage.queue.clear()
-    for child in list(lineage.children.values()):
-        part(ctx, lineage, child)
     if lineage.peer is not None:
         outcome = Lost if lineage.established else SetUpFailed
         if lineage.established or lineage.initiator:

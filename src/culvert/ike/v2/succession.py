@@ -115,12 +115,13 @@ def _successor(sa: IkeSa, chosen: Chosen, *, initiator: bool, spi_i: bytes, spi_
 
 
 def conclude(ctx: Context, sa: IkeSa, contents: Contents, task: RekeyIke, offer: IkeOffer) -> None:
-    """Take the answer to our request for a successor."""
+    """Take the answer to our request for a successor. It is taken even while we end: the peer has it, and must hear."""
     lineage = ctx.lineage_of(sa)
-    if lineage.closing or lineage.peer is None:
+    if lineage.peer is None:
         return
     if contents.find(SecurityAssociation) is None:
-        _refused(ctx, sa, lineage, contents, task)
+        if not lineage.closing:
+            _refused(ctx, sa, lineage, contents, task)
         return
     try:
         new = _take(ctx, sa, lineage, contents, offer)
