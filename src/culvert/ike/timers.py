@@ -9,7 +9,9 @@ from enum import StrEnum
 
 
 class Timer(StrEnum):
-    """What a deadline is for. The owner is a peer's name, an IKE SA's SPI in hex, a child's inbound SPI, or a reqid."""
+    """What a deadline is for. The owner is a peer's name, an IKE SA's SPI in hex, or a child's inbound SPI; of
+    TASK_RETRY and CERTIFICATE, a lineage's number; of RETIRE, a reqid.
+    """
 
     RETRANSMIT = "retransmit"
     HALF_OPEN = "half-open"
@@ -26,6 +28,7 @@ class Timer(StrEnum):
     INBOUND_GRACE = "inbound-grace"
     RETIRE = "retire"
     TASK_RETRY = "task-retry"
+    CERTIFICATE = "certificate"
     RECONNECT = "reconnect"
     NEXT_PATH = "next-path"
     CHILD_CHECK = "child-check"
