@@ -6,6 +6,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from culvert.addresses import IPAddress
+from culvert.config.model import Peer
 from culvert.identities import Identity
 from culvert.ike.records import Path, PeerRecord
 from culvert.ipsec.proposals import Proposal
@@ -71,6 +72,12 @@ class Directory(Mapping[str, PeerRecord]):
         """Forget a peer. Raise KeyError where there is none of this name."""
         self._leave(self._records.pop(name))
         del self._places[name]
+
+    def renew(self, record: PeerRecord, peer: Peer) -> None:
+        """Take over what is configured anew for a peer that goes on."""
+        self._leave(record)
+        record.peer = peer
+        self._enter(record)
 
     def learn(self, record: PeerRecord, paths: tuple[Path, ...]) -> None:
         """Take over where a peer was found."""

@@ -15,7 +15,7 @@ from culvert.config.model import Authentication as How
 from culvert.config.model import Credential, Peer
 from culvert.crypto import signatures
 from culvert.crypto.certificates.carrying import carries, identities_of
-from culvert.crypto.certificates.certificate import Certificate
+from culvert.crypto.certificates.certificate import Certificate, parse_certificate
 from culvert.crypto.certificates.judging import judge as judge_certificate
 from culvert.crypto.certificates.store import Distrusted, Trusted, TrustStore, Verdict
 from culvert.crypto.compare import constant_time_equal
@@ -40,9 +40,13 @@ MAX_NAMES_SHOWN = 8
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """The peer is who it says it is. `how` is for the log; empty where there is nothing to say about it."""
+    """The peer is who it says it is. `how` is for the log; empty where there is nothing to say about it.
+
+    `certificates` led to an authority: the peer's, then those between.
+    """
 
     how: str = ""
+    certificates: tuple[Certificate, ...] = ()
 
     def __bool__(self) -> NoReturn:
         raise TypeError("a judgement is matched, not tested for truth")
@@ -141,7 +145,12 @@ def _by_secret(ctx: Context, sa: IkeSa, peer: Peer | None, octets: bytes, given:
         return NotProven("it proves itself by a shared secret, and a certificate is asked for")
     if not secret:
         return NotProven("there is no secret for this peer", Refusal.NO_SECRET)
-    return NotProven("its secret is not the one that we have for this peer")
+    return NotProven(f"its secret is not the one that we have for this peer{_place(peer)}")
+
+
+def _place(peer: Peer) -> str:
+    """Name where the secret stands that was used; never the secret."""
+    return f" in {peer.secret_from}" if peer.secret_from else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +180,8 @@ def _by_signature(ctx: Context, sa: IkeSa, peer: Peer | None, claim: _Claim) -> 
     if not _certified(peer):
         return _not_by_certificate(peer)
     if isinstance(found.verdict, Trusted) and found.carried is True and found.signed is True:
-        return Proven(f'by the certificate {leaf} of "{leaf.issuer}", with {found.algorithm}')
+        how = f'by the certificate {leaf} of "{leaf.issuer}", with {found.algorithm}'
+        return Proven(how, found.verdict.path[:-1] or found.verdict.path)
     return _why_not(found)
 
 
@@ -206,6 +216,17 @@ def _signs(sa: IkeSa, peer: Peer | None, leaf: Certificate, claim: _Claim) -> bo
     return signatures.verify(leaf.public_key, claim.octets, int(given.method), given.data, legacy=legacy)
 
 
+def no_longer(ctx: Context, peer: Peer, certificates: tuple[bytes, ...]) -> Distrusted | None:
+    """Say why a peer that proved itself by `certificates` once would not be believed any more; None where it would."""
+    if peer.trust is None or ctx.utc_s is None or not certificates:
+        return None
+    leaf, *others = (parse_certificate(data) for data in certificates)
+    match judge_certificate(peer.trust, leaf, tuple(others), ctx.utc_s):
+        case Distrusted() as verdict:
+            return verdict
+    return None
+
+
 def _why_not(found: _Findings) -> NotProven:
     """Name the first thing that is wrong."""
     if isinstance(found.verdict, Distrusted):
@@ -222,7 +243,8 @@ def not_accepted(ctx: Context, sa: IkeSa, record: PeerRecord) -> str:
     """Say what it means that the peer does not accept our proof; it does not say which part of it."""
     said, peer = f"we say that we are {record.local_identity(sa.local.ip)}", record.peer
     if peer.auth is How.SECRET:
-        return f"our secret or our identity is not the one that it has for us; {said}"
+        place = f"; our secret is that in {peer.secret_from}" if peer.secret_from else ""
+        return f"our secret or our identity is not the one that it has for us; {said}{place}"
     said += "; it asks for certificates of other authorities than ours" if sa.other_authorities else ""
     own = peer.credential.certificate if peer.credential else None
     late = own is not None and ctx.utc_s is not None and not own.valid_at(ctx.utc_s)

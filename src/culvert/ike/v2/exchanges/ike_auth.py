@@ -129,7 +129,7 @@ def _authenticate(ctx: Context, sa: IkeSa, idi: IDi, contents: Contents) -> Peer
     judged = [proof.judge(ctx, sa, one.peer, idi, contents) for one in found]
     for record, judgement in zip(found, judged, strict=True):
         if isinstance(judgement, proof.Proven):
-            _tell(ctx, sa, record, idi, judgement)
+            _accept(ctx, sa, record, idi, judgement)
             return record
     first = judged[0] if judged else proof.judge(ctx, sa, None, idi, contents)
     if isinstance(first, proof.Proven):
@@ -137,8 +137,9 @@ def _authenticate(ctx: Context, sa: IkeSa, idi: IDi, contents: Contents) -> Peer
     raise _turned_away(ctx, sa, found[:1], idi, first)
 
 
-def _tell(ctx: Context, sa: IkeSa, record: PeerRecord, who: IDi | IDr, judgement: proof.Proven) -> None:
-    """Say by what the peer proved itself, where there is something to say."""
+def _accept(ctx: Context, sa: IkeSa, record: PeerRecord, who: IDi | IDr, judgement: proof.Proven) -> None:
+    """Keep by what the peer proved itself, and say it where there is something to say."""
+    ctx.lineage_of(sa).certificates = tuple(one.der for one in judgement.certificates)
     if judgement.how:
         ctx.log(record.peer.name, f"{sa.remote} is {callers.shown(who)} {judgement.how}")
 
@@ -234,7 +235,7 @@ def conclude(ctx: Context, sa: IkeSa, contents: Contents, offer: ChildOffer | No
     if not isinstance(judgement, proof.Proven):
         _refuse(ctx, sa, lineage, idr, judgement)
         return
-    _tell(ctx, sa, record, idr, judgement)
+    _accept(ctx, sa, record, idr, judgement)
     sa.identity = idr.identity
     crash_detection.remember(sa, contents)
     lineages.establish(ctx, lineage, sa, record.peer)
