@@ -6,7 +6,7 @@ from culvert.addresses import NAT_PORT
 from culvert.clock import SECOND
 from culvert.ike.actions import Transmit
 from culvert.ike.timers import Owner, Timer
-from culvert.ike.v2 import children, lineages, requests, succession
+from culvert.ike.v2 import children, lineages, requests, standing, succession
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.exchanges import create_child_sa, informational
 from culvert.ike.v2.sa import (
@@ -80,6 +80,8 @@ def expired(ctx: Context, timer: Timer, owner: Owner) -> None:
             ctx.touch(lineage.number)
             lineage.retry_at = None
             ctx.dirty[lineage.number] = None
+    elif timer is Timer.CERTIFICATE and int(owner) in ctx.lineages:
+        standing.review(ctx, ctx.lineages[int(owner)])
     elif timer is Timer.INBOUND_GRACE:
         children.left(ctx, int(owner))
     elif isinstance(owner, int):
@@ -117,7 +119,7 @@ def end_child(ctx: Context, lineage: Lineage, child: ChildSa) -> None:
     """A child reached its hard limit: it goes at once, and another one comes where it had no successor."""
     current = child.current
     children.remove(ctx, lineage, child)
-    lineages.enqueue(ctx, lineage, DeleteChild(child.spi_in, orphan=True))
+    lineages.enqueue(ctx, lineage, DeleteChild(child.spi_in, orphan=True, protocol=child.protocol))
     if current:
         ctx.log(lineage.peer.name if lineage.peer else "", f"{child.child.name} reached its hard limit")
         lineages.enqueue(ctx, lineage, CreateChild(child.child.name))

@@ -13,7 +13,7 @@ from culvert.crypto.transforms import KeyExchange
 from culvert.identities import Identity
 from culvert.ike.negotiation import Suite
 from culvert.ike.parts import Sides
-from culvert.ipsec.associations import SecurityAssociation
+from culvert.ipsec.associations import Protocol, SecurityAssociation
 from culvert.ipsec.coverage import Selectors
 from culvert.reasons import Refusal
 
@@ -72,6 +72,7 @@ class DeleteChild:
 
     spi_in: int
     orphan: bool = False
+    protocol: Protocol = Protocol.ESP
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +272,10 @@ class ChildSa:
         return self.outbound.spi
 
     @property
+    def protocol(self) -> Protocol:
+        return self.inbound.protocol
+
+    @property
     def current(self) -> bool:
         """Nothing replaces it and nobody ends it."""
         return self.replaced_by is None and not self.redundant and not self.deleting
@@ -285,8 +290,8 @@ class Lineage:
     one was under way. `lingering` are closed ones that still answer what is repeated. `confirmed`: something shows that
     the peer, too, has the first one established. `silent`: a request was repeated and is not answered; nothing follows
     from that but that the peer is called beside it. `spi_told_at`: when we last told it of an SPI that we do not have.
-    `certificates` are those that the peer proved itself by, its own first; they are judged again when our authorities
-    or their lists change.
+    `shown` are the certificates by which the peer proved itself, its own first; `believed_until_s` is when they have
+    to be looked at again, in seconds since 1970.
     """
 
     number: int
@@ -308,4 +313,5 @@ class Lineage:
     spi_told_at: int | None = None
     retries: int = 0
     retry_at: int | None = None
-    certificates: tuple[bytes, ...] = field(default=(), repr=False)
+    shown: tuple[bytes, ...] = field(default=(), repr=False)
+    believed_until_s: int | None = None
