@@ -7,7 +7,6 @@ from dataclasses import replace
 from culvert.config.model import Origin, Peer, Start
 from culvert.ike import calling, completing, settling
 from culvert.ike.events import Acquired, Configured
-from culvert.ike.logs import WARNING
 from culvert.ike.records import (
     Answered,
     CallRefused,
@@ -26,7 +25,7 @@ from culvert.ike.records import (
     start_of,
 )
 from culvert.ike.timers import Timer
-from culvert.ike.v2 import lineages, pfs, proof
+from culvert.ike.v2 import lineages, pfs, standing
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.sa import Lineage, Liveness
 from culvert.ipsec.coverage import SelectorPair
@@ -45,8 +44,7 @@ def configure(ctx: Context, event: Configured) -> None:
         if record is None or not _same(record, peer, event):
             _renew(ctx, peer, event)
             continue
-        if record.peer.trust != peer.trust:
-            _reconsider(ctx, record, peer)
+        _revise(ctx, record, peer)
         if record.ended:
             record.ended = False
             record.forgive()
@@ -56,23 +54,28 @@ def configure(ctx: Context, event: Configured) -> None:
 def _same(record: PeerRecord, peer: Peer, event: Configured) -> bool:
     """Compare without the place in the file, and with the gateway's identity only where it is used.
 
-    Whom we believe is judged by itself: a new list of revocations ends nobody's tunnel but theirs who stand in it.
+    Certificates are not compared: ours was accepted, and whether theirs still is, is seen without ending anything.
     """
     if peer.local_identity is None and record.own_identity != event.identity:
         return False
-    return replace(record.peer, origin=Origin(), trust=None) == replace(peer, origin=Origin(), trust=None)
+    before, after = (replace(one, origin=Origin(), credential=None, trust=None) for one in (record.peer, peer))
+    return before == after
 
 
-def _reconsider(ctx: Context, record: PeerRecord, peer: Peer) -> None:
-    """Take over whom we believe now, and end what rests on a certificate that is not believed any more."""
-    ctx.peers.renew(record, peer)
+def _revise(ctx: Context, record: PeerRecord, peer: Peer) -> None:
+    """Take over another certificate of ours, or other authorities and lists: whom they revoke is let go."""
+    if (record.peer.credential, record.peer.trust) == (peer.credential, peer.trust):
+        return
+    ctx.peers.revise(record, peer)
     for lineage in ctx.lineages_of_peer(peer.name):
-        if lineage.peer is not None:
-            lineage.peer = peer
-        wrong = proof.no_longer(ctx, peer, lineage.certificates)
-        if wrong is not None and not lineage.closing:
-            ctx.log(peer.name, f"not believed any more: {wrong.explanation}", wrong.reason, WARNING)
-            lineages.end(ctx, lineage, wrong.reason, wrong.explanation)
+        lineage.peer = peer
+        ctx.touch(lineage.number)
+        if lineage.established:
+            standing.review(ctx, lineage)
+    if not ctx.live(peer.name) and not record.ended:
+        record.forgive()
+        record.not_before = 0
+        begin(ctx, record)
 
 
 def _remove(ctx: Context, name: str) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 TWO_LIVE_STEADY_NS = 60 * SECOND
 """How long two outbound associations may serve one policy while nothing is lost: until both ends settle on one."""
 
-CHECKPOINTS_EVERY = 8
+CHECKPOINTS_EVERY = 32
 """Events between two looks at what is kept for a later process; each costs as much as an exchange."""
 
 

@@ -159,6 +159,7 @@ def _bury(ctx: Context, lineage: Lineage) -> None:
             if not known:
                 ctx.by_peer.pop(lineage.peer.name, None)
         ctx.timers.clear(Timer.TASK_RETRY, lineage.number)
+        ctx.timers.clear(Timer.CERTIFICATE, lineage.number)
         ctx.touch(lineage.number)
         ctx.lineages.pop(lineage.number, None)
 

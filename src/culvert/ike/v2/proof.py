@@ -15,7 +15,7 @@ from culvert.config.model import Authentication as How
 from culvert.config.model import Credential, Peer
 from culvert.crypto import signatures
 from culvert.crypto.certificates.carrying import carries, identities_of
-from culvert.crypto.certificates.certificate import Certificate, parse_certificate
+from culvert.crypto.certificates.certificate import Certificate
 from culvert.crypto.certificates.judging import judge as judge_certificate
 from culvert.crypto.certificates.store import Distrusted, Trusted, TrustStore, Verdict
 from culvert.crypto.compare import constant_time_equal
@@ -24,6 +24,7 @@ from culvert.identities import Identity
 from culvert.ike.records import PeerRecord
 from culvert.ike.v2 import certificate_payloads as certificates
 from culvert.ike.v2 import keys
+from culvert.ike.v2.callers import shortened
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.reading import Contents
 from culvert.ike.v2.sa import IkeSa
@@ -42,11 +43,12 @@ MAX_NAMES_SHOWN = 8
 class Proven:
     """The peer is who it says it is. `how` is for the log; empty where there is nothing to say about it.
 
-    `certificates` led to an authority: the peer's, then those between.
+    `shown` are the certificates that proved it, its own first; `until_s` is when the first of the path ends.
     """
 
     how: str = ""
-    certificates: tuple[Certificate, ...] = ()
+    shown: tuple[bytes, ...] = field(default=(), repr=False)
+    until_s: int | None = None
 
     def __bool__(self) -> NoReturn:
         raise TypeError("a judgement is matched, not tested for truth")
@@ -180,8 +182,12 @@ def _by_signature(ctx: Context, sa: IkeSa, peer: Peer | None, claim: _Claim) -> 
     if not _certified(peer):
         return _not_by_certificate(peer)
     if isinstance(found.verdict, Trusted) and found.carried is True and found.signed is True:
-        how = f'by the certificate {leaf} of "{leaf.issuer}", with {found.algorithm}'
-        return Proven(how, found.verdict.path[:-1] or found.verdict.path)
+        path = found.verdict.path
+        return Proven(
+            f'by the certificate {leaf} of "{shortened(str(leaf.issuer))}", with {found.algorithm}',
+            (leaf.der, *(one.der for one in path[1:-1])),
+            min(one.not_after_s for one in path),
+        )
     return _why_not(found)
 
 
@@ -202,8 +208,7 @@ def _verdict(ctx: Context, peer: Peer | None, shown: certificates.Shown) -> Verd
     """Judge the certificate; for whom we do not know by another's authorities, for the same work's sake."""
     if ctx.utc_s is None:
         return Distrusted(Refusal.CALENDAR_UNKNOWN, "its certificate cannot be judged: nobody told us the time of day")
-    others = (one.peer.trust for one in ctx.peers.values() if one.peer.trust is not None)
-    store = peer.trust if peer is not None and peer.trust is not None else next(others, NOBODY)
+    store = peer.trust if peer is not None and peer.trust is not None else ctx.peers.any_trust or NOBODY
     return judge_certificate(store, shown.leaf, shown.others, ctx.utc_s)
 
 
@@ -216,26 +221,18 @@ def _signs(sa: IkeSa, peer: Peer | None, leaf: Certificate, claim: _Claim) -> bo
     return signatures.verify(leaf.public_key, claim.octets, int(given.method), given.data, legacy=legacy)
 
 
-def no_longer(ctx: Context, peer: Peer, certificates: tuple[bytes, ...]) -> Distrusted | None:
-    """Say why a peer that proved itself by `certificates` once would not be believed any more; None where it would."""
-    if peer.trust is None or ctx.utc_s is None or not certificates:
-        return None
-    leaf, *others = (parse_certificate(data) for data in certificates)
-    match judge_certificate(peer.trust, leaf, tuple(others), ctx.utc_s):
-        case Distrusted() as verdict:
-            return verdict
-    return None
-
-
 def _why_not(found: _Findings) -> NotProven:
     """Name the first thing that is wrong."""
     if isinstance(found.verdict, Distrusted):
         return NotProven(found.verdict.explanation, found.verdict.reason)
     if not found.carried:
         names = ", ".join(str(one) for one in identities_of(found.leaf)[:MAX_NAMES_SHOWN]) or "nobody"
+        names = shortened(names)
         return NotProven(f"that does not stand in its certificate, which is for {names}")
     if not found.signed:
-        return NotProven(f"its signature ({found.algorithm}) does not show that it has the key of its certificate")
+        return NotProven(
+            f"its signature ({shortened(found.algorithm)}) does not show that it has the key of its certificate"
+        )
     raise TypeError("nothing is wrong with this proof")
 
 

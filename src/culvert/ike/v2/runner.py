@@ -6,7 +6,7 @@ from culvert.addresses import NAT_PORT
 from culvert.clock import SECOND
 from culvert.ike.actions import Transmit
 from culvert.ike.timers import Owner, Timer
-from culvert.ike.v2 import children, lineages, requests, succession
+from culvert.ike.v2 import children, lineages, requests, standing, succession
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.exchanges import create_child_sa, informational
 from culvert.ike.v2.sa import (
@@ -80,6 +80,8 @@ def expired(ctx: Context, timer: Timer, owner: Owner) -> None:
             ctx.touch(lineage.number)
             lineage.retry_at = None
             ctx.dirty[lineage.number] = None
+    elif timer is Timer.CERTIFICATE and int(owner) in ctx.lineages:
+        standing.review(ctx, ctx.lineages[int(owner)])
     elif timer is Timer.INBOUND_GRACE:
         children.left(ctx, int(owner))
     elif isinstance(owner, int):
