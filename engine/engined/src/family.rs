@@ -27,6 +27,7 @@ pub mod message {
     pub const GIF_GET: u16 = 0x452;
     pub const PATH_MTU: u16 = 0x453;
     pub const GETPATHMTU: u16 = 0x454;
+    pub const SILENCE: u16 = 0x456;
 }
 
 /// Numbers of the attributes.
@@ -45,6 +46,7 @@ pub mod attribute {
     pub const NAME: u16 = 12;
     pub const FLAGS: u16 = 13;
     pub const MTU: u16 = 14;
+    pub const SA: u16 = 17;
 }
 
 /// Groups of notifications, as bits of SUBSCRIBE.
@@ -57,7 +59,8 @@ pub mod group {
     pub const MAPPING: u32 = 1 << 5;
     pub const MIGRATE: u32 = 1 << 6;
     pub const PATH_MTU: u32 = 1 << 7;
-    pub const ALL: u32 = 0xff;
+    pub const SILENCE: u32 = 1 << 9;
+    pub const ALL: u32 = 0x2ff;
 }
 
 /// Reads the value of `LOCAL` or `REMOTE`.

@@ -17,6 +17,7 @@ from culvert.wire.netlink.links import PathMtuWire, parse_path_mtu
 from culvert.wire.netlink.migrate import parse_migrate
 from culvert.wire.netlink.numbers import Own, Xfrm
 from culvert.wire.netlink.sa import parse_sa_id
+from culvert.wire.netlink.silence import SilenceWire, parse_silence
 from culvert.xfrm import policies
 from culvert.xfrm.associations import id_from_wire
 from culvert.xfrm.errors import NotOursError
@@ -100,6 +101,16 @@ class PathMtuEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class SilenceEvent:
+    """For a while nothing came on an inbound association, the newest of its policy, that had traffic before; with
+    `sending`, packets leave meanwhile.
+    """
+
+    id: AssociationId
+    sending: bool
+
+
+@dataclass(frozen=True, slots=True)
 class AssociationsChanged:
     """Somebody changed the SAD. `gone` is one that was taken away; `flushed`: all of them, at least those of ESP."""
 
@@ -125,6 +136,7 @@ Event = (
     | MigrateEvent
     | PolicyExpireEvent
     | PathMtuEvent
+    | SilenceEvent
     | AssociationsChanged
     | PoliciesChanged
     | Overrun
@@ -179,6 +191,10 @@ def _path_mtu(value: PathMtuWire) -> PathMtuEvent:
     return PathMtuEvent(value.remote, value.mtu)
 
 
+def _silence(value: SilenceWire) -> SilenceEvent:
+    return SilenceEvent(id_from_wire(value.id), value.sending)
+
+
 _FLUSHES_OF_ESP = (b"\x00", b"\x32", b"\xff")
 """Protocols that a flush may name: any, ESP, and IPSEC_PROTO_ANY."""
 _READERS: dict[int, Callable[[bytes], Event]] = {
@@ -188,6 +204,7 @@ _READERS: dict[int, Callable[[bytes], Event]] = {
     Xfrm.MIGRATE: lambda body: MigrateEvent(moves_from_wire(parse_migrate(body))),
     Xfrm.POLEXPIRE: lambda body: _policy_expire(wire.parse_policy_expire(body)),
     Own.PATH_MTU: lambda body: _path_mtu(parse_path_mtu(body)),
+    Own.SILENCE: lambda body: _silence(parse_silence(body)),
     Own.IKE_RECEIVED: lambda body: _ike(parse_datagram(body)),
     Own.OVERRUN: lambda _: Overrun(),
     Xfrm.DELSA: lambda body: AssociationsChanged(gone=id_from_wire(parse_sa_id(body))),

@@ -32,6 +32,7 @@ from culvert.wire.netlink.numbers import Groups, Own, Xfrm
 from culvert.wire.netlink.policy import emit_policy, parse_policy, parse_policy_id
 from culvert.wire.netlink.progress import emit_progress, parse_progress
 from culvert.wire.netlink.sa import emit_sa, parse_sa, parse_sa_id, parse_spi_request
+from culvert.wire.netlink.silence import SilenceWire, emit_silence
 from culvert.wire.netlink.sizes import emit_sad_size, emit_spd_size
 from culvert.xfrm.associations import id_to_wire
 from culvert.xfrm.client import XfrmClient
@@ -114,6 +115,11 @@ class FakeEngine:
         """Have an ICMP say that packets to `remote` are too big."""
         self.path_mtus[remote] = mtu
         self.notify(Groups.PATH_MTU, Own.PATH_MTU, emit_path_mtu(PathMtuWire(remote, mtu)))
+
+    def fall_silent(self, identity: AssociationId, sending: bool) -> None:
+        """Have nothing come on an inbound association for a while."""
+        silence = SilenceWire(id_to_wire(identity), sending)
+        self.notify(Groups.SILENCE, Own.SILENCE, emit_silence(silence))
 
     def overrun(self) -> None:
         """Tell all subscribers that notifications were lost."""

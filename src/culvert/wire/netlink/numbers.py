@@ -96,6 +96,7 @@ class Own(IntEnum):
     GIF_GET = 0x452
     PATH_MTU = 0x453
     GETPATHMTU = 0x454
+    SILENCE = 0x456
 
 
 class OwnAttribute(IntEnum):
@@ -115,6 +116,7 @@ class OwnAttribute(IntEnum):
     NAME = 12
     FLAGS = 13
     MTU = 14
+    SA = 17
 
 
 class Groups(IntFlag):
@@ -128,13 +130,14 @@ class Groups(IntFlag):
     MAPPING = 32
     MIGRATE = 64
     PATH_MTU = 128
+    SILENCE = 512
 
 
 NO_GROUPS = Groups(0)
 
 
 def kernel_groups(groups: Groups) -> int:
-    """Give the same groups as bits of the kernel's (XFRMNLGRP_*): MIGRATE is 7, MAPPING 8; the last has no twin."""
+    """Give the same groups as bits of the kernel's (XFRMNLGRP_*): MIGRATE is 7, MAPPING 8; the last have no twin."""
     same = groups & (Groups.ACQUIRE | Groups.EXPIRE | Groups.ASSOCIATIONS | Groups.POLICIES)
     return same | (1 << 6) * bool(groups & Groups.MIGRATE) | (1 << 7) * bool(groups & Groups.MAPPING)
 

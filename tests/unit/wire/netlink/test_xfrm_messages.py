@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, ip_address, ip_network
 import pytest
 
 from culvert.addresses import SocketAddress
-from culvert.wire.netlink import events, family, links, migrate, policy, progress, sa, sizes, structures
+from culvert.wire.netlink import events, family, links, migrate, policy, progress, sa, silence, sizes, structures
 from culvert.wire.netlink.algorithms import Algorithm
 from culvert.wire.netlink.framing import ParseError, emit_attribute
 from culvert.wire.netlink.numbers import Groups, OwnAttribute, XfrmAttribute
@@ -273,6 +273,14 @@ def test_a_socket_address_has_its_port_in_network_order() -> None:
 def test_wrong_messages_of_our_own_are_refused(parse: Callable[[bytes], object], octets: bytes, why: str) -> None:
     with pytest.raises(ParseError, match=why):
         parse(octets)
+
+
+def test_silences_are_read_as_written() -> None:
+    for sending in (False, True):
+        told = silence.SilenceWire(IdWire(ip_address("192.0.2.1"), 0xC0FFEE, 50), sending)
+        assert silence.parse_silence(silence.emit_silence(told)) == told
+    with pytest.raises(ParseError, match="FLAGS is missing"):
+        silence.parse_silence(b"")
 
 
 def test_links_and_path_mtus_are_read_as_written() -> None:
