@@ -98,6 +98,8 @@ class Refusal(StrEnum):
     NO_CERTIFICATE = "NO_CERTIFICATE"
     NO_SIGNATURE = "NO_SIGNATURE"
     CALENDAR_UNKNOWN = "CALENDAR_UNKNOWN"
+    PFS_MISMATCH = "PFS_MISMATCH"
+    REKEY_REFUSED = "REKEY_REFUSED"
 
 
 SENTENCES: dict[str, str] = {
@@ -186,5 +188,7 @@ SENTENCES: dict[str, str] = {
     "NO_CERTIFICATE": "There is no certificate, ours or the peer's, that could be judged.",
     "NO_SIGNATURE": "Our key makes no signature that the peer takes.",
     "CALENDAR_UNKNOWN": "Nobody told the gateway the time of day, so no certificate can be judged.",
+    "PFS_MISMATCH": "The two gateways want different groups for perfect forward secrecy, so that the tunnel gets no new keys.",
+    "REKEY_REFUSED": "The peer gives no new keys, so that the tunnel will end with those it has.",
 }
 """One sentence for each name."""

@@ -10,11 +10,12 @@ import select
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 PLUGINS = (
-    "random nonce openssl aes md5 sha1 sha2 hmac kdf gcm ctr ccm xcbc cmac chapoly curve25519 gmp pem pkcs1 x509 "
-    "pubkey constraints kernel-libipsec kernel-netlink socket-default vici updown"
+    "random nonce openssl aes md5 sha1 sha2 hmac kdf gcm ctr ccm xcbc cmac chapoly curve25519 gmp pem pkcs1 pkcs8 x509 "
+    "pubkey revocation constraints kernel-libipsec kernel-netlink socket-default vici updown"
 )
 """kernel-libipsec stands before kernel-netlink: the first that offers IPsec serves it."""
 
@@ -26,17 +27,28 @@ class CharonError(AssertionError):
 class Charon:
     """One running daemon. `connections` is the text of its swanctl.conf, `settings` lines for strongswan.conf.
 
-    `quiet`: it writes no log.
+    `quiet`: it writes no log. `files` are certificates, keys and lists by their places in swanctl's folder.
     """
 
     def __init__(
-        self, namespace: str, directory: Path, connections: str, *, settings: str = "", quiet: bool = False
+        self,
+        namespace: str,
+        directory: Path,
+        connections: str,
+        *,
+        settings: str = "",
+        quiet: bool = False,
+        files: Mapping[str, bytes] | None = None,
     ) -> None:
         self.namespace = namespace
         self.directory = directory
         self.vici = directory / "charon.vici"
         self.log = directory / "charon.log"
         self._write(connections, settings, quiet)
+        for place, data in (files or {}).items():
+            path = directory / "swanctl" / place
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(data)
         self._process = self._start()
         self._wait_for_vici()
         self.swanctl("--load-all", "--noprompt")
@@ -163,4 +175,39 @@ def connection(
 secrets {{ ike {{ id-1 = {local}
     id-2 = {remote}
     secret = "{secret}" }} }}
+"""
+
+
+def certified(
+    local: tuple[str, str],
+    remote: tuple[str, str],
+    networks: tuple[str, str],
+    *,
+    ike: str = "aes128gcm16-prfsha256-x25519",
+    revocation: str = "relaxed",
+    auth: str = "pubkey",
+) -> str:
+    """Give the swanctl.conf of one connection with certificates; ends are pairs of address and identity."""
+    return f"""connections {{
+  culvert {{
+    version = 2
+    local_addrs = {local[0]}
+    remote_addrs = {remote[0]}
+    proposals = {ike}
+    encap = yes
+    dpd_delay = 0s
+    local {{ auth = {auth}
+      certs = gateway.pem
+      id = {local[1]} }}
+    remote {{ auth = pubkey
+      id = {remote[1]}
+      cacerts = root.pem
+      revocation = {revocation} }}
+    children {{ net {{
+        local_ts = {networks[0]}
+        remote_ts = {networks[1]}
+        esp_proposals = aes128gcm16-x25519
+    }} }}
+  }}
+}}
 """

@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ifconfig": ("culvert.cli.ifconfig:ifconfig", "Show, make and change gif links, as ifconfig(8) does."),
     "route": ("culvert.cli.route:route", "Add and delete routes through gif links, as route(8) does."),
     "routes": ("culvert.cli.routes:routes", "Show the routes, as netstat -rn does."),
+    "pki": ("culvert.cli.pki:pki", "Make a small authority, certificates for gateways, and take them back."),
     "demo": ("culvert.cli.demo:demo", "Join two networks on this machine and look at it from outside."),
     "log": ("culvert.cli.log:log", "Show the log of the gateway that runs, and turn its details up and down."),
     "version": ("culvert.cli.version:version", "Say which version this is, and which one runs."),

@@ -16,6 +16,8 @@ WHAT_TO_DO = {
     "AUTHENTICATION_FAILED": "Compare the secret, and each side's identity, on both gateways.",
     "NO_PROPOSAL_CHOSEN": "Leave the proposals out on one side, or write the same ones on both.",
     "TS_UNACCEPTABLE": "Each side's `networks` must be what the other has for it, or split = true.",
+    "PFS_MISMATCH": "It ends when its keys end. Write the same groups on both sides, reload, then: culvert rekey PEER.",
+    "REKEY_REFUSED": "It ends when its keys end; the log of the other gateway has the cause.",
     "PARTIAL": "What is named is dropped. Each side's `networks` must be what the other has for it.",
     "NO_SECRET": "Write the peer's secret into psk.txt, or `secret` into the file; then: culvert reload.",
     "NAME_NOT_RESOLVED": "Correct `address` of the peer, or look at /etc/resolv.conf.",

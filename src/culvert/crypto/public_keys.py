@@ -7,9 +7,14 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    SECP256R1,
+    EllipticCurvePrivateKey,
+    EllipticCurvePublicKey,
+    derive_private_key,
+)
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey, generate_private_key
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -20,6 +25,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from culvert.entropy import Entropy, below
+
 T = TypeVar("T")
 Kind = Literal["rsa", "ecdsa", "ed25519"]
 AnyPublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
@@ -29,6 +36,8 @@ MIN_RSA_BITS, MIN_LEGACY_RSA_BITS, MAX_RSA_BITS = 2048, 1024, 8192
 """Shorter ones are broken, or will be (RFC 8247 section 4.1); longer ones cost a peer's gateway too much to check."""
 MIN_RSA_EXPONENT, MAX_RSA_EXPONENT = 65_537, 2**64
 """Small exponents make every leniency in checking a forgery (SP 800-56B section 6.2); large ones cost time."""
+KEY_KINDS = ("ecdsa256", "rsa3072", "ed25519")
+"""What keys are made of here; the first is the default: every peer knows it, and it is quick."""
 MAX_REASON = 200
 """Most characters of what the library says about octets that it could not read."""
 CURVES = {"secp256r1": 256, "secp384r1": 384, "secp521r1": 521}
@@ -122,6 +131,18 @@ def load_private_key(data: bytes, password: bytes | None = None) -> PrivateKey:
     except (ValueError, UnsupportedAlgorithm):
         raise KeyRefused("no private key in PEM or DER, or of a kind that is not known here") from None
     return private_key(key)
+
+
+def generate_key(kind: str, entropy: Entropy) -> PrivateKey:
+    """Make a private key of one of KEY_KINDS. For RSA the library draws from the host's generator itself."""
+    if kind == "ecdsa256":
+        curve = SECP256R1()
+        return private_key(derive_private_key(1 + below(entropy, curve.group_order - 1), curve))
+    if kind == "ed25519":
+        return private_key(Ed25519PrivateKey.from_private_bytes(entropy.octets(32)))
+    if kind == "rsa3072":
+        return private_key(generate_private_key(MIN_RSA_EXPONENT, 3072))
+    raise KeyRefused(f"{kind} is no kind of key that is made here")
 
 
 def private_key(key: object) -> PrivateKey:

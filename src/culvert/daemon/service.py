@@ -27,6 +27,7 @@ HOPELESS = frozenset(
     {
         Refusal.AUTHENTICATION_FAILED,
         Refusal.NO_PROPOSAL_CHOSEN,
+        Refusal.PFS_MISMATCH,
         Refusal.TS_UNACCEPTABLE,
         Refusal.NO_SECRET,
         Refusal.NAME_NOT_RESOLVED,

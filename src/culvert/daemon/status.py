@@ -15,6 +15,9 @@ from culvert.ike.status import ChildStatus, IkeStatus, PeerState, PeerStatus
 from culvert.ipsec.associations import AssociationId
 from culvert.reasons import Refusal
 
+TOLD_WHILE_UP = (Refusal.PARTIAL, Refusal.PFS_MISMATCH, Refusal.REKEY_REFUSED)
+"""What is not as it should be, though packets pass."""
+
 
 @dataclass(frozen=True, slots=True)
 class LinkStatus:
@@ -93,7 +96,7 @@ def _peer(picture: Picture, peer: Peer, status: PeerStatus | None) -> dict[str, 
     state, reason, message = status.state, status.reason, _message(status, picture.now)
     if picture.engine_trouble:
         state, reason, message = PeerState.DOWN, Refusal.ENGINE_LOST, picture.engine_trouble
-    if state is PeerState.UP and reason is not Refusal.PARTIAL:
+    if state is PeerState.UP and reason not in TOLD_WHILE_UP:
         reason, message = None, ""
     counted = {association.id: association for association in picture.associations}
     return {

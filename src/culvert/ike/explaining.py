@@ -90,6 +90,15 @@ def proposals(
     return f"no algorithms in common: the first difference is in {first}{further}; {lists}; {advice}"
 
 
+def only_group_differs(offered: SecurityAssociation, configured: Sequence[Proposal], *, protocol: ProtocolId) -> bool:
+    """Tell whether it is the group for PFS alone in which the two that come nearest differ."""
+    theirs = [one for one in offered.proposals[:MAX_PROPOSALS_JUDGED] if one.protocol == protocol]
+    if not theirs or not configured:
+        return False
+    ours, near = _nearest(theirs, configured, True)
+    return [one.what for one in _differences(ours, near, True)] == [PFS]
+
+
 def _nearest(theirs: Sequence[Offered], configured: Sequence[Proposal], key_exchange: bool) -> tuple[Proposal, Offered]:
     """Give the pair with the fewest differences; of equal ones, what both prefer."""
     pairs = ((ours, one) for ours in configured for one in theirs)

@@ -19,12 +19,13 @@ from culvert.ike.records import (
     Outcome,
     PeerRecord,
     Reached,
+    Rekeyed,
     SetUpFailed,
     Silent,
     start_of,
 )
 from culvert.ike.timers import Timer
-from culvert.ike.v2 import lineages
+from culvert.ike.v2 import lineages, pfs
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.sa import Lineage, Liveness
 from culvert.ipsec.coverage import SelectorPair
@@ -179,6 +180,9 @@ def react(ctx: Context, outcome: Outcome) -> None:
             settling.settle(ctx, record, patient=True)
         case Lost(_, reason, message):
             _lost(ctx, record, reason, message)
+        case Rekeyed(name):
+            pfs.learn(record, outcome)
+            ctx.changed(name)
         case ChildUp() | ChildNarrowed() | ChildDown():
             completing.react(ctx, record, outcome)
 

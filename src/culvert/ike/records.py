@@ -35,7 +35,8 @@ class PeerRecord:
     `untried` are ways that none of them takes. It refused us `refusals` times in a row; traffic begins none before the
     instant `not_before`. `inherited`: the data plane still holds associations that a
     former process made with this peer. `refused` tells by child why it is missing; the key "" is what the peer asked
-    for and we refused. `parts` tells how each child is asked for, part by part. `turned_away` is why we did not let the
+    for and we refused. `rekeyed` are children that got keys with a group negotiated, `unrekeyed` tells why others
+    get none. `parts` tells how each child is asked for, part by part. `turned_away` is why we did not let the
     peer in when it called. `known_by` and `addresses` are what the peer may present and where it may be, without a
     configured identity; `reqids` are its children's.
     """
@@ -52,6 +53,8 @@ class PeerRecord:
     not_before: int = 0
     demanded: dict[str, None] = field(default_factory=dict)
     refused: dict[str, tuple[Refusal, str]] = field(default_factory=dict)
+    rekeyed: dict[str, None] = field(default_factory=dict)
+    unrekeyed: dict[str, tuple[Refusal, str]] = field(default_factory=dict)
     parts: dict[str, Parts] = field(default_factory=dict)
     turned_away: tuple[Refusal, str] | None = None
     inherited: bool = False
@@ -252,6 +255,16 @@ class ChildDown:
     sides: Sides | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Rekeyed:
+    """A child got keys in an exchange that negotiates groups; with a `reason`, one end refused it new ones."""
+
+    peer: str
+    child: str
+    reason: Refusal | None = None
+    message: str = ""
+
+
 Outcome = (
     SetUpFailed
     | Reached
@@ -264,4 +277,5 @@ Outcome = (
     | ChildUp
     | ChildNarrowed
     | ChildDown
+    | Rekeyed
 )

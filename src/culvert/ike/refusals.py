@@ -43,6 +43,21 @@ def child(child: Child, error: Notify | None, *, key_exchange: bool) -> str:
     return f"{child.name}: the peer refuses with {name_of(error)}{meaning and f': {meaning}'}"
 
 
+def rekey(child: Child, error: Notify | None) -> str:
+    """Say why the peer gives a child that stands no new keys: the group is all that was not agreed on before."""
+    meaning = _of_rekey(child, error) if error else "an empty answer"
+    return f"{child.name} gets no new keys and ends with those it has: {name_of(error)}{meaning and f', {meaning}'}"
+
+
+def _of_rekey(child: Child, error: Notify) -> str:
+    groups, place = explaining.groups(child.proposals), Place.of_child(child)
+    if error.type == N.NO_PROPOSAL_CHOSEN:
+        return f"the peer wants another group for PFS than {groups}, or none; write the peer's into {place}"
+    if error.type == N.INVALID_KE_PAYLOAD:
+        return wanted_group(error, groups, place)
+    return _general(error)
+
+
 def _of_child(child: Child, error: Notify, key_exchange: bool) -> str:
     wanted = narrowing.describe(child.local, child.remote)
     if error.type == N.NO_PROPOSAL_CHOSEN:

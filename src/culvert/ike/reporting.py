@@ -17,6 +17,8 @@ from culvert.ipsec.coverage import Missing, pairs
 from culvert.limits import MAX_CARRIERS
 from culvert.reasons import Refusal
 
+OF_ALGORITHMS = {Refusal.NO_PROPOSAL_CHOSEN, Refusal.PFS_MISMATCH}
+"""What the end that was refused calls it, and what the other one knows it to be."""
 SHOWN = 3
 """How many pairs or children a sentence names; people look at the list of what is there for the rest."""
 
@@ -92,7 +94,10 @@ def _whole_or_partial(
         if record.wants(child) and carrying.may_go_on(lineage, child, parts):
             return PeerState.CONNECTING, None, ""
         told.append(f"{child.name} does not carry {_listed(left)}: {_why(record, child, parts, left)}")
-    return PeerState.UP, Refusal.PARTIAL if told else None, "; ".join(told[:SHOWN])
+    if told:
+        return PeerState.UP, Refusal.PARTIAL, "; ".join(told[:SHOWN])
+    doomed = [record.unrekeyed[child.name] for child in there if child.name in record.unrekeyed]
+    return PeerState.UP, doomed[0][0] if doomed else None, "; ".join(message for _, message in doomed[:SHOWN])
 
 
 def _listed(left: Missing) -> str:
@@ -115,7 +120,8 @@ def _why(record: PeerRecord, child: Child, parts: Parts, left: Missing) -> str:
 def _most_telling(record: PeerRecord, refused: tuple[Refusal, str]) -> tuple[Refusal, str]:
     """Where both ends refused for the same reason, what we refused tells both sides' wishes; the peer told us none."""
     ours = record.refused.get("")
-    return ours if ours is not None and ours[0] is refused[0] else refused
+    same = ours is not None and (ours[0] is refused[0] or {ours[0], refused[0]} == OF_ALGORITHMS)
+    return ours if ours is not None and same else refused
 
 
 def _ike(ctx: Context, sa: IkeSa) -> IkeStatus:

@@ -53,7 +53,8 @@ class ChildStatus:
 class PeerStatus:
     """All that the core knows about a peer. `reason` and `message` tell why it is not up, or how it last failed.
 
-    With `up` they tell what its children do not carry (PARTIAL).
+    With `up` they tell what its children do not carry (PARTIAL), or that these will get no new keys (PFS_MISMATCH,
+    REKEY_REFUSED).
     `silent_since`: the instant in nanoseconds from which on nothing was heard of a peer that does not answer.
     """
 

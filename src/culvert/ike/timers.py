@@ -21,6 +21,7 @@ class Timer(StrEnum):
     REASSEMBLY = "reassembly"
     CHILD_REKEY = "child-rekey"
     CHILD_HARD = "child-hard"
+    PFS_TRIAL = "pfs-trial"
     OUTBOUND_SWITCH = "outbound-switch"
     INBOUND_GRACE = "inbound-grace"
     TASK_RETRY = "task-retry"

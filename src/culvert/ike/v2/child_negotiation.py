@@ -13,11 +13,12 @@ from culvert.ike.parts import Sides
 from culvert.ike.v2 import carrying, children, keys
 from culvert.ike.v2.context import LOWEST_CHILD_SPI, Context
 from culvert.ike.v2.keys import Nonces
-from culvert.ike.v2.reading import Contents, child_notify, refused, selectors_of, wire_selectors
+from culvert.ike.v2.reading import Contents, Refused, child_notify, refused, selectors_of, wire_selectors
 from culvert.ike.v2.sa import ChildOffer, ChildSa, IkeSa, Lineage
 from culvert.ike.v2.sealing import Payloads
 from culvert.ipsec.associations import Mode
 from culvert.limits import MAX_CHILDREN
+from culvert.reasons import Refusal
 from culvert.wire.isakmp.ke import KeyExchangePayload
 from culvert.wire.isakmp.nonce import Nonce
 from culvert.wire.isakmp.notify import Notify, NotifyType
@@ -128,7 +129,9 @@ def _choose(child: Child, contents: Contents, key_exchange: bool) -> Chosen:
     if chosen is None:
         place = explaining.Place.of_child(child)
         why = explaining.proposals(offered, child.proposals, place, protocol=ProtocolId.ESP, key_exchange=key_exchange)
-        raise refused(NotifyType.NO_PROPOSAL_CHOSEN, f"{child.name}: {why}")
+        by_group = explaining.only_group_differs(offered, child.proposals, protocol=ProtocolId.ESP)
+        reason = Refusal.PFS_MISMATCH if key_exchange and by_group else Refusal.NO_PROPOSAL_CHOSEN
+        raise Refused(Notify(NotifyType.NO_PROPOSAL_CHOSEN), reason, f"{child.name}: {why}")
     if chosen.suite.key_exchange is not None and chosen.suite.key_exchange.id != method:
         wanted = chosen.suite.key_exchange
         raise refused(NotifyType.INVALID_KE_PAYLOAD, f"{wanted.name} was asked for", wanted.id.to_bytes(2, "big"))

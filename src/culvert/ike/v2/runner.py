@@ -97,15 +97,19 @@ def _child_expired(ctx: Context, timer: Timer, spi_in: int) -> None:
     ctx.touch(lineage.number)
     if timer is Timer.CHILD_REKEY:
         rekey_child(ctx, lineage, child)
+    elif timer is Timer.PFS_TRIAL:
+        rekey_child(ctx, lineage, child, trial=True)
     elif timer is Timer.OUTBOUND_SWITCH:
         children.switch(ctx, lineage, child)
     elif timer is Timer.CHILD_HARD:
         end_child(ctx, lineage, child)
 
 
-def rekey_child(ctx: Context, lineage: Lineage, child: ChildSa) -> None:
-    if child.current:
-        lineages.enqueue(ctx, lineage, RekeyChild(child.spi_in))
+def rekey_child(ctx: Context, lineage: Lineage, child: ChildSa, *, trial: bool = False) -> None:
+    """Let a child have a successor; a `trial` only shows whether it can, while there is time."""
+    waiting = any(isinstance(one, RekeyChild) and one.spi_in == child.spi_in for one in lineage.queue)
+    if child.current and not waiting:
+        lineages.enqueue(ctx, lineage, RekeyChild(child.spi_in, trial=trial))
 
 
 def end_child(ctx: Context, lineage: Lineage, child: ChildSa) -> None:

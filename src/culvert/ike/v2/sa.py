@@ -50,10 +50,13 @@ class CreateChild:
 
 @dataclass(frozen=True, slots=True)
 class RekeyChild:
-    """A successor for the child with this inbound SPI. `method` as in CreateChild."""
+    """A successor for the child with this inbound SPI. `method` as in CreateChild. `trial`: it only has to show that
+    the peer makes one.
+    """
 
     spi_in: int
     method: int | None = None
+    trial: bool = False
 
 
 @dataclass(frozen=True, slots=True)

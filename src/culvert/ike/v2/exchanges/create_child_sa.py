@@ -12,7 +12,7 @@ from culvert.ike.logs import WARNING
 from culvert.ike.parts import Sides
 from culvert.ike.records import ChildDown
 from culvert.ike.timers import Timer
-from culvert.ike.v2 import carrying, child_negotiation, children, lineages, requests, retries, succession, table
+from culvert.ike.v2 import carrying, child_negotiation, children, lineages, pfs, requests, retries, succession, table
 from culvert.ike.v2.answers import Answer
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.keys import Nonces
@@ -36,7 +36,7 @@ from culvert.wire.isakmp.sa import SecurityAssociation
 
 REFUSED_RETRY_NS = 60 * SECOND
 """When a rekey that the peer refused for good is tried again; the configuration of one end must change first."""
-DISAGREEMENTS = (Refusal.TS_UNACCEPTABLE, Refusal.NO_PROPOSAL_CHOSEN)
+DISAGREEMENTS = (Refusal.TS_UNACCEPTABLE, Refusal.NO_PROPOSAL_CHOSEN, Refusal.PFS_MISMATCH)
 """Refusals that tell of two configurations that do not fit: `status` shows them at both ends."""
 
 
@@ -93,9 +93,18 @@ def respond(ctx: Context, sa: IkeSa, contents: Contents) -> Answer:
     try:
         return _respond_child(ctx, sa, lineage, contents)
     except Refused as refusal:
-        if refusal.reason in DISAGREEMENTS and contents.notify(NotifyType.REKEY_SA) is None:
-            ctx.outcomes.append(ChildDown(lineage.peer.name, "", refusal.reason, refusal.explanation))
+        if refusal.reason in DISAGREEMENTS:
+            _disagreed(ctx, lineage, contents, refusal)
         raise
+
+
+def _disagreed(ctx: Context, lineage: Lineage, contents: Contents, refusal: Refused) -> None:
+    """Remember why the peer got no child, or no new keys for one."""
+    old = _rekeyed(lineage, contents)
+    if old is not None:
+        pfs.refused_by_us(ctx, lineage, old, refusal.reason, refusal.explanation)
+    elif lineage.peer is not None:
+        ctx.outcomes.append(ChildDown(lineage.peer.name, "", refusal.reason, refusal.explanation))
 
 
 def _respond_child(ctx: Context, sa: IkeSa, lineage: Lineage, contents: Contents) -> Answer:
@@ -109,10 +118,11 @@ def _respond_child(ctx: Context, sa: IkeSa, lineage: Lineage, contents: Contents
     child, payloads = child_negotiation.respond(
         ctx, sa, lineage.peer, contents, nonces=nonces, key_exchange=True, rekeyed=old
     )
+    pfs.succeeded(ctx, lineage, child)
     if old is None:
         children.install_answered(ctx, lineage, child)
         return Answer(payloads)
-    rival = under_way.offer if under_way and under_way.task == RekeyChild(old.spi_in, _method(under_way.task)) else None
+    rival = under_way.offer if under_way and _of(under_way.task) == old.spi_in else None
     children.install(ctx, lineage, child, wait_ns=children.OUTBOUND_SWITCH_NS)
     if isinstance(rival, ChildOffer):
         rival.rival, child.replaces = child.spi_in, old.spi_in
@@ -121,8 +131,9 @@ def _respond_child(ctx: Context, sa: IkeSa, lineage: Lineage, contents: Contents
     return Answer(payloads)
 
 
-def _method(task: object) -> int | None:
-    return task.method if isinstance(task, RekeyChild) else None
+def _of(task: object) -> int | None:
+    """Give the child whose successor a task is to make."""
+    return task.spi_in if isinstance(task, RekeyChild) else None
 
 
 def _rekeyed(lineage: Lineage, contents: Contents) -> ChildSa | None:
@@ -157,6 +168,7 @@ def conclude(ctx: Context, sa: IkeSa, contents: Contents, task: CreateChild | Re
         _report(ctx, lineage, offer, refusal.reason, refusal.explanation)
         return
     lineage.retries = 0
+    pfs.succeeded(ctx, lineage, child)
     children.report_narrowed(ctx, lineage, offer, child)
     if isinstance(task, RekeyChild):
         _replace(ctx, lineage, offer, child)
@@ -204,11 +216,27 @@ def _refused(
     elif kind == NotifyType.CHILD_SA_NOT_FOUND and old is not None:
         children.remove(ctx, lineage, old)
         lineages.enqueue(ctx, lineage, CreateChild(offer.child.name))
-    elif kind == NotifyType.NO_ADDITIONAL_SAS and old is not None:
+    elif kind == NotifyType.NO_ADDITIONAL_SAS and old is not None and not _is_trial(task):
         lineages.end(ctx, lineage, Refusal.NO_ADDITIONAL_SAS, "the peer rekeys no child; beginning anew")
     else:
-        reason = reason_of(error.type) if error else Refusal.UNEXPECTED_MESSAGE
-        _report(ctx, lineage, offer, reason, refusals.child(offer.asked, error, key_exchange=True))
+        _refused_for_good(ctx, lineage, task, offer, error)
+
+
+def _is_trial(task: CreateChild | RekeyChild) -> bool:
+    return isinstance(task, RekeyChild) and task.trial
+
+
+def _refused_for_good(
+    ctx: Context, lineage: Lineage, task: CreateChild | RekeyChild, offer: ChildOffer, error: Notify | None
+) -> None:
+    """Two configurations do not fit. A child that stands goes on until its keys end; another try may go better."""
+    if isinstance(task, RekeyChild):
+        pfs.refused_by_peer(ctx, lineage, offer, error, trial=task.trial)
+        if not task.trial:
+            ctx.timers.set(Timer.CHILD_REKEY, task.spi_in, ctx.now + REFUSED_RETRY_NS)
+        return
+    reason = reason_of(error.type) if error else Refusal.UNEXPECTED_MESSAGE
+    _report(ctx, lineage, offer, reason, refusals.child(offer.asked, error, key_exchange=True))
 
 
 def _too_early(kind: NotifyType | int | None, offer: ChildOffer) -> bool:
@@ -221,10 +249,9 @@ def _with_other_group(
 ) -> None:
     method = negotiation.acceptable_method(offer.child.proposals, int.from_bytes(error.data[:2], "big"))
     if method is None or len(error.data) != 2:
-        what = refusals.child(offer.asked, error, key_exchange=True)
-        _report(ctx, lineage, offer, Refusal.INVALID_KE_PAYLOAD, what)
+        _refused_for_good(ctx, lineage, task, offer, error)
     elif isinstance(task, RekeyChild):
-        lineages.enqueue(ctx, lineage, RekeyChild(task.spi_in, method.id), first=True)
+        lineages.enqueue(ctx, lineage, replace(task, method=method.id), first=True)
     else:
         lineages.enqueue(ctx, lineage, CreateChild(task.child, method.id), first=True)
 

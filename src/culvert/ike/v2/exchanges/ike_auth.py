@@ -15,6 +15,7 @@ from culvert.ike.v2 import (
     children,
     keys,
     lineages,
+    pfs,
     proof,
     requests,
 )
@@ -60,10 +61,13 @@ def initiate(ctx: Context, sa: IkeSa, record: PeerRecord) -> None:
 
 
 def _offer(ctx: Context, sa: IkeSa, record: PeerRecord) -> ChildOffer | None:
-    """Offer the first child; none where none is to come and the responder takes that."""
-    if sa.first_child is None and sa.childless:
-        return None
+    """Offer the first child; none where none is to come, or it is to have its group for PFS agreed on at once, and the
+    responder takes that.
+    """
     child = record.child(sa.first_child or "") or record.peer.children[0]
+    if sa.childless and (sa.first_child is None or pfs.named(child)):
+        sa.first_child = None
+        return None
     sa.first_child = child.name
     parts = record.parts_of(child.name)
     sides, parts.packet = carrying.first_wish(child, parts), None
@@ -203,6 +207,7 @@ def _first_child(ctx: Context, sa: IkeSa, lineage: Lineage, peer: Peer, contents
         ctx.outcomes.append(ChildDown(peer.name, "", refusal.reason, refusal.explanation))
         return (refusal.notify,)
     children.install_answered(ctx, lineage, child)
+    pfs.try_soon(ctx, sa, child)
     return payloads
 
 
@@ -275,3 +280,4 @@ def _take_child(ctx: Context, sa: IkeSa, peer: Peer, contents: Contents, offer: 
         return
     children.report_narrowed(ctx, lineage, offer, child)
     children.install(ctx, lineage, child)
+    pfs.try_soon(ctx, sa, child)
