@@ -117,6 +117,7 @@ class FakePlane:
         self.gifs: tuple[Gif, ...] = ()
         self.held: dict[AssociationId, CountedAssociation] = {}
         self.kept_checkpoints: dict[bytes, bytes] = {}
+        self.kept_again: dict[bytes, None] = {}
         self.learnt: dict[IPAddress, int] = {}
         self.on_path: Callable[[], None] = lambda: None
         self.sent: list[tuple[SocketAddress, SocketAddress, bytes]] = []
@@ -183,12 +184,17 @@ class FakePlane:
         self._must_run()
         self.story.step("keep" if data is not None else "keep no more")
         self.kept_checkpoints.pop(key, None)
+        self.kept_again[key] = None
         if data is not None:
             self.kept_checkpoints[key] = data
 
-    async def checkpoints(self) -> dict[bytes, bytes]:
+    async def checkpoints(self) -> list[bytes]:
         self._must_run()
-        return dict(self.kept_checkpoints)
+        return list(self.kept_checkpoints.values())
+
+    async def forget_old_checkpoints(self) -> None:
+        for key in [key for key in self.kept_checkpoints if key not in self.kept_again]:
+            del self.kept_checkpoints[key]
 
     async def path_mtus(self) -> dict[IPAddress, int]:
         self._must_run()

@@ -68,6 +68,7 @@ class EnginePlane:
         self._on_path: Callable[[], None] = lambda: None
         self.restored = False
         self._told_not_kept = False
+        self._old_keys: dict[str, None] = {}
         self._dumped = Dumped((), ())
         self._unused: list[bytes] = []
         self._kept = KeptPolicies(socket.with_name(KEPT))
@@ -218,6 +219,7 @@ class EnginePlane:
         await self._connected().send_ike(local, remote, data)
 
     def keep(self, key: bytes, data: bytes | None) -> None:
+        self._old_keys.pop(key.decode("ascii"), None)
         self._connected().keep(key.decode("ascii"), data, self._not_kept)
 
     def _not_kept(self, error: XfrmError) -> None:
@@ -226,8 +228,15 @@ class EnginePlane:
             self._told_not_kept = True
             self._journal.warning("The engine keeps no more IKE SAs for a later daemon.", error=error)
 
-    async def checkpoints(self) -> dict[bytes, bytes]:
-        return {key.encode(): data for key, data in (await self._connected().blobs()).items()}
+    async def checkpoints(self) -> list[bytes]:
+        blobs = await self._connected().blobs()
+        self._old_keys = dict.fromkeys(blobs)
+        return list(blobs.values())
+
+    async def forget_old_checkpoints(self) -> None:
+        keys, self._old_keys = self._old_keys, {}
+        for key in keys:
+            self._connected().keep(key, None, self._not_kept)
 
     async def lost(self) -> None:
         await asyncio.wait([self._connected().closed])

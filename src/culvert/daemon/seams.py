@@ -115,8 +115,12 @@ class DataPlane(PacketMover, Protocol):
 
     async def associations(self) -> tuple[CountedAssociation, ...]: ...
 
-    async def checkpoints(self) -> dict[bytes, bytes]:
-        """Give what `keep` kept, of a former daemon too, by key."""
+    async def checkpoints(self) -> list[bytes]:
+        """Give what `keep` kept, of a former daemon too."""
+        ...
+
+    async def forget_old_checkpoints(self) -> None:
+        """Forget what a former daemon kept and this one did not keep again."""
         ...
 
     async def path_mtus(self) -> dict[IPAddress, int]:
