@@ -378,3 +378,14 @@ def test_what_is_wrong_with_a_certificate_is_shown_steadily_at_both_ends() -> No
         pair.wait(0.5)
         assert pair.east.endpoint.status("west").reason is Refusal.CERTIFICATE_EXPIRED
         assert pair.west.endpoint.status("east").reason in (Refusal.AUTHENTICATION_FAILED, None)
+
+
+def test_where_both_refuse_each_shows_what_it_found_out_itself() -> None:
+    pair = certified_pair(west="expired", east="of a stranger")
+    pair.west_peer, pair.east_peer = (replace(one, start=Start.ALWAYS) for one in (pair.west_peer, pair.east_peer))
+    pair.configure()
+    pair.wait(30)
+    for _ in range(200):
+        pair.wait(0.5)
+        assert pair.east.endpoint.status("west").reason is Refusal.CERTIFICATE_EXPIRED
+        assert pair.west.endpoint.status("east").reason is Refusal.CERTIFICATE_UNTRUSTED
