@@ -82,7 +82,6 @@ class Refusal(StrEnum):
     SOCKET_TAKEN = "SOCKET_TAKEN"
     HOST_REFUSED = "HOST_REFUSED"
     LIFETIME_ENDED = "LIFETIME_ENDED"
-    CERTIFICATE_MALFORMED = "CERTIFICATE_MALFORMED"
     CERTIFICATE_UNTRUSTED = "CERTIFICATE_UNTRUSTED"
     CERTIFICATE_EXPIRED = "CERTIFICATE_EXPIRED"
     CERTIFICATE_NOT_YET_VALID = "CERTIFICATE_NOT_YET_VALID"
@@ -173,7 +172,6 @@ SENTENCES: dict[str, str] = {
     "SOCKET_TAKEN": "Another engine listens on the control socket.",
     "HOST_REFUSED": "The host refused something that the engine needs.",
     "LIFETIME_ENDED": "The IKE SA reached its hard limit before it had a successor.",
-    "CERTIFICATE_MALFORMED": "A certificate could not be read.",
     "CERTIFICATE_UNTRUSTED": "No authority that is trusted here vouches for the certificate.",
     "CERTIFICATE_EXPIRED": "A certificate has expired.",
     "CERTIFICATE_NOT_YET_VALID": "A certificate is not valid yet; or this machine's clock is wrong.",

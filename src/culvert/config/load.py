@@ -169,8 +169,8 @@ class _Loading:
             return None
         return None if contents is None else contents.data
 
-    def secrets(self) -> dict[str, bytes]:
-        """Find the secret of every peer that proves itself with one."""
+    def secrets(self) -> dict[str, psk.Entry]:
+        """Find the secret of every peer that proves itself with one, and where it stands."""
         found = {}
         for name, peer in self.peers.items():
             if peer.auth is Authentication.CERTIFICATE or self._unclear(name):
@@ -186,7 +186,7 @@ class _Loading:
     def _unclear(self, name: str) -> bool:
         return any(self.origins.is_spoiled("peers", name, key) for key in ("secret", "auth"))
 
-    def _literal(self, name: str, text: str) -> bytes | None:
+    def _literal(self, name: str, text: str) -> psk.Entry | None:
         """A secret that stands in the configuration itself."""
         origin = self.origins.at("peers", name, "secret")
         if not self._read[origin.file].private:
@@ -202,9 +202,9 @@ class _Loading:
             self.findings.problem(origin, failure.what, failure.what_to_do)
             return None
         self._weigh(secret, origin)
-        return secret
+        return psk.Entry("", secret, origin)
 
-    def _from_file(self, name: str, peer: PeerTable, file: str) -> bytes | None:
+    def _from_file(self, name: str, peer: PeerTable, file: str) -> psk.Entry | None:
         """Search a psk.txt: by the peer's identity, then its addresses, then its name."""
         origin = self.origins.at("peers", name, "secret")
         path = Path(origin.file).parent / file
@@ -226,7 +226,7 @@ class _Loading:
             self.findings.problem(origin, what, _how_to_write(path, wanted[0], False))
             return None
         self._weigh(entry.secret, entry.origin)
-        return entry.secret
+        return entry
 
     def _psk(self, path: Path, origin: Origin) -> psk.Secrets | None:
         """Read a psk.txt once. None where it may not be used."""

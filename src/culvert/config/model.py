@@ -101,7 +101,8 @@ class Peer:
 
     `identity` None: it is known by the address at which we reach it, or by a name among `addresses`.
     `auth` is how we prove who we are, and it does. `secret` is the pre-shared key; None where none was found (loading
-    says so). `credential` and `trust` are the same for certificates: ours, and who may vouch for the peer's.
+    says so), and `secret_from` where it stands, for people. `credential` and `trust` are the same for certificates:
+    ours, and who may vouch for the peer's.
     `legacy`: ESP may use algorithms that RFC 8221 advises against, signatures SHA-1 and short RSA keys. `split`: one
     child SA for each pair of networks.
     """
@@ -112,6 +113,7 @@ class Peer:
     local_identity: Identity | None
     children: tuple[Child, ...]
     secret: bytes | None = field(default=None, repr=False)
+    secret_from: str = field(default="", compare=False)
     ike: int = 2
     proposals: tuple[Proposal, ...] = DEFAULT_IKE
     rekey: Rekey = Rekey(4 * 3600)

@@ -75,16 +75,16 @@ class Directory(Mapping[str, PeerRecord]):
         self._leave(self._records.pop(name))
         del self._places[name]
 
+    def renew(self, record: PeerRecord, peer: Peer) -> None:
+        """Take over what is configured anew for a peer that goes on."""
+        self._leave(record)
+        record.peer = peer
+        self._enter(record)
+
     def learn(self, record: PeerRecord, paths: tuple[Path, ...]) -> None:
         """Take over where a peer was found."""
         self._leave(record)
         record.learn(paths)
-        self._enter(record)
-
-    def revise(self, record: PeerRecord, peer: Peer) -> None:
-        """Take over another configuration of the same peer."""
-        self._leave(record)
-        record.peer = peer
         self._enter(record)
 
     @property

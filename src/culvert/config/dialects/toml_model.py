@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from culvert.addresses import IPNetwork
 from culvert.config.credentials import Proof
+from culvert.config.dialects.psk import Entry
 from culvert.config.dialects.toml_tables import ChildTable, GatewayTable, GifTable, PeerTable
 from culvert.config.findings import Findings, UnusableError
 from culvert.config.gifs import pairs
@@ -29,7 +30,7 @@ _PEER = Peer("", (), None, None, ())
 def gateway_of(
     table: GatewayTable,
     peers: Mapping[str, PeerTable],
-    secrets: Mapping[str, bytes],
+    secrets: Mapping[str, Entry],
     proofs: Mapping[str, Proof],
     *,
     origins: Origins,
@@ -48,7 +49,7 @@ def gateway_of(
         addresses=addresses,
         networks=networks,
         peers=tuple(
-            replace(_peer(key, peer, networks, origins), secret=secrets.get(key), **_proven(proofs.get(key)))
+            replace(_peer(key, peer, networks, origins), **_shared(secrets.get(key)), **_proven(proofs.get(key)))
             for key, peer in peers.items()
         ),
         identity=table.identity or (Identity.parse(names[0]) if names and not addresses else None),
@@ -57,6 +58,11 @@ def gateway_of(
         origin=origins.at("gateway"),
         address_names=names,
     )
+
+
+def _shared(entry: Entry | None) -> dict[str, Any]:
+    """What a peer has that proves itself with a secret."""
+    return {} if entry is None else {"secret": entry.secret, "secret_from": entry.place}
 
 
 def _proven(proof: Proof | None) -> dict[str, Any]:

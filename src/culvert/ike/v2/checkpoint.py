@@ -93,7 +93,7 @@ class Known:
     @classmethod
     def of(cls, peer: Peer, identity: Identity | None) -> Known:
         """`identity` is the gateway's; it matters where the peer has no `local_identity`."""
-        bare = replace(peer, secret=None, credential=None, trust=None, origin=Origin())
+        bare = replace(peer, secret=None, secret_from="", credential=None, trust=None, origin=Origin())
         return cls(bare, None if peer.local_identity else identity, _digest(peer))
 
 

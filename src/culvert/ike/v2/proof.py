@@ -43,11 +43,11 @@ MAX_NAMES_SHOWN = 8
 class Proven:
     """The peer is who it says it is. `how` is for the log; empty where there is nothing to say about it.
 
-    `shown` are the certificates that proved it, its own first; `until_s` is when the first of the path ends.
+    `certificates` are those that proved it, its own first; `until_s` is when the first of the path ends.
     """
 
     how: str = ""
-    shown: tuple[bytes, ...] = field(default=(), repr=False)
+    certificates: tuple[bytes, ...] = field(default=(), repr=False)
     until_s: int | None = None
 
     def __bool__(self) -> NoReturn:
@@ -147,7 +147,12 @@ def _by_secret(ctx: Context, sa: IkeSa, peer: Peer | None, octets: bytes, given:
         return NotProven("it proves itself by a shared secret, and a certificate is asked for")
     if not secret:
         return NotProven("there is no secret for this peer", Refusal.NO_SECRET)
-    return NotProven("its secret is not the one that we have for this peer")
+    return NotProven(f"its secret is not the one that we have for this peer{_place(peer)}")
+
+
+def _place(peer: Peer) -> str:
+    """Name where the secret stands that was used; never the secret."""
+    return f" in {peer.secret_from}" if peer.secret_from else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +240,8 @@ def not_accepted(ctx: Context, sa: IkeSa, record: PeerRecord) -> str:
     """Say what it means that the peer does not accept our proof; it does not say which part of it."""
     said, peer = f"we say that we are {record.local_identity(sa.local.ip)}", record.peer
     if peer.auth is How.SECRET:
-        return f"our secret or our identity is not the one that it has for us; {said}"
+        place = f"; our secret is that in {peer.secret_from}" if peer.secret_from else ""
+        return f"our secret or our identity is not the one that it has for us; {said}{place}"
     said += "; it asks for certificates of other authorities than ours" if sa.other_authorities else ""
     own = peer.credential.certificate if peer.credential else None
     late = own is not None and ctx.utc_s is not None and not own.valid_at(ctx.utc_s)
