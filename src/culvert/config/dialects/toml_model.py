@@ -129,6 +129,7 @@ def _peer(name: str, table: PeerTable, networks: tuple[IPNetwork, ...], origins:
         origin=origins.at("peers", name),
         legacy=_or(table.legacy, _PEER.legacy),
         auth=_or(table.auth, _PEER.auth),
+        local_auth=table.local_auth,
         split=_or(table.split, _PEER.split),
     )
 

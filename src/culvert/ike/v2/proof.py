@@ -77,7 +77,7 @@ class NoProof(Exception):  # noqa: N818 - the name says what is the case
 def make(sa: IkeSa, peer: Peer, identification: Identification) -> Authentication:
     """Prove that we are who `identification` says. Raise NoProof."""
     octets = keys.octets_to_prove(sa, identification, by_initiator=sa.initiator)
-    if peer.auth is How.CERTIFICATE:
+    if peer.own_auth is How.CERTIFICATE:
         return _signed(sa, peer, octets)
     return Authentication(AuthMethod.SHARED_KEY, psk_auth(keys.prf_of(sa), peer.secret or b"", octets))
 
@@ -95,9 +95,9 @@ def _signed(sa: IkeSa, peer: Peer, octets: bytes) -> Authentication:
 
 def check_means(peer: Peer, hashes: tuple[int, ...]) -> None:
     """See that we have something by which a peer that announced these hashes would believe us. Raise NoProof."""
-    if peer.auth is How.CERTIFICATE and peer.credential is None:
+    if peer.own_auth is How.CERTIFICATE and peer.credential is None:
         raise NoProof(NO_CREDENTIAL)
-    if peer.auth is How.CERTIFICATE and peer.credential is not None:
+    if peer.own_auth is How.CERTIFICATE and peer.credential is not None:
         _method(peer, peer.credential, hashes)
 
 
@@ -111,9 +111,11 @@ def _method(peer: Peer, credential: Credential, hashes: tuple[int, ...]) -> sign
 
 def lack(peer: Peer) -> tuple[Refusal, str] | None:
     """Say what is missing to set up a tunnel with this peer at all, or None."""
-    if peer.auth is How.SECRET:
-        return None if peer.secret else (Refusal.NO_SECRET, "there is no secret for this peer")
-    return None if peer.credential and peer.trust else (Refusal.NO_CERTIFICATE, NO_CREDENTIAL)
+    if How.SECRET in peer.auths and not peer.secret:
+        return Refusal.NO_SECRET, "there is no secret for this peer"
+    ours = peer.own_auth is not How.CERTIFICATE or peer.credential is not None
+    theirs = peer.auth is not How.CERTIFICATE or peer.trust is not None
+    return None if ours and theirs else (Refusal.NO_CERTIFICATE, NO_CREDENTIAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +241,7 @@ def _why_not(found: _Findings) -> NotProven:
 def not_accepted(ctx: Context, sa: IkeSa, record: PeerRecord) -> str:
     """Say what it means that the peer does not accept our proof; it does not say which part of it."""
     said, peer = f"we say that we are {record.local_identity(sa.local.ip)}", record.peer
-    if peer.auth is How.SECRET:
+    if peer.own_auth is How.SECRET:
         place = f"; our secret is that in {peer.secret_from}" if peer.secret_from else ""
         return f"our secret or our identity is not the one that it has for us; {said}{place}"
     said += "; it asks for certificates of other authorities than ours" if sa.other_authorities else ""
