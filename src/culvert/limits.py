@@ -5,7 +5,7 @@ from __future__ import annotations
 MAX_HALF_OPEN = 1_024
 """Responder IKE SAs that are not authenticated yet; each holds some 4 KiB and a key exchange."""
 MAX_HALF_OPEN_PER_SOURCE = 16
-"""The same for one address: a hundred offices do not share one NAT and start in the same half minute."""
+"""The same for one address, of IPv6 one /64: a hundred offices do not share a NAT and start in the same half minute."""
 COOKIE_THRESHOLD = 32
 """Half-open IKE SAs from which on a first message must bring a cookie (RFC 7296 section 2.6)."""
 COOKIE_THRESHOLD_PER_SOURCE = 4

@@ -41,6 +41,11 @@ class Joined:
     def a(self) -> TestedOffice:
         return self.pair.a
 
+    @property
+    def followed(self) -> Path:
+        """What somebody who follows the log was told."""
+        return self.a.directory / "followed"
+
     def culvert(self, *arguments: str, code: int | None = 0) -> str:
         done = self.a.culvert(*arguments, code=code)
         self.said += [done.stdout.encode(), done.stderr.encode()]
@@ -98,7 +103,10 @@ def joined(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Joined]:
         loud = ("--log-level", "debug", "--log-json", "--debug", "all")
         joined.culvert("up", "-c", str(pair.a.file), "-d", *loud)
         following = pair.a.command("log", "-f", "--json", "--debug", "all", "-n", "5000")
-        with pair.a.host.start(following, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as follower:
+        with (
+            joined.followed.open("wb") as output,
+            pair.a.host.start(following, stdout=output, stderr=subprocess.STDOUT) as follower,
+        ):
             pair.b.up()
             joined.culvert("connect", PEER, "--timeout", "25s")
             joined.learn_keys()
@@ -144,6 +152,7 @@ def _forms(secret: bytes) -> list[bytes]:
 def _outputs(joined: Joined) -> dict[str, bytes]:
     """Give all that came out of A, by where."""
     found = {f"output {number}": octets for number, octets in enumerate(joined.said)}
+    found["followed"] = joined.followed.read_bytes()
     for folder in (joined.a.run_dir, joined.a.directory / "state"):
         found |= {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     for pid in joined.a.pids():
@@ -167,6 +176,7 @@ def test_no_key_of_the_run_is_in_anything_that_it_puts_out(joined: Joined) -> No
     for topic in ("ike", "esp", "spd", "net"):
         assert f'"topic": "{topic}"'.encode() in log, f"nothing was told of {topic}"
     assert b"KE x25519" in log
+    assert b"KE x25519" in joined.followed.read_bytes()
     assert len(joined.keys) >= 16, "the keys of four children and two IKE SAs were to be seen"
     outputs = _outputs(joined)
     assert len(outputs) >= 20

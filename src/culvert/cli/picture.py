@@ -19,6 +19,7 @@ WHAT_TO_DO = {
     "PFS_MISMATCH": "It ends when its keys end. Write the same groups on both sides, reload, then: culvert rekey PEER.",
     "REKEY_REFUSED": "It ends when its keys end; the log of the other gateway has the cause.",
     "PARTIAL": "What is named is dropped. Each side's `networks` must be what the other has for it.",
+    "MODE_MISMATCH": "Write the same `mode` on both gateways.",
     "NO_SECRET": "Write the peer's secret into psk.txt, or `secret` into the file; then: culvert reload.",
     "NO_CERTIFICATE": "Both gateways need certificate, key and ca, or a secret; `culvert check` tells what is missing.",
     "NO_SIGNATURE": "Use another kind of key, or write legacy = true for a peer that knows nothing newer.",
@@ -82,7 +83,8 @@ def _table(peers: dict[str, Any]) -> Table:
 
 def _child(child: dict[str, Any]) -> tuple[str, str, str, str, str]:
     networks = f"{' '.join(child['local'])} = {' '.join(child['remote'])}"
-    cipher = f"{child['cipher']} in {child['encapsulation']}"
+    how = " transport" if child.get("mode") == "transport" else ""
+    cipher = f"{child['cipher']} in {child['encapsulation']}{how}"
     return networks, cipher, _time(child["age_s"]), _octets(child["bytes_in"]), _octets(child["bytes_out"])
 
 

@@ -10,7 +10,7 @@ from culvert.crypto.certificates.certificate import Certificate
 from culvert.crypto.certificates.store import TrustStore
 from culvert.crypto.public_keys import PrivateKey
 from culvert.identities import Identity
-from culvert.ipsec.associations import Mode, reqid_of
+from culvert.ipsec.associations import Mode, Protocol, reqid_of
 from culvert.ipsec.proposals import DEFAULT_ESP, DEFAULT_IKE, Proposal
 from culvert.ipsec.selectors import TrafficSelector
 
@@ -79,7 +79,10 @@ class Rekey:
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """One pair of traffic selector lists that is protected together."""
+    """One pair of traffic selector lists that is protected together.
+
+    `tfc_octets`: what goes out is padded to this length (RFC 4303 section 2.7); 0: it is not.
+    """
 
     peer: str
     name: str
@@ -89,6 +92,8 @@ class Child:
     mode: Mode = Mode.TUNNEL
     rekey: Rekey = Rekey(3600)
     start: Start = Start.ALWAYS
+    protocol: Protocol = Protocol.ESP
+    tfc_octets: int = 0
 
     @property
     def reqid(self) -> int:

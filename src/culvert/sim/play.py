@@ -24,8 +24,8 @@ Builder = Callable[[Entropy, int], Endpoint]
 HOSTILE = (Refusal.PEER_DEAD,)
 """Why nobody may end an IKE SA while the network is not bad for long and nobody fails."""
 LOOK_NS = 5 * SECOND
-PACKETS_EVERY_NS = SECOND
-STREAM_NS = 60 * SECOND
+PACKETS_EVERY_NS = 2 * SECOND
+STREAM_NS = 40 * SECOND
 """How long packets go on after a round has begun; a longer one is a time without traffic."""
 
 

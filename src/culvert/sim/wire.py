@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from culvert.sim.broken import Broken
 from culvert.wire.isakmp.encrypted import FRAGMENT_PREFIX_OCTETS, PREFIX_OCTETS
@@ -11,6 +12,8 @@ from culvert.wire.isakmp.numbers import ExchangeType, PayloadType
 
 IV_OCTETS = 8
 """The length of an IV with AES-GCM, which is what the simulated peers use."""
+header_of = lru_cache(maxsize=256)(read_header)
+"""The header of a datagram that was read a moment ago. Raises ParseError as `read_header` does."""
 Conversation = tuple[str, bytes, bytes]
 """Who sends, and the SPIs of the IKE SA: with the sender, what has one key."""
 Part = tuple[bool, int, bytes]
@@ -30,7 +33,7 @@ class Wire:
 
     def sent(self, sender: str, data: bytes) -> None:
         """Judge a message as it leaves. Raise Broken."""
-        header = read_header(data)
+        header = header_of(data)
         if header.exchange == ExchangeType.IKE_SA_INIT and (header.spi_r == NO_SPI or header.response):
             return
         if header.next_payload == PayloadType.NOTIFY:
@@ -67,7 +70,7 @@ class Wire:
 
     def delivered(self, receiver: str, data: bytes) -> None:
         """Enter that a message arrived as it was sent."""
-        header = read_header(data)
+        header = header_of(data)
         if header.response and header.next_payload != PayloadType.NOTIFY:
             conversation = (receiver, header.spi_i, header.spi_r)
             self.answered[conversation] = max(self.answered.get(conversation, -1), header.message_id)

@@ -45,10 +45,10 @@ from culvert.sim.network import EAVESDROPPER, Network
 from culvert.sim.node import Node
 from culvert.sim.planes import DataPlane
 from culvert.sim.recording import Observer
-from culvert.sim.wire import Wire
+from culvert.sim.wire import Wire, header_of
 from culvert.wire.isakmp.encrypted import PREFIX_OCTETS
 from culvert.wire.isakmp.errors import ParseError
-from culvert.wire.isakmp.header import Header, read_header
+from culvert.wire.isakmp.header import Header
 from culvert.wire.isakmp.numbers import ExchangeType, PayloadType
 
 __all__ = ["Nat", "Node", "World", "describe", "kind_of"]
@@ -356,7 +356,7 @@ class World:
 def describe(data: bytes) -> str:
     """Name a message by what its header shows."""
     try:
-        header = read_header(data)
+        header = header_of(data)
     except ParseError:
         return f"{len(data)} octets"
     side = "i" if header.initiator else "r"
@@ -375,7 +375,7 @@ def _fragment(header: Header, data: bytes) -> str:
 def kind_of(data: bytes) -> str:
     """Name the exchange, and whether it is asked or answered."""
     try:
-        header = read_header(data)
+        header = header_of(data)
     except ParseError:
         return "datagram"
     kind = header.exchange.name if isinstance(header.exchange, ExchangeType) else f"exchange {header.exchange}"

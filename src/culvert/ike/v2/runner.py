@@ -119,7 +119,7 @@ def end_child(ctx: Context, lineage: Lineage, child: ChildSa) -> None:
     """A child reached its hard limit: it goes at once, and another one comes where it had no successor."""
     current = child.current
     children.remove(ctx, lineage, child)
-    lineages.enqueue(ctx, lineage, DeleteChild(child.spi_in, orphan=True))
+    lineages.enqueue(ctx, lineage, DeleteChild(child.spi_in, orphan=True, protocol=child.protocol))
     if current:
         ctx.log(lineage.peer.name if lineage.peer else "", f"{child.child.name} reached its hard limit")
         lineages.enqueue(ctx, lineage, CreateChild(child.child.name))

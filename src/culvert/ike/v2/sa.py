@@ -13,7 +13,7 @@ from culvert.crypto.transforms import KeyExchange
 from culvert.identities import Identity
 from culvert.ike.negotiation import Suite
 from culvert.ike.parts import Sides
-from culvert.ipsec.associations import SecurityAssociation
+from culvert.ipsec.associations import Protocol, SecurityAssociation
 from culvert.ipsec.coverage import Selectors
 from culvert.reasons import Refusal
 
@@ -72,6 +72,7 @@ class DeleteChild:
 
     spi_in: int
     orphan: bool = False
+    protocol: Protocol = Protocol.ESP
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +270,10 @@ class ChildSa:
     @property
     def spi_out(self) -> int:
         return self.outbound.spi
+
+    @property
+    def protocol(self) -> Protocol:
+        return self.inbound.protocol
 
     @property
     def current(self) -> bool:

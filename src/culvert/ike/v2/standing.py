@@ -62,5 +62,5 @@ def _verdict(peer: Peer, certificates: tuple[bytes, ...], utc_s: int) -> Verdict
     try:
         leaf, *others = (parse_certificate(data) for data in certificates)
     except MalformedCertificate as error:
-        return Distrusted(Refusal.CERTIFICATE_UNTRUSTED, str(error))
+        return Distrusted(Refusal.NO_CERTIFICATE, str(error))
     return judge(peer.trust, leaf, tuple(others), utc_s)

@@ -293,7 +293,7 @@ def _take_child(ctx: Context, sa: IkeSa, peer: Peer, contents: Contents, offer: 
         ctx.log(peer.name, refusal.explanation, refusal.reason, WARNING)
         down = ChildDown(peer.name, offer.child.name, refusal.reason, refusal.explanation, offer.sides)
         ctx.outcomes.append(down)
-        lineage.queue.append(DeleteChild(offer.spi_in, orphan=True))
+        lineage.queue.append(DeleteChild(offer.spi_in, orphan=True, protocol=offer.child.protocol))
         return
     children.report_narrowed(ctx, lineage, offer, child)
     children.install(ctx, lineage, child)
