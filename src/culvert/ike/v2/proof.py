@@ -66,6 +66,8 @@ class NotProven:
 
 
 Judgement = Proven | NotProven
+SIGNATURES = tuple(int(one) for one in signatures.SignatureMethod)
+"""AUTH methods that come with a certificate. NULL, passwords and DSS are none of ours."""
 NO_CREDENTIAL = "no certificate with its key, or no authority, is configured for this peer"
 UNKNOWN = NotProven("nobody is configured with this identity")
 
@@ -134,6 +136,8 @@ def judge(ctx: Context, sa: IkeSa, peer: Peer | None, identification: Identifica
     given = contents.get(Authentication)
     if given.method == AuthMethod.SHARED_KEY:
         return _by_secret(ctx, sa, peer, octets, given)
+    if given.method not in SIGNATURES:
+        return NotProven(f"it proves itself by authentication method {int(given.method)}, which is none of ours")
     return _by_signature(ctx, sa, peer, _Claim(identification.identity, given, certificates.shown(contents), octets))
 
 
