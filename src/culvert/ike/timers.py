@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class Timer(StrEnum):
-    """What a deadline is for. The owner is a peer's name, an IKE SA's SPI in hex, or a child's inbound SPI; of
+    """What a deadline is for. The owner is a peer's name, an IKE SA's SPI in hex, a child's inbound SPI, or a reqid; of
     TASK_RETRY and CERTIFICATE, a lineage's number.
     """
 
@@ -26,6 +26,7 @@ class Timer(StrEnum):
     PFS_TRIAL = "pfs-trial"
     OUTBOUND_SWITCH = "outbound-switch"
     INBOUND_GRACE = "inbound-grace"
+    RETIRE = "retire"
     TASK_RETRY = "task-retry"
     CERTIFICATE = "certificate"
     RECONNECT = "reconnect"

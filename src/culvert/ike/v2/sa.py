@@ -179,10 +179,10 @@ class IkeSa:
     `peer_hashes` are those that the peer lets us sign with. `other_authorities`: it asks for certificates, and names
     none of those that ours comes from. `fragmentation`: both ends take fragments. `narrow`: the path turned out to need
     small ones. `childless`: the responder takes an IKE_AUTH without a child; `first_child` is the one that is to come
-    with it, None for none. `epoch` counts the processes that had it before this one; each counts its `ivs_used` from
-    zero. `ask_at`: when the peer is to be asked whether it is there, whatever was heard of it since; 0: by the
-    configured interval. `crash_token` is what the peer shows when it has lost the IKE SA; `token_due`: ours for it is
-    another now.
+    with it, None for none. `unconfirmed`: we made it by answering, in place of another, and nothing shows yet that the
+    peer has our answer. `epoch` counts the processes that had it before this one; each counts its `ivs_used` from zero.
+    `ask_at`: when the peer is to be asked whether it is there, whatever was heard of it since; 0: by the configured
+    interval. `crash_token` is what the peer shows when it has lost the IKE SA; `token_due`: ours for it is another now.
     """
 
     lineage: int
@@ -212,6 +212,7 @@ class IkeSa:
     token_due: bool = False
     first_source: SocketAddress | None = None
     window: Window = field(default_factory=Window)
+    unconfirmed: bool = False
     epoch: int = 0
     ivs_used: int = 0
     last_heard: int = 0

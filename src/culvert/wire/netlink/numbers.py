@@ -97,6 +97,7 @@ class Own(IntEnum):
     PATH_MTU = 0x453
     GETPATHMTU = 0x454
     UNKNOWN_SPI = 0x455
+    DROPPED = 0x457
 
 
 class OwnAttribute(IntEnum):
@@ -118,6 +119,10 @@ class OwnAttribute(IntEnum):
     MTU = 14
     SPI = 15
     PROTOCOL = 16
+    REASON = 18
+    SOURCE = 19
+    DESTINATION = 20
+    OCTETS = 21
 
 
 class Groups(IntFlag):
@@ -132,6 +137,7 @@ class Groups(IntFlag):
     MIGRATE = 64
     PATH_MTU = 128
     UNKNOWN_SPI = 256
+    DROPPED = 1024
 
 
 NO_GROUPS = Groups(0)

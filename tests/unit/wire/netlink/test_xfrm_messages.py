@@ -10,7 +10,19 @@ from ipaddress import IPv4Address, ip_address, ip_network
 import pytest
 
 from culvert.addresses import SocketAddress
-from culvert.wire.netlink import events, family, links, migrate, policy, progress, sa, sizes, strays, structures
+from culvert.wire.netlink import (
+    events,
+    family,
+    links,
+    migrate,
+    policy,
+    progress,
+    sa,
+    samples,
+    sizes,
+    strays,
+    structures,
+)
 from culvert.wire.netlink.algorithms import Algorithm
 from culvert.wire.netlink.framing import ParseError, emit_attribute
 from culvert.wire.netlink.numbers import Groups, OwnAttribute, XfrmAttribute
@@ -281,6 +293,17 @@ def test_links_and_path_mtus_are_read_as_written() -> None:
     assert links.parse_gif_name(links.emit_gif_name("gif0")) == "gif0"
     path = links.PathMtuWire(ip_address("2001:db8::9"), 1280)
     assert links.parse_path_mtu(links.emit_path_mtu(path)) == path
+
+
+def test_a_dropped_packet_is_read_as_written() -> None:
+    ends = SocketAddress.parse("203.0.113.1", 4500), SocketAddress.parse("2001:db8::1", 0)
+    for inbound in (False, True):
+        sample = samples.SampleWire(12, inbound, *ends, 17, 0x01020304, 1_500)
+        assert samples.parse_sample(samples.emit_sample(sample)) == sample
+    with pytest.raises(ParseError, match="SPI is missing"):
+        samples.parse_sample(b"")
+    with pytest.raises(ParseError, match="an SPI of 3 octets"):
+        samples.parse_sample(emit_attribute(OwnAttribute.SPI, b"abc"))
 
 
 def test_a_stray_packet_is_read_as_written() -> None:

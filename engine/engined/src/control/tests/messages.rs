@@ -13,6 +13,7 @@ use packet::spd::{PolicyParams, Template};
 use super::*;
 use crate::limits::MAX_TOLD_OF_BATCH;
 use crate::octets::Put;
+use crate::samples::Sample;
 use crate::strays::Stray;
 use crate::testing::{OURS, SPI, THEIRS, protected_by_cbc};
 use crate::xfrm::migrate::put_migrations;
@@ -365,6 +366,40 @@ fn a_packet_for_an_unknown_spi_is_told() {
         (found.get(2).unwrap().len(), found.get(3).unwrap().len()),
         (24, 24)
     );
+}
+
+#[test]
+fn dropped_packets_are_told_while_somebody_wants_to_see_some() {
+    let mut engine = subscribed(group::DROPPED);
+    let sample = Sample {
+        reason: Drop::NoPolicy,
+        inbound: false,
+        source: "192.168.1.2:443".parse().unwrap(),
+        destination: "192.168.2.2:40000".parse().unwrap(),
+        protocol: 6,
+        spi: 0,
+        octets: 1_500,
+    };
+    let mut told = 0;
+    engine.shared.sample(0, || {
+        told += 1;
+        Some(sample)
+    });
+    engine.shared.sample(1, || panic!("too soon"));
+    let (header, body) = engine.receive().remove(0);
+    assert_eq!((header.kind, told), (family::DROPPED, 1));
+    let found = Attributes::parse(&body).unwrap();
+    let reason = Drop::NoPolicy as u32;
+    assert_eq!(found.get(18), Some(&reason.to_ne_bytes()[..]));
+    assert_eq!(found.get(13), Some(&0u32.to_ne_bytes()[..]));
+    assert_eq!(found.get(21), Some(&1_500u32.to_ne_bytes()[..]));
+    let others = attributes(&[(attribute::GROUPS, &group::EXPIRE.to_ne_bytes())]);
+    assert_eq!(engine.ask(family::SUBSCRIBE, &others), 0);
+    engine.shared.notify(Notice::Dropped(sample));
+    assert_eq!(engine.ask(family::BARRIER, &[]), 0);
+    engine
+        .shared
+        .sample(u64::MAX / 2, || panic!("nobody wants any"));
 }
 
 #[test]
