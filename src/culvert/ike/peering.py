@@ -84,7 +84,7 @@ def _revise(ctx: Context, record: PeerRecord, peer: Peer) -> None:
     """Take over another certificate of ours, or other authorities and lists: whom they revoke is let go."""
     if (record.peer.credential, record.peer.trust) == (peer.credential, peer.trust):
         return
-    ctx.peers.revise(record, peer)
+    ctx.peers.renew(record, peer)
     for lineage in ctx.lineages_of_peer(peer.name):
         lineage.peer = peer
         ctx.touch(lineage.number)
