@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import replace
 
 from culvert.addresses import IPAddress, SocketAddress
 from culvert.config.model import Gateway, Gif
 from culvert.daemon.names import Answer
-from culvert.daemon.seams import CountedAssociation, Finding, HostChange
+from culvert.daemon.seams import CountedAssociation, DroppedPacket, Finding, HostChange
 from culvert.errors import HostError, Problem
 from culvert.ike.events import Event
 from culvert.ipsec.associations import AssociationId, SecurityAssociation
@@ -125,6 +125,7 @@ class FakePlane:
         self._gone = asyncio.Event()
         self.started = 0
         self.others = NOBODY
+        self.shown: asyncio.Queue[DroppedPacket] = asyncio.Queue()
         self.written = self.kept = NOBODY
         self.restored = False
         self.on_change: Callable[[], None] = lambda: None
@@ -209,6 +210,11 @@ class FakePlane:
     async def drops(self) -> dict[str, int]:
         self._must_run()
         return {"NO_SA": 3}
+
+    async def dropped(self) -> AsyncGenerator[DroppedPacket, None]:
+        self._must_run()
+        while True:
+            yield await self.shown.get()
 
     async def install(self, association: SecurityAssociation) -> None:
         self._must_run()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -50,6 +50,19 @@ class CountedAssociation:
     packets: int = 0
     drops: Mapping[str, int] = field(default_factory=dict)
     direction: Direction | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DroppedPacket:
+    """A packet that the data plane dropped. `source` and `destination` are its outermost header's, with ports."""
+
+    reason: str
+    direction: Direction
+    source: str
+    destination: str
+    protocol: int
+    octets: int
+    spi: int | None = None
 
 
 class DataPlane(PacketMover, Protocol):
@@ -115,6 +128,10 @@ class DataPlane(PacketMover, Protocol):
         ...
 
     async def drops(self) -> dict[str, int]: ...
+
+    def dropped(self) -> AsyncGenerator[DroppedPacket, None]:
+        """Give a few of the packets that it drops from now on, until it is gone. Raise CulvertError."""
+        ...
 
     async def lost(self) -> None:
         """Return when the data plane is gone."""

@@ -32,7 +32,19 @@ from culvert.ike.events import (
 from culvert.ike.logs import ERROR, IKE
 from culvert.ike.status import Census, PeerStatus
 from culvert.ike.timers import Key, Timer
-from culvert.ike.v2 import demands, dispatch, hints, keeping, lineages, moving, runner, standing, trace, unknown_spi
+from culvert.ike.v2 import (
+    anew,
+    demands,
+    dispatch,
+    hints,
+    keeping,
+    lineages,
+    moving,
+    runner,
+    standing,
+    trace,
+    unknown_spi,
+)
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.sa import IkeSa
 from culvert.reasons import Refusal
@@ -168,7 +180,7 @@ class Endpoint:
             case UnknownSpi():
                 unknown_spi.met(self._ctx, event)
             case EngineRestarted():
-                demands.make_anew(self._ctx)
+                anew.all_lost(self._ctx)
 
     def _deadlines(self) -> None:
         """Do all that is due. What a deadline sets anew lies in the future, so this ends."""

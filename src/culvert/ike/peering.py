@@ -25,7 +25,7 @@ from culvert.ike.records import (
     start_of,
 )
 from culvert.ike.timers import Timer
-from culvert.ike.v2 import inheritance, lineages, pfs, restoration, standing
+from culvert.ike.v2 import anew, inheritance, lineages, pfs, restoration, standing
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.sa import Lineage, Liveness
 from culvert.ipsec.coverage import SelectorPair
@@ -86,7 +86,7 @@ def _revise(ctx: Context, record: PeerRecord, peer: Peer) -> None:
     """Take over another certificate of ours, or other authorities and lists: whom they revoke is let go."""
     if (record.peer.credential, record.peer.trust) == (peer.credential, peer.trust):
         return
-    ctx.peers.revise(record, peer)
+    ctx.peers.renew(record, peer)
     for lineage in ctx.lineages_of_peer(peer.name):
         lineage.peer = peer
         ctx.touch(lineage.number)
@@ -154,6 +154,7 @@ def acquired(ctx: Context, event: Acquired) -> None:
     Packets come faster than a peer that refuses us should be called: after a failure they wait like everything else.
     """
     for record in ctx.peers.having(event.reqid):
+        anew.hasten(ctx, record.peer.name, event.reqid)
         if ctx.now < record.not_before:
             continue
         child = record.reqids[event.reqid]

@@ -27,6 +27,7 @@ class Timer(StrEnum):
     OUTBOUND_SWITCH = "outbound-switch"
     INBOUND_GRACE = "inbound-grace"
     RETIRE = "retire"
+    ANEW = "anew"
     TASK_RETRY = "task-retry"
     CERTIFICATE = "certificate"
     RECONNECT = "reconnect"

@@ -12,7 +12,7 @@ from culvert.ike.v2.sa import IkeSa, IkeState, Lineage
 from culvert.sim.broken import Broken
 
 OF_PEERS = (Timer.RECONNECT, Timer.NEXT_PATH, Timer.CHILD_CHECK, Timer.SETTLE)
-OF_CHILDREN = (Timer.CHILD_REKEY, Timer.CHILD_HARD, Timer.OUTBOUND_SWITCH)
+OF_CHILDREN = (Timer.ANEW, Timer.CHILD_REKEY, Timer.CHILD_HARD, Timer.OUTBOUND_SWITCH)
 ASKING = (IkeState.INIT_SENT, IkeState.AUTH_SENT, IkeState.DELETING)
 
 

@@ -286,12 +286,15 @@ class XfrmClient:
         mapping: bool = False,
         path_mtu: bool = False,
         strays: bool = False,
+        drops: bool = False,
+        silence: bool = False,
     ) -> None:
         """Have these told from now on, through `events`. `changes` are those of both tables."""
         groups = Groups.ACQUIRE * acquire | Groups.EXPIRE * expire | Groups.IKE * ike
         groups |= (Groups.ASSOCIATIONS | Groups.POLICIES) * changes
         groups |= Groups.MIGRATE * migrations | Groups.MAPPING * mapping | Groups.PATH_MTU * path_mtu
-        groups |= Groups.UNKNOWN_SPI * strays
+        groups |= Groups.UNKNOWN_SPI * strays | Groups.DROPPED * drops
+        groups |= Groups.SILENCE * silence
         await self._ask(Own.SUBSCRIBE, family.emit_groups(Groups(groups)))
 
     def events(self) -> AsyncIterator[Event]:
@@ -319,7 +322,7 @@ class XfrmClient:
         return EngineInfo(info.version, info.pid, info.tun_name, info.mark, info.features)
 
     async def put_blob(self, key: str, data: bytes) -> None:
-        """Have the engine keep octets in its memory: 32,768 blobs of 256 KiB, 128 MiB in all. ValueError for a longer one.
+        """Have the engine keep octets in memory: 32,768 blobs of 256 KiB, 128 MiB in all. ValueError for a longer one.
 
         Where it refuses that, what it kept under this key is gone.
         """

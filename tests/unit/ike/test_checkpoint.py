@@ -33,6 +33,7 @@ from tests.certified import certified_pair, good, revoking
 HEAD = struct.Struct("!4sHIQIII")
 SET_ANEW = {
     Timer.HALF_OPEN,
+    Timer.ANEW,
     Timer.CERTIFICATE,
     Timer.LIVENESS,
     Timer.KEEPALIVE,
@@ -205,6 +206,7 @@ def test_another_place_in_the_file_is_no_change(pair: Pair) -> None:
 
 def test_what_the_data_plane_lost_is_made_anew(pair: Pair) -> None:
     endpoint, actions = successor(pair, kept(pair), held=())
+    actions += endpoint.step(DeadlineReached(), pair.world.now)
     assert not of_kind(InstallAssociation, actions)
     assert len(of_kind(Transmit, actions)) == 1  # it asks for a successor of the child
     assert endpoint.census().established == 1

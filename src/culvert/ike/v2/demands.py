@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from culvert.ike.actions import Action, RemoveAssociation, Transmit
-from culvert.ike.v2 import inheritance, keeping, lineages, runner
+from culvert.ike.v2 import lineages, runner
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.sa import ChildSa, IkeState, Lineage, RekeyChild, RekeyIke
 from culvert.ike.v2.sealing import seal
@@ -42,20 +42,6 @@ def _find(ctx: Context, id_: AssociationId) -> tuple[Lineage, ChildSa] | None:
                 ctx.touch(lineage.number)
                 return lineage, child
     return None
-
-
-def make_anew(ctx: Context) -> None:
-    """The data plane lost everything. Old keys never come back: their counters would, too. So successors are made."""
-    keeping.write_all_again(ctx)
-    inheritance.lost(ctx)
-    for record in ctx.peers.values():
-        record.inherited = False
-    for lineage in list(ctx.lineages.values()):
-        for child in list(lineage.children.values()):
-            if child.current:
-                # What waited for its outbound association no longer has an inbound one either.
-                child.waiting = False
-                lineages.enqueue(ctx, lineage, RekeyChild(child.spi_in))
 
 
 def farewell(ctx: Context) -> list[Action]:

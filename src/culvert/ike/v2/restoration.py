@@ -10,12 +10,12 @@ from culvert.ike.events import Configured
 from culvert.ike.logs import WARNING
 from culvert.ike.records import PeerRecord
 from culvert.ike.timers import Key, Timer
-from culvert.ike.v2 import ages, inheritance, lineages, requests
+from culvert.ike.v2 import ages, anew, inheritance, lineages, requests
 from culvert.ike.v2.checkpoint import Checkpoint, Deadline, Known, Parser, Pending, Snapshot
 from culvert.ike.v2.children import OUTBOUND_SWITCH_NS
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.keeping import CHILD_TIMERS, IKE_TIMERS, LINEAGE_TIMERS
-from culvert.ike.v2.sa import ChildSa, IkeSa, IkeState, Lineage, RekeyChild, RekeyIke
+from culvert.ike.v2.sa import ChildSa, IkeSa, IkeState, Lineage, RekeyIke
 from culvert.ike.v2.sealing import MAX_EPOCH, usable
 from culvert.ipsec.associations import AssociationId, Direction
 from culvert.reasons import Refusal
@@ -187,9 +187,7 @@ def _redo(ctx: Context, lineage: Lineage, pending: tuple[Pending, ...], there: d
 
 
 def _enter_child(ctx: Context, lineage: Lineage, child: ChildSa, there: dict[AssociationId, None]) -> None:
-    """Where the data plane lost a child, it is made anew: its old key never comes back, its counters would, too."""
+    """Where the data plane lost a child, it is made anew."""
     ctx.child_owners[child.spi_in] = lineage.number
-    whole = child.inbound.id in there and (child.waiting or child.outbound.id in there)
-    if not whole and child.current:
-        child.waiting = False
-        lineages.enqueue(ctx, lineage, RekeyChild(child.spi_in))
+    if child.inbound.id not in there or not (child.waiting or child.outbound.id in there):
+        anew.lost(ctx, child)

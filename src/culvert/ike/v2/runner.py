@@ -6,7 +6,7 @@ from culvert.addresses import NAT_PORT
 from culvert.clock import SECOND
 from culvert.ike.actions import Transmit
 from culvert.ike.timers import Owner, Timer
-from culvert.ike.v2 import children, inheritance, lineages, requests, silence, standing, succession
+from culvert.ike.v2 import anew, children, inheritance, lineages, requests, silence, standing, succession
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.exchanges import create_child_sa, informational
 from culvert.ike.v2.sa import (
@@ -102,6 +102,8 @@ def _child_expired(ctx: Context, timer: Timer, spi_in: int) -> None:
     ctx.touch(lineage.number)
     if timer is Timer.CHILD_REKEY:
         rekey_child(ctx, lineage, child)
+    elif timer is Timer.ANEW:
+        anew.begin(ctx, lineage, child)
     elif timer is Timer.PFS_TRIAL:
         rekey_child(ctx, lineage, child, trial=True)
     elif timer is Timer.OUTBOUND_SWITCH:
