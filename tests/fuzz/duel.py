@@ -73,7 +73,8 @@ class Duel:
             selectors = LONG if self.seed % 2 else 1
             self.step(name, DebugSet(frozenset({IKE_TOPIC}) if self.seed % 4 >= 2 else frozenset()))
             self.step(name, CalendarSet(UTC_OFFSET_S))
-            self.step(name, Configured((self.described(name, _peer(name, start, selectors)),)))
+            peer = self.described(name, _peer(name, start, selectors))
+            self.step(name, Configured((peer,), token_secret=name.encode() * 32))
 
     def step(self, name: str, event: Event) -> list[Action]:
         """Let an event happen. Raise Flaw where an exception escapes or a bug is logged."""

@@ -121,10 +121,13 @@ def test_drops_are_told_with_their_reason_and_whose_they_are(pair: Pair) -> None
         pair.a.host.run(["ip", "route", "add", "198.18.0.0/15", "dev", "culvert0"])
         try:
             pair.a.host.run(["ping", "-c", "3", "-i", "0.05", "-W", "1", "198.18.0.1"], check=False)
-            told = follower.until("reason=NO_POLICY")
+            follower.until("packets=")
+            told = follower.until("A packet was dropped. reason=NO_POLICY")
         finally:
             pair.a.host.run(["ip", "route", "del", "198.18.0.0/15", "dev", "culvert0"])
     assert "The packet entered the tunnel device and no policy protects it. packets=" in told
+    shown = next(line for line in told.splitlines() if "A packet was dropped." in line)
+    assert "-> 198.18.0.1 protocol=1 octets=84 way=out" in shown
 
 
 def test_routes_and_fence_are_told_when_they_change(pair: Pair) -> None:

@@ -56,6 +56,9 @@ pub const STRAYS_OF_ONE_PER_SECOND: u64 = 2;
 /// Addresses that are counted by themselves; forged ones only make all of them begin anew.
 pub const MAX_STRAY_SOURCES: usize = 1_024;
 
+/// Dropped packets that are told each second while somebody wants to see some: what a person reads.
+pub const SAMPLES_PER_SECOND: u64 = 20;
+
 /// Blobs in all: the daemon keeps one for each of its IKE SAs and a few of its own.
 pub const MAX_BLOBS: usize = 1_024;
 

@@ -25,7 +25,7 @@ from culvert.ike.records import (
     start_of,
 )
 from culvert.ike.timers import Timer
-from culvert.ike.v2 import lineages, pfs, standing
+from culvert.ike.v2 import inheritance, lineages, pfs, restoration, standing
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.sa import Lineage, Liveness
 from culvert.ipsec.coverage import SelectorPair
@@ -36,6 +36,7 @@ from culvert.reasons import Refusal
 def configure(ctx: Context, event: Configured) -> None:
     """Take over a list of peers; what did not change is not touched."""
     ctx.token_secret = event.token_secret
+    taken_up = {} if ctx.lineages else restoration.take_up(ctx, event)
     names = {peer.name: None for peer in event.peers}
     for name in [name for name in ctx.peers if name not in names]:
         _remove(ctx, name)
@@ -49,6 +50,25 @@ def configure(ctx: Context, event: Configured) -> None:
             record.ended = False
             record.forgive()
             begin(ctx, record)
+    inheritance.wanted(ctx)
+    for name, record in taken_up.items():
+        if ctx.peers.get(name) is record:
+            _resume(ctx, record)
+
+
+def _resume(ctx: Context, record: PeerRecord) -> None:
+    """Go on with a peer whose lineages a former process made: its deadlines, and where it is, are found anew."""
+    name, live = record.peer.name, ctx.live(record.peer.name)
+    record.demanded = {child.child.name: None for one in live for child in one.children.values() if child.current}
+    record.inherited = any(reqid in ctx.inherited for reqid in record.reqids)
+    for lineage in live:
+        standing.review(ctx, lineage)
+    if live:
+        completing.check_later(ctx, record, ctx.jittered(completing.CHECK_NS, 40))
+        settling.begin(ctx, record)
+    ctx.changed(name)
+    if record.peer.addresses:
+        calling.resolve(ctx, record)
 
 
 def _same(record: PeerRecord, peer: Peer, event: Configured) -> bool:
@@ -66,7 +86,7 @@ def _revise(ctx: Context, record: PeerRecord, peer: Peer) -> None:
     """Take over another certificate of ours, or other authorities and lists: whom they revoke is let go."""
     if (record.peer.credential, record.peer.trust) == (peer.credential, peer.trust):
         return
-    ctx.peers.revise(record, peer)
+    ctx.peers.renew(record, peer)
     for lineage in ctx.lineages_of_peer(peer.name):
         lineage.peer = peer
         ctx.touch(lineage.number)
@@ -90,7 +110,7 @@ def _renew(ctx: Context, peer: Peer, event: Configured) -> None:
         ctx.timers.clear_all(peer.name)
     record = PeerRecord(peer, event.identity)
     ctx.peers.put(record)
-    held = {child.name: None for reqid, child in record.reqids.items() if reqid in event.held}
+    held = {child.name: None for reqid, child in record.reqids.items() if reqid in ctx.inherited}
     record.inherited = bool(held)
     if peer.addresses:
         # Traffic uses what is held and so asks for nothing; but without IKE the peer will give its end up.
@@ -123,6 +143,7 @@ def disconnect(ctx: Context, record: PeerRecord) -> None:
     record.ended, record.demanded, record.inherited = True, {}, False
     record.reason, record.message, record.attempts = Refusal.DISCONNECTED, "ended by hand", {}
     ctx.timers.clear_all(record.peer.name)
+    inheritance.let_go(ctx, record.reqids)
     _end_all(ctx, record.peer.name, "ended by hand")
     ctx.changed(record.peer.name)
 

@@ -35,13 +35,19 @@ def settle(ctx: Context, record: PeerRecord, *, patient: bool) -> None:
         # What must not end yet, because the other one lacks a child, is looked at again.
         ctx.timers.set(Timer.SETTLE, record.peer.name, ctx.now + SETTLE_NS)
     rivals = [one for one in live if children.overlap(one, live[-1])]
-    winner = max(rivals, key=lambda one: one.lowest_nonce)
+    winner = max(_eligible(rivals, patient), key=lambda one: one.lowest_nonce)
     for lineage in live:
         if lineage not in rivals:
             if not patient:
                 _retire(ctx, lineage, winner)
         elif lineage is not winner and (lineage.initiator or not patient):
             _yield(ctx, lineage, winner, patient)
+
+
+def _eligible(rivals: list[Lineage], patient: bool) -> list[Lineage]:
+    """Leave out, in the end, those on which the peer does not answer: its process may have lost them meanwhile."""
+    answering = [one for one in rivals if not one.silent]
+    return rivals if patient else answering or rivals
 
 
 def _yield(ctx: Context, loser: Lineage, winner: Lineage, patient: bool) -> None:

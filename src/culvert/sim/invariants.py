@@ -109,7 +109,7 @@ def plane_as_known(node: Node) -> None:
     """The data plane holds what the endpoint believes, no more and, unless it lost it, no less."""
     expected = dict.fromkeys(_known(node))
     for id_ in node.plane.associations:
-        if id_ not in expected and id_ not in node.inherited and node.lives == 1:
+        if id_ not in expected and id_ not in node.inherited:
             raise Broken(f"{node.name}: nobody owns {id_}")
     for id_ in expected:
         if id_ not in node.plane.associations and not node.lost:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from culvert.addresses import IPAddress
 from culvert.clock import SECOND
 from culvert.config.model import Child
-from culvert.ike.events import Acquired
+from culvert.ike.events import Acquired, Held
 from culvert.ipsec.associations import AssociationId, Direction, Protocol, SecurityAssociation
 from culvert.ipsec.selectors import Selector
 from culvert.sim.broken import Broken
@@ -70,6 +70,11 @@ class DataPlane:
 
     def flush(self) -> None:
         self.associations.clear()
+
+    def held(self) -> tuple[Held, ...]:
+        """Give what is there as another process finds it."""
+        known = self.associations.values()
+        return tuple(Held(one.id, one.reqid, one.direction) for one in known if one.direction is not None)
 
     def side(self, direction: Direction) -> list[SecurityAssociation]:
         return [one for one in self.associations.values() if one.direction is direction]

@@ -29,6 +29,8 @@ TAKEOVER_SWITCH_NS = SECOND
 """The same where the old one is another lineage's, which the peer may have lost: it hears nothing until then."""
 INBOUND_GRACE_NS = 5 * SECOND
 """How long we take packets that the peer sent before a DELETE, and that come after it on a slower way."""
+RETIRE_NS = 10 * SECOND
+"""How long inherited associations stay beside their successors: far longer than a peer may hesitate to use those."""
 DELETE_AWAITED_NS = 90 * SECOND
 """How long a child that the peer is to delete waits for that: longer than an established peer repeats its request."""
 
@@ -187,8 +189,15 @@ def switch(ctx: Context, lineage: Lineage, child: ChildSa) -> None:
         child.waiting = False
         peer = lineage.peer.name if lineage.peer else ""
         ctx.emit(InstallAssociation(child.outbound, peer, child.child.name))
+        _succeed_inherited(ctx, child.child.reqid)
         ctx.outcomes.append(Confirmed(peer, lineage.number))
         settle(ctx, lineage, child)
+
+
+def _succeed_inherited(ctx: Context, reqid: int) -> None:
+    """What a former process left has a successor now; the outbound one is the last that we install."""
+    if reqid in ctx.inherited and ctx.timers.at(Timer.RETIRE, reqid) is None:
+        ctx.timers.set(Timer.RETIRE, reqid, ctx.now + RETIRE_NS)
 
 
 def _arm(ctx: Context, child: ChildSa) -> None:
@@ -223,8 +232,13 @@ def release(ctx: Context, lineage: Lineage, child: ChildSa) -> None:
     """The same after a DELETE, of whichever end: what the peer sent before it is still taken for a moment."""
     silence(ctx, lineage, child)
     lineage.children.pop(child.spi_in, None)
-    ctx.leaving[child.spi_in] = child.inbound.id
-    ctx.timers.set(Timer.INBOUND_GRACE, child.spi_in, ctx.now + INBOUND_GRACE_NS)
+    leave(ctx, child.inbound.id)
+
+
+def leave(ctx: Context, inbound: AssociationId) -> None:
+    """Take what comes on an inbound association for a moment still, then no more."""
+    ctx.leaving[inbound.spi] = inbound
+    ctx.timers.set(Timer.INBOUND_GRACE, inbound.spi, ctx.now + INBOUND_GRACE_NS)
     if len(ctx.leaving) > MAX_LEAVING:
         left(ctx, next(iter(ctx.leaving)))
 

@@ -57,6 +57,8 @@ class Context:
     child_owners: dict[int, int] = field(default_factory=dict)
     leaving: dict[int, AssociationId] = field(default_factory=dict)
     """Inbound associations of children that are gone, by SPI: packets for them may still be on their way."""
+    inherited: dict[int, list[AssociationId]] = field(default_factory=dict)
+    """Associations by reqid that a former process left in the data plane, and that no child of ours owns."""
     by_peer: dict[str, dict[int, None]] = field(default_factory=dict)
     half_open: HalfOpen = field(default_factory=HalfOpen)
     fragments: Reassemblies = field(default_factory=Reassemblies)

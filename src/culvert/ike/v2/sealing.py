@@ -146,6 +146,14 @@ def _fragment(sa: IkeSa, entropy: Entropy, header: Header, plain: EncryptedFragm
     return protect(cipher, prefix, _next_iv(sa, entropy, cipher.iv_octets), plain.body)
 
 
+def usable(sa: IkeSa) -> bool:
+    """Tell whether an IKE SA has keys, and such as fit its algorithms."""
+    try:
+        return all(_cipher(sa, ours=ours) is not None for ours in (True, False))
+    except ValueError:
+        return False
+
+
 def _cipher(sa: IkeSa, ours: bool) -> IkeCipher:
     keys, suite = keys_of(sa), sa.suite
     if suite is None:

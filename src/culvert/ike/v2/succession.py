@@ -66,7 +66,7 @@ def respond(ctx: Context, sa: IkeSa, lineage: Lineage, contents: Contents) -> Pa
         raise refused(NotifyType.TEMPORARY_FAILURE, "another successor is under way")
     chosen = _choose(lineage, contents)
     new = _successor(sa, chosen, initiator=False, spi_i=chosen.spi, spi_r=ctx.fresh_ike_spi(), now=ctx.now)
-    new.nonce_i, new.nonce_r = contents.get(Nonce).value, ctx.nonce()
+    new.nonce_i, new.nonce_r, new.unconfirmed = contents.get(Nonce).value, ctx.nonce(), True
     payloads = _answer(ctx, sa, new, chosen, contents)
     lineages.enter(ctx, lineage, new)
     if isinstance(task, RekeyIke):

@@ -55,7 +55,7 @@ def emit_groups(groups: Groups) -> bytes:
 def parse_groups(body: bytes) -> Groups:
     """Read the body of SUBSCRIBE. Raise ParseError."""
     number = u32(parse_attributes(body), OwnAttribute.GROUPS)
-    if number > sum(Groups):
+    if number & ~sum(Groups):
         raise ParseError(f"0x{number:x} has a group that is not known")
     return Groups(number)
 

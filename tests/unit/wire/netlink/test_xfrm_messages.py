@@ -10,7 +10,20 @@ from ipaddress import IPv4Address, ip_address, ip_network
 import pytest
 
 from culvert.addresses import SocketAddress
-from culvert.wire.netlink import events, family, links, migrate, policy, progress, sa, sizes, strays, structures
+from culvert.wire.netlink import (
+    events,
+    family,
+    links,
+    migrate,
+    policy,
+    progress,
+    sa,
+    samples,
+    silence,
+    sizes,
+    strays,
+    structures,
+)
 from culvert.wire.netlink.algorithms import Algorithm
 from culvert.wire.netlink.framing import ParseError, emit_attribute
 from culvert.wire.netlink.numbers import Groups, OwnAttribute, XfrmAttribute
@@ -261,7 +274,7 @@ def test_a_socket_address_has_its_port_in_network_order() -> None:
     [
         (family.parse_groups, b"", "GROUPS is missing"),
         (family.parse_groups, emit_attribute(1, b"abc"), "3 octets instead of 4"),
-        (family.parse_groups, emit_attribute(1, struct.pack("=I", 512)), "not known"),
+        (family.parse_groups, emit_attribute(1, struct.pack("=I", 2048)), "not known"),
         (family.parse_datagram, emit_attribute(2, bytes(23)), "23 octets instead of 24"),
         (family.parse_datagram, emit_attribute(2, bytes(24)), "0 is no address family"),
         (family.parse_key, emit_attribute(OwnAttribute.KEY, b""), "instead of 1 to 128"),
@@ -275,12 +288,31 @@ def test_wrong_messages_of_our_own_are_refused(parse: Callable[[bytes], object],
         parse(octets)
 
 
+def test_silences_are_read_as_written() -> None:
+    for sending in (False, True):
+        told = silence.SilenceWire(IdWire(ip_address("192.0.2.1"), 0xC0FFEE, 50), sending)
+        assert silence.parse_silence(silence.emit_silence(told)) == told
+    with pytest.raises(ParseError, match="FLAGS is missing"):
+        silence.parse_silence(b"")
+
+
 def test_links_and_path_mtus_are_read_as_written() -> None:
     link = links.GifWire("gif0", ip_address("203.0.113.1"), ip_address("198.51.100.1"), links.GIF_ECN_FRIENDLY)
     assert links.parse_gif(links.emit_gif(link)) == link
     assert links.parse_gif_name(links.emit_gif_name("gif0")) == "gif0"
     path = links.PathMtuWire(ip_address("2001:db8::9"), 1280)
     assert links.parse_path_mtu(links.emit_path_mtu(path)) == path
+
+
+def test_a_dropped_packet_is_read_as_written() -> None:
+    ends = SocketAddress.parse("203.0.113.1", 4500), SocketAddress.parse("2001:db8::1", 0)
+    for inbound in (False, True):
+        sample = samples.SampleWire(12, inbound, *ends, 17, 0x01020304, 1_500)
+        assert samples.parse_sample(samples.emit_sample(sample)) == sample
+    with pytest.raises(ParseError, match="SPI is missing"):
+        samples.parse_sample(b"")
+    with pytest.raises(ParseError, match="an SPI of 3 octets"):
+        samples.parse_sample(emit_attribute(OwnAttribute.SPI, b"abc"))
 
 
 def test_a_stray_packet_is_read_as_written() -> None:
