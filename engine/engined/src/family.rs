@@ -21,6 +21,7 @@ pub mod message {
     pub const BLOB_PUT: u16 = 0x430;
     pub const BLOB_DELETE: u16 = 0x431;
     pub const BLOB_GET: u16 = 0x432;
+    pub const BLOB_PART: u16 = 0x433;
     pub const SHUTDOWN: u16 = 0x440;
     pub const GIF_SET: u16 = 0x450;
     pub const GIF_DELETE: u16 = 0x451;

@@ -90,6 +90,7 @@ class Own(IntEnum):
     BLOB_PUT = 0x430
     BLOB_DELETE = 0x431
     BLOB_GET = 0x432
+    BLOB_PART = 0x433
     SHUTDOWN = 0x440
     GIF_SET = 0x450
     GIF_DELETE = 0x451
