@@ -61,6 +61,7 @@ def _setting(pair: Pair, words: str) -> None:
         "certificate": lambda: replace(certified(peer, side, OTHER[side]), credential=CREDENTIALS[value](side)),
         "trust": lambda: replace(peer, trust=TRUST[value](OTHER[side])),
         "auth": lambda: replace(peer, auth=Authentication(value)),
+        "local_auth": lambda: replace(peer, local_auth=Authentication(value)),
         "presents": lambda: replace(peer, local_identity=Identity.parse(value)),
         "expects": lambda: replace(peer, identity=Identity.parse(value)),
     }[key]()

@@ -140,6 +140,9 @@ def _ike(ctx: Context, sa: IkeSa) -> IkeStatus:
         sa.remote,
         sa.established_at,
         ctx.timers.at(Timer.IKE_REKEY, sa.spi.hex()),
+        str(sa.identity or ""),
+        "certificate" if ctx.lineage_of(sa).certificates else "secret",
+        ctx.timers.at(Timer.CERTIFICATE, sa.lineage),
     )
 
 

@@ -9,8 +9,8 @@ from enum import StrEnum
 
 
 class Timer(StrEnum):
-    """What a deadline is for. The owner is a peer's name, an IKE SA's SPI in hex, a child's inbound SPI, or a reqid; of
-    TASK_RETRY and CERTIFICATE, a lineage's number.
+    """What a deadline is for. The owner is a peer's name, an IKE SA's SPI in hex, or a child's inbound SPI; of
+    TASK_RETRY and CERTIFICATE, a lineage's number; of RETIRE, a reqid.
     """
 
     RETRANSMIT = "retransmit"

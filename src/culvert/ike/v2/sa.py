@@ -291,7 +291,7 @@ class Lineage:
     one was under way. `lingering` are closed ones that still answer what is repeated. `confirmed`: something shows that
     the peer, too, has the first one established. `silent`: a request was repeated and is not answered; nothing follows
     from that but that the peer is called beside it. `spi_told_at`: when we last told it of an SPI that we do not have.
-    `shown` are the certificates by which the peer proved itself, its own first; `believed_until_s` is when they have
+    `certificates` are those by which the peer proved itself, its own first; `believed_until_s` is when they have
     to be looked at again, in seconds since 1970.
     """
 
@@ -314,5 +314,5 @@ class Lineage:
     spi_told_at: int | None = None
     retries: int = 0
     retry_at: int | None = None
-    shown: tuple[bytes, ...] = field(default=(), repr=False)
+    certificates: tuple[bytes, ...] = field(default=(), repr=False)
     believed_until_s: int | None = None
