@@ -28,7 +28,7 @@ def status(ctx: Context, record: PeerRecord) -> PeerStatus:
     """Describe a peer by its newest established IKE SA, or by what is under way or went wrong."""
     peer = record.peer
     live = ctx.live(peer.name)
-    lineage = next((one for one in reversed(live) if not one.silent), live[-1] if live else None)
+    lineage = live[-1] if live else None
     sa = ctx.current(lineage) if lineage else None
     present = [child for child in lineage.children.values() if child.current] if lineage else []
     state, reason, message = _state(ctx, record, lineage)

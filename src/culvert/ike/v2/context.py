@@ -22,7 +22,14 @@ from culvert.ike.timers import Timers
 from culvert.ike.v2.reassembly import Reassemblies
 from culvert.ike.v2.sa import IkeSa, Lineage
 from culvert.ipsec.associations import AssociationId
-from culvert.limits import HINT_INTERVAL_NS, HINT_PATIENCE_NS, TRACE_BURST, TRACES_PER_S
+from culvert.limits import (
+    HINT_INTERVAL_NS,
+    HINT_PATIENCE_NS,
+    SEARCH_INTERVAL_NS,
+    SEARCH_PATIENCE_NS,
+    TRACE_BURST,
+    TRACES_PER_S,
+)
 from culvert.reasons import Refusal
 from culvert.wire.isakmp.header import NO_SPI
 
@@ -51,6 +58,8 @@ class Context:
     """Bounds the answers that we give without protection, to whoever asks."""
     hints: Pace = field(default_factory=lambda: Pace(HINT_INTERVAL_NS, HINT_PATIENCE_NS))
     """Bounds the questions whether a peer is there that something hints at."""
+    searches: Pace = field(default_factory=lambda: Pace(SEARCH_INTERVAL_NS, SEARCH_PATIENCE_NS))
+    """Bounds the names that are asked for because a stranger called."""
     peers: Directory = field(default_factory=Directory)
     lineages: dict[int, Lineage] = field(default_factory=dict)
     sas: dict[bytes, IkeSa] = field(default_factory=dict)
@@ -164,5 +173,8 @@ class Context:
         return [one for one in self.lineages_of_peer(peer) if one.established and not one.closing]
 
     def answers(self, peer: str) -> bool:
-        """Tell whether an established IKE SA with a peer stands on which it is not silent."""
-        return any(not one.silent for one in self.live(peer))
+        """Tell whether an established IKE SA with a peer stands on which it is not silent. The newest counts, for it is
+        on that one's children that packets leave.
+        """
+        live = self.live(peer)
+        return bool(live) and not live[-1].silent
