@@ -86,3 +86,7 @@ MAX_CHECKPOINT_OCTETS = 256 * 1024
 """Longest checkpoint of an IKE SA; one with 128 children, and messages as long as may be, has half of that."""
 MAX_LINGERING = 8
 """Closed IKE SAs beside a living successor that still answer what is repeated; one is usual, for half a minute."""
+SEARCH_INTERVAL_NS = 200_000_000
+"""Nanoseconds between two names that are asked for because somebody called from an address that no peer has."""
+SEARCH_PATIENCE_NS = 4_000_000_000
+"""Such questions that are begun at once, times SEARCH_INTERVAL_NS: twenty."""

@@ -88,7 +88,7 @@ def proposals(
     further = f", and further in {', '.join(others)}" if others else ""
     advice = _advice(ours, near, place, protocol, key_exchange)
     lists = _lists(theirs, configured, key_exchange)
-    return f"no algorithms in common: the first difference is in {first}{further}; {lists}; {advice}"
+    return f"no algorithms in common: the first difference is in {first}{further}; {advice}; {lists}"
 
 
 def only_group_differs(offered: SecurityAssociation, configured: Sequence[Proposal], *, protocol: ProtocolId) -> bool:

@@ -22,6 +22,7 @@ from culvert.ike.records import (
     Rekeyed,
     SetUpFailed,
     Silent,
+    StrangerCalled,
     start_of,
 )
 from culvert.ike.timers import Timer
@@ -179,9 +180,8 @@ def _packet(event: Acquired) -> SelectorPair:
 
 def begin(ctx: Context, record: PeerRecord) -> None:
     """Set up what is wanted and not there or under way. Beside an IKE SA on which nobody answers, another one is."""
-    answering = [one for one in ctx.live(record.peer.name) if not one.silent]
-    if answering:
-        completing.ensure(ctx, record, answering[-1])
+    if ctx.answers(record.peer.name):
+        completing.ensure(ctx, record, ctx.live(record.peer.name)[-1])
     else:
         calling.call(ctx, record)
 
@@ -203,6 +203,9 @@ def expired(ctx: Context, timer: Timer, name: str) -> None:
 
 def react(ctx: Context, outcome: Outcome) -> None:
     """Go on after what an exchange reports."""
+    if isinstance(outcome, StrangerCalled):
+        calling.seek(ctx)
+        return
     record = ctx.peers.get(outcome.peer)
     if record is None:
         return
@@ -234,8 +237,10 @@ def react(ctx: Context, outcome: Outcome) -> None:
 
 def _answered(ctx: Context, record: PeerRecord) -> None:
     """The peer was silent and lives: what was begun beside its IKE SA is not needed."""
-    calling.withdraw(ctx, record)
-    record.forgive()
+    if ctx.answers(record.peer.name):
+        calling.withdraw(ctx, record)
+        record.forgive()
+        settling.resume(ctx, record)
     begin(ctx, record)
 
 
@@ -245,16 +250,16 @@ def _established(ctx: Context, record: PeerRecord, lineage: Lineage | None) -> N
     record.refusals, record.not_before = 0, 0
     record.forgive()
     calling.withdraw(ctx, record)
-    if record.inherited or any(one.silent for one in ctx.live(record.peer.name)):
-        # The peer goes over to the new associations as soon as it sees that we have them.
-        record.inherited = False
-        lineages.enqueue(ctx, lineage, Liveness())
     if lineage.initiator:
         current = ctx.current(lineage)
         record.attempts.pop(current.spi if current else b"", None)
         completing.ensure(ctx, record, lineage, apart_from=current.first_child if current else None)
     else:
         completing.check_later(ctx, record, ctx.jittered(completing.CHECK_NS, 40))
+    if record.inherited or any(one.silent for one in ctx.live(record.peer.name)):
+        # The peer goes over to the new associations as soon as another exchange shows that we have them.
+        record.inherited = False
+        lineages.enqueue(ctx, lineage, Liveness())
     settling.begin(ctx, record)
 
 
@@ -264,6 +269,7 @@ def _lost(ctx: Context, record: PeerRecord, reason: Refusal, message: str) -> No
         return
     if live:
         completing.ensure(ctx, record, live[-1])
+        settling.resume(ctx, record)
         return
     if not record.attempts and not record.resolving:
         calling.failed(ctx, record, reason, message)

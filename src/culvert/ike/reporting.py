@@ -6,6 +6,7 @@ from collections import Counter
 
 from culvert.config.model import Child, Start
 from culvert.ike import nat
+from culvert.ike.logs import printable
 from culvert.ike.parts import Parts
 from culvert.ike.records import PeerRecord, start_of
 from culvert.ike.status import Census, ChildStatus, IkeStatus, PeerState, PeerStatus
@@ -27,7 +28,7 @@ def status(ctx: Context, record: PeerRecord) -> PeerStatus:
     """Describe a peer by its newest established IKE SA, or by what is under way or went wrong."""
     peer = record.peer
     live = ctx.live(peer.name)
-    lineage = next((one for one in reversed(live) if not one.silent), live[-1] if live else None)
+    lineage = live[-1] if live else None
     sa = ctx.current(lineage) if lineage else None
     present = [child for child in lineage.children.values() if child.current] if lineage else []
     state, reason, message = _state(ctx, record, lineage)
@@ -35,7 +36,7 @@ def status(ctx: Context, record: PeerRecord) -> PeerStatus:
         peer.name,
         state,
         reason,
-        message,
+        printable(message),
         _ike(ctx, sa) if sa else None,
         tuple(_child(ctx, child) for child in present),
         silent_since=sa.last_heard if sa and lineage and lineage.silent else None,

@@ -71,9 +71,10 @@ class Timers:
         due = self._due.get((timer, owner))
         return due[0] if due else None
 
-    def set_now(self) -> list[Key]:
-        """Give what is set, in the order in which it was set first."""
-        return list(self._due)
+    def instants(self) -> list[tuple[int, Key]]:
+        """Give what is set and when it is due, in that order."""
+        ordered = sorted(self._due.items(), key=lambda item: item[1])
+        return [(at, key) for key, (at, _) in ordered]
 
     def count(self, timer: Timer) -> int:
         """Count the timers of a kind, whoever's."""

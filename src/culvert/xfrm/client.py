@@ -322,7 +322,7 @@ class XfrmClient:
         return EngineInfo(info.version, info.pid, info.tun_name, info.mark, info.features)
 
     async def put_blob(self, key: str, data: bytes) -> None:
-        """Have the engine keep octets in memory: 32,768 blobs of 256 KiB, 128 MiB in all. ValueError for a longer one.
+        """Have the engine keep octets in its memory: 32,768 blobs of 256 KiB, 128 MiB in all. ValueError if longer.
 
         Where it refuses that, what it kept under this key is gone.
         """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from culvert.ike import negotiation
-from culvert.ike.records import PeerRecord
+from culvert.ike.records import ADDRESS_TYPES, PeerRecord, StrangerCalled
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.sa import IkeSa
 from culvert.limits import MAX_CANDIDATES
@@ -24,6 +24,8 @@ def candidates(ctx: Context, sa: IkeSa, presented: Identification, wished: Ident
     if identity is None:
         return []
     matching = [one for one in ctx.peers.expecting(identity) if one.peer.ike == V2 and not one.ended]
+    if not matching and identity.type in ADDRESS_TYPES:
+        ctx.outcomes.append(StrangerCalled())
     asked_for = [one for one in matching if is_asked_for(sa, one, wished)]
     return sorted(asked_for or matching, key=lambda one: _unlikeliness(sa, one))[:MAX_CANDIDATES]
 
