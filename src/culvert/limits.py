@@ -5,7 +5,7 @@ from __future__ import annotations
 MAX_HALF_OPEN = 1_024
 """Responder IKE SAs that are not authenticated yet; each holds some 4 KiB and a key exchange."""
 MAX_HALF_OPEN_PER_SOURCE = 16
-"""The same for one address: a hundred offices do not share one NAT and start in the same half minute."""
+"""The same for one address, of IPv6 one /64: a hundred offices do not share a NAT and start in the same half minute."""
 COOKIE_THRESHOLD = 32
 """Half-open IKE SAs from which on a first message must bring a cookie (RFC 7296 section 2.6)."""
 COOKIE_THRESHOLD_PER_SOURCE = 4
@@ -34,6 +34,16 @@ MAX_IKE_SAS_PER_PEER = 8
 """IKE SAs of one authenticated peer at once; one is usual, two while both ends begin at once or rekey."""
 MAX_ANSWERS_ASTRAY = 8
 """Times that an answer is repeated to another address than the peer's; a NAT moves a peer once in an exchange."""
+UNPROTECTED_STRANGERS_BURST = 100
+"""Answers without protection that go to strangers at once; none is hardly longer than what it answers."""
+UNPROTECTED_STRANGERS_PER_S = 50
+"""And then each second: roaming peers find out quickly that we restarted, and nobody is flooded by us."""
+UNPROTECTED_KNOWN_BURST = 8
+"""The same to one address at which a configured peer is: the requests that it repeats in some seconds."""
+UNPROTECTED_KNOWN_PER_S = 4
+"""And then each second."""
+MAX_KNOWN_RATES = 16_384
+"""Such addresses that are counted; more peers than a gateway has."""
 LOG_BURST = 20
 """Lines about unauthenticated messages that are written at once."""
 LOG_INTERVAL_S = 5

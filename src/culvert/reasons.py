@@ -82,7 +82,6 @@ class Refusal(StrEnum):
     SOCKET_TAKEN = "SOCKET_TAKEN"
     HOST_REFUSED = "HOST_REFUSED"
     LIFETIME_ENDED = "LIFETIME_ENDED"
-    CERTIFICATE_MALFORMED = "CERTIFICATE_MALFORMED"
     CERTIFICATE_UNTRUSTED = "CERTIFICATE_UNTRUSTED"
     CERTIFICATE_EXPIRED = "CERTIFICATE_EXPIRED"
     CERTIFICATE_NOT_YET_VALID = "CERTIFICATE_NOT_YET_VALID"
@@ -92,12 +91,14 @@ class Refusal(StrEnum):
     CERTIFICATE_WEAK = "CERTIFICATE_WEAK"
     REVOCATION_UNKNOWN = "REVOCATION_UNKNOWN"
     FRAGMENT_UNUSABLE = "FRAGMENT_UNUSABLE"
+    CHECKPOINT_UNREADABLE = "CHECKPOINT_UNREADABLE"
     SINGLE_PAIR_REQUIRED = "SINGLE_PAIR_REQUIRED"
     PARTIAL = "PARTIAL"
     MODE_MISMATCH = "MODE_MISMATCH"
     NO_CERTIFICATE = "NO_CERTIFICATE"
     NO_SIGNATURE = "NO_SIGNATURE"
     CALENDAR_UNKNOWN = "CALENDAR_UNKNOWN"
+    PEER_RESTARTED = "PEER_RESTARTED"
     PFS_MISMATCH = "PFS_MISMATCH"
     REKEY_REFUSED = "REKEY_REFUSED"
 
@@ -172,7 +173,6 @@ SENTENCES: dict[str, str] = {
     "SOCKET_TAKEN": "Another engine listens on the control socket.",
     "HOST_REFUSED": "The host refused something that the engine needs.",
     "LIFETIME_ENDED": "The IKE SA reached its hard limit before it had a successor.",
-    "CERTIFICATE_MALFORMED": "A certificate could not be read.",
     "CERTIFICATE_UNTRUSTED": "No authority that is trusted here vouches for the certificate.",
     "CERTIFICATE_EXPIRED": "A certificate has expired.",
     "CERTIFICATE_NOT_YET_VALID": "A certificate is not valid yet; or this machine's clock is wrong.",
@@ -182,12 +182,14 @@ SENTENCES: dict[str, str] = {
     "CERTIFICATE_WEAK": "A certificate rests on an algorithm or a key that is too weak.",
     "REVOCATION_UNKNOWN": "Whether the certificate was revoked cannot be told: its issuer's list is missing or out of date.",
     "FRAGMENT_UNUSABLE": "A fragment of an IKE message that is of no use: there already, of a division given up, or too many.",
+    "CHECKPOINT_UNREADABLE": "What a former process kept of an IKE SA cannot be read: it was of another version, or is damaged.",
     "SINGLE_PAIR_REQUIRED": "The peer makes one security association for each pair of addresses.",
     "PARTIAL": "The peer carries a part of the networks only.",
     "MODE_MISMATCH": "One end wants transport mode, and the other one tunnel mode.",
     "NO_CERTIFICATE": "There is no certificate, ours or the peer's, that could be judged.",
     "NO_SIGNATURE": "Our key makes no signature that the peer takes.",
     "CALENDAR_UNKNOWN": "Nobody told the gateway the time of day, so no certificate can be judged.",
+    "PEER_RESTARTED": "The peer has shown that it lost the IKE SA, as after a restart.",
     "PFS_MISMATCH": "The two gateways want different groups for perfect forward secrecy, so that the tunnel gets no new keys.",
     "REKEY_REFUSED": "The peer gives no new keys, so that the tunnel will end with those it has.",
 }

@@ -129,6 +129,18 @@ class Charon:
     def associations(self) -> str:
         return self.swanctl("--list-sas")
 
+    def kill(self) -> None:
+        """Let it end as in a power cut."""
+        self._process.kill()
+        self._process.wait()
+        self.vici.unlink(missing_ok=True)
+
+    def start_again(self) -> None:
+        """Start it again after `kill`, with the same configuration."""
+        self._process = self._start()
+        self._wait_for_vici()
+        self.swanctl("--load-all", "--noprompt")
+
     def stop(self) -> None:
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
@@ -210,4 +222,38 @@ def certified(
     }} }}
   }}
 }}
+"""
+
+
+def with_children(
+    local: str,
+    remote: str,
+    secret: str,
+    children: Mapping[str, str],
+    *,
+    ike: str = "aes128gcm16-prfsha256-x25519",
+    more: str = "encap = yes",
+) -> str:
+    """Give the swanctl.conf of one connection with a pre-shared key; `children` are what stands in each, by name."""
+    sections = "\n".join(f"      {name} {{\n{text}\n      }}" for name, text in children.items())
+    return f"""connections {{
+  culvert {{
+    version = 2
+    local_addrs = {local}
+    remote_addrs = {remote}
+    proposals = {ike}
+    dpd_delay = 0s
+    {more}
+    local {{ auth = psk
+      id = {local} }}
+    remote {{ auth = psk
+      id = {remote} }}
+    children {{
+{sections}
+    }}
+  }}
+}}
+secrets {{ ike {{ id-1 = {local}
+    id-2 = {remote}
+    secret = "{secret}" }} }}
 """

@@ -27,7 +27,9 @@ pub mod message {
     pub const GIF_GET: u16 = 0x452;
     pub const PATH_MTU: u16 = 0x453;
     pub const GETPATHMTU: u16 = 0x454;
+    pub const UNKNOWN_SPI: u16 = 0x455;
     pub const SILENCE: u16 = 0x456;
+    pub const DROPPED: u16 = 0x457;
 }
 
 /// Numbers of the attributes.
@@ -46,7 +48,13 @@ pub mod attribute {
     pub const NAME: u16 = 12;
     pub const FLAGS: u16 = 13;
     pub const MTU: u16 = 14;
+    pub const SPI: u16 = 15;
+    pub const PROTOCOL: u16 = 16;
     pub const SA: u16 = 17;
+    pub const REASON: u16 = 18;
+    pub const SOURCE: u16 = 19;
+    pub const DESTINATION: u16 = 20;
+    pub const OCTETS: u16 = 21;
 }
 
 /// Groups of notifications, as bits of SUBSCRIBE.
@@ -59,8 +67,10 @@ pub mod group {
     pub const MAPPING: u32 = 1 << 5;
     pub const MIGRATE: u32 = 1 << 6;
     pub const PATH_MTU: u32 = 1 << 7;
+    pub const UNKNOWN_SPI: u32 = 1 << 8;
     pub const SILENCE: u32 = 1 << 9;
-    pub const ALL: u32 = 0x2ff;
+    pub const DROPPED: u32 = 1 << 10;
+    pub const ALL: u32 = 0x7ff;
 }
 
 /// Reads the value of `LOCAL` or `REMOTE`.

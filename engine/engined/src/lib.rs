@@ -20,7 +20,9 @@ mod netlink;
 mod octets;
 mod path_mtu;
 mod refusal;
+mod samples;
 mod shared;
+mod strays;
 #[cfg(test)]
 mod testing;
 pub mod tools;

@@ -41,6 +41,24 @@ pub const MAX_GIFS: usize = 64;
 /// Peers whose path's MTU is remembered: one for each of the largest gateway's, at 40 octets.
 pub const MAX_PATH_MTUS: usize = 8_192;
 
+/// Packets for unknown SPIs that are told at once: every child of some peers that lost us, or whom we lost.
+pub const STRAYS_AT_ONCE: u64 = 64;
+
+/// And then each second; whoever floods us costs the daemon no more.
+pub const STRAYS_PER_SECOND: u64 = 32;
+
+/// The same of one address.
+pub const STRAYS_OF_ONE_AT_ONCE: u64 = 4;
+
+/// And then each second.
+pub const STRAYS_OF_ONE_PER_SECOND: u64 = 2;
+
+/// Addresses that are counted by themselves; forged ones only make all of them begin anew.
+pub const MAX_STRAY_SOURCES: usize = 1_024;
+
+/// Dropped packets that are told each second while somebody wants to see some: what a person reads.
+pub const SAMPLES_PER_SECOND: u64 = 20;
+
 /// Blobs in all: the daemon keeps one for each of its IKE SAs and a few of its own.
 pub const MAX_BLOBS: usize = 1_024;
 

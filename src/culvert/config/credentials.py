@@ -19,7 +19,7 @@ from culvert.config.values import literal, shown
 from culvert.crypto.certificates.carrying import carries, identities_of, own_identity
 from culvert.crypto.certificates.certificate import Certificate, MalformedCertificate, parse_pem
 from culvert.crypto.certificates.judging import unfit
-from culvert.crypto.certificates.revocation import MalformedList, RevocationList, parse_crls
+from culvert.crypto.certificates.revocation import MAX_CRL_OCTETS, MalformedList, RevocationList, parse_crls
 from culvert.crypto.certificates.store import TrustStore, trust_store
 from culvert.crypto.certificates.times import written_time
 from culvert.crypto.public_keys import KeyRefused, PrivateKey, load_private_key
@@ -36,7 +36,7 @@ LIST_SOON_S = 2 * 86_400
 class Files(Protocol):
     """What reads files: None where one cannot be used, which was said by then."""
 
-    def public(self, path: Path, origin: Origin, what_to_do: str) -> bytes | None: ...
+    def public(self, path: Path, origin: Origin, what_to_do: str, most_octets: int = ...) -> bytes | None: ...
 
     def private(self, path: Path, origin: Origin, what_to_do: str) -> bytes | None: ...
 
@@ -282,7 +282,7 @@ class Credentials:
         return self._lists[path]
 
     def _parsed_lists(self, path: Path, origin: Origin) -> tuple[RevocationList, ...] | None:
-        data = self.files.public(path, origin, "Correct the name, or fetch the list from the authority.")
+        data = self.files.public(path, origin, "Correct the name, or fetch the list from it.", MAX_CRL_OCTETS)
         if data is None:
             return None
         try:

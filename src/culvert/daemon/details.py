@@ -16,6 +16,7 @@ from culvert.ike.events import (
     PathFailed,
     PathResolved,
     PathsChanged,
+    UnknownSpi,
 )
 from culvert.ipsec.associations import SecurityAssociation
 
@@ -77,6 +78,13 @@ def tell_event(journal: Journal, event: Event) -> None:
         case PathsChanged(addresses, peers):
             shown = _shown([str(one) for one in addresses])
             journal.tell(NET, "Ways or addresses of this host changed.", addresses=shown, peers=_shown(peers))
+        case UnknownSpi():
+            journal.tell(
+                ESP,
+                "A packet came for an association that is not here.",
+                spi=f"0x{event.spi:08x}",
+                source=str(event.remote),
+            )
         case EngineRestarted():
             journal.tell(ESP, "The engine has no associations any more.")
         case PathResolved(peer, paths):

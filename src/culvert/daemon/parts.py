@@ -66,6 +66,8 @@ class Parts:
     journal: Journal
     tasks: Tasks
     manager: ServiceManager
+    token_secret: Callable[[], bytes] = bytes
+    """For quick crash detection; empty: none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,6 +146,7 @@ def _child(child: ChildStatus, counted: Mapping[AssociationId, CountedAssociatio
         "remote": list(child.remote),
         "cipher": child.cipher,
         "encapsulation": child.encapsulation,
+        "mode": child.mode.value,
         "bytes_in": inbound.octets,
         "bytes_out": outbound.octets,
         "packets_in": inbound.packets,

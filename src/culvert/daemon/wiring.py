@@ -17,6 +17,7 @@ from culvert.daemon.plane import EnginePlane
 from culvert.daemon.program import Options
 from culvert.daemon.tasks import Tasks
 from culvert.daemon.telling import TellingNetwork
+from culvert.daemon.token_secret import token_secret
 from culvert.entropy import RealEntropy
 from culvert.errors import ConfigurationError
 from culvert.ike.endpoint import Endpoint
@@ -51,6 +52,7 @@ def build(options: Options, journal: Journal) -> Parts:
         journal=journal,
         tasks=tasks,
         manager=ServiceManager.of_environment(),
+        token_secret=lambda: token_secret(options.state_dir, journal),
     )
 
 

@@ -39,8 +39,8 @@ SOON_NS = SECOND // 4
 MAX_BACK_OFF_S = 60
 MAX_PROMPT_NAMES = 100
 """Peers without an address whose names are asked as often as that of one alone."""
-WITHOUT_WORD = (Refusal.NO_RESPONSE, Refusal.PEER_DEAD)
-"""Failures by silence: they say nothing against the next call."""
+WITHOUT_WORD = (Refusal.NO_RESPONSE, Refusal.PEER_DEAD, Refusal.PEER_RESTARTED)
+"""Failures by silence, or by having been away: they say nothing against the next call."""
 
 
 def call(ctx: Context, record: PeerRecord) -> None:

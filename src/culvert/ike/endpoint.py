@@ -27,11 +27,12 @@ from culvert.ike.events import (
     PathsChanged,
     RekeyRequested,
     Stop,
+    UnknownSpi,
 )
 from culvert.ike.logs import ERROR, IKE
 from culvert.ike.status import Census, PeerStatus
 from culvert.ike.timers import Key, Timer
-from culvert.ike.v2 import demands, dispatch, hints, keeping, lineages, moving, runner, trace
+from culvert.ike.v2 import demands, dispatch, hints, keeping, lineages, moving, runner, standing, trace, unknown_spi
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.sa import IkeSa
 from culvert.reasons import Refusal
@@ -49,12 +50,18 @@ class Endpoint:
         self._ctx.limiter.refilled_at = now
         self._stopped = False
 
+    @property
+    def state(self) -> Context:
+        """All that is held, for those who watch over it and change nothing."""
+        return self._ctx
+
     def step(self, event: Event, now: int) -> list[Action]:
         """Take one event at `now` (nanoseconds); give what is to be done, in that order. Raises nothing."""
         ctx = self._ctx
         ctx.now = max(ctx.now, now)
         if isinstance(event, CalendarSet):
             ctx.utc_offset_s = event.utc_offset_s
+            standing.watch_all(ctx)
             return []
         if self._stopped and not isinstance(event, Configured | DebugSet):
             return []
@@ -120,7 +127,14 @@ class Endpoint:
                 peering.disconnect(ctx, ctx.peers[peer])
             case RekeyRequested():
                 demands.rekey(ctx, event.peer, event.child, event.ike)
-            case Acquired() | AssociationExpired() | MappingChanged() | NothingReceived() | EngineRestarted():
+            case (
+                Acquired()
+                | AssociationExpired()
+                | MappingChanged()
+                | NothingReceived()
+                | UnknownSpi()
+                | EngineRestarted()
+            ):
                 self._told(event)
             case DebugSet(topics):
                 ctx.topics = topics
@@ -137,7 +151,10 @@ class Endpoint:
             case PathsChanged():
                 roaming.paths_changed(self._ctx, event)
 
-    def _told(self, event: Acquired | AssociationExpired | MappingChanged | NothingReceived | EngineRestarted) -> None:
+    def _told(
+        self,
+        event: Acquired | AssociationExpired | MappingChanged | NothingReceived | UnknownSpi | EngineRestarted,
+    ) -> None:
         """Take what the data plane tells."""
         match event:
             case Acquired():
@@ -148,6 +165,8 @@ class Endpoint:
                 moving.mapped(self._ctx, event.id, event.remote)
             case NothingReceived():
                 hints.nothing_received(self._ctx, event)
+            case UnknownSpi():
+                unknown_spi.met(self._ctx, event)
             case EngineRestarted():
                 demands.make_anew(self._ctx)
 

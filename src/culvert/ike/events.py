@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from culvert.addresses import IPAddress, SocketAddress
 from culvert.config.model import Peer
 from culvert.identities import Identity
-from culvert.ipsec.associations import AssociationId
+from culvert.ipsec.associations import AssociationId, Direction
 from culvert.reasons import Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An association that a former process left in the data plane."""
+
+    id: AssociationId
+    reqid: int
+    direction: Direction
 
 
 @dataclass(frozen=True, slots=True)
 class Configured:
     """The peers are now these: new ones are begun as their `start` says, missing ones ended, the unchanged untouched.
 
-    `identity` is ours where a peer has no `local_identity`; None: the address we use towards it. `held` are the
-    reqids of associations that a former process left in the data plane: their peers are not told that we begin anew.
+    `identity` is ours where a peer has no `local_identity`; None: the address we use towards it. Of a former process,
+    at a start, `checkpoints` are what it kept, and `held` its associations in the data plane. `token_secret` makes the
+    tokens of quick crash detection (RFC 6290), and outlives the host's restart. Empty: none.
     """
 
     peers: tuple[Peer, ...]
     identity: Identity | None = None
-    held: tuple[int, ...] = ()
+    held: tuple[Held, ...] = ()
+    checkpoints: tuple[bytes, ...] = field(default=(), repr=False)
+    token_secret: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +132,19 @@ class MappingChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class UnknownSpi:
+    """A packet of ESP or AH came for an association that the data plane does not have; anybody can send one.
+
+    Ports are 0 where it did not come in UDP. Told at a bounded rate.
+    """
+
+    local: SocketAddress
+    remote: SocketAddress
+    protocol: int
+    spi: int
+
+
+@dataclass(frozen=True, slots=True)
 class NothingReceived:
     """For some seconds nothing came on the newest inbound association of a child, which had traffic before.
 
@@ -168,6 +193,7 @@ Event = (
     | Acquired
     | AssociationExpired
     | MappingChanged
+    | UnknownSpi
     | NothingReceived
     | PathsChanged
     | EngineRestarted

@@ -88,7 +88,13 @@ def _whole_or_partial(
     """Judge children that are there: what of them is still being asked for, and what is not carried and why."""
     told = []
     for child in there:
-        left, parts = carrying.left_of(lineage, child), record.parts_of(child.name)
+        parts = record.parts_of(child.name)
+        if parts.by_traffic:
+            told.append(
+                f"{child.name} is carried for a few hosts at a time: that is what the peer gives, as traffic asks"
+            )
+            continue
+        left = carrying.left_of(lineage, child)
         if left.nothing:
             continue
         if record.wants(child) and carrying.may_go_on(lineage, child, parts):
@@ -112,8 +118,6 @@ def _why(record: PeerRecord, child: Child, parts: Parts, left: Missing) -> str:
     gaps = (gap for gap in parts.gaps if any(one.intersect(pair) for one in pairs(*gap.sides) for pair in missing))
     if (gap := next(gaps, None)) is not None:
         return f"{gap.message} ({gap.reason})"
-    if parts.by_traffic:
-        return "the peer makes associations for a few hosts each, and traffic asks for them"
     return f"{MAX_CARRIERS} associations are the most" if record.wants(child) else "the peer asked for no more"
 
 
@@ -145,8 +149,9 @@ def _child(ctx: Context, child: ChildSa) -> ChildStatus:
         child.outbound.id,
         tuple(str(one) for one in child.local),
         tuple(str(one) for one in child.remote),
-        child.suite.encryption.name + (f"-{child.suite.integrity.name}" if child.suite.integrity else ""),
-        "udp" if child.outbound.encapsulation else "esp",
+        child.suite.protection,
+        "udp" if child.outbound.encapsulation else child.protocol.value,
         child.established_at,
         ctx.timers.at(Timer.CHILD_REKEY, child.spi_in),
+        child.inbound.mode,
     )

@@ -37,8 +37,11 @@ def settle(ctx: Context, record: PeerRecord, *, patient: bool) -> None:
     live = ctx.live(record.peer.name)
     if len(live) < 2:
         return
+    if not patient:
+        # What must not end yet, because the other one lacks a child, is looked at again.
+        ctx.timers.set(Timer.SETTLE, record.peer.name, ctx.now + SETTLE_NS)
     rivals = [one for one in live if children.overlap(one, live[-1])]
-    winner = max(rivals, key=lambda one: one.lowest_nonce)
+    winner = max(_eligible(rivals, patient), key=lambda one: one.lowest_nonce)
     if winner.silent:
         return  # another one is being set up; until then nobody is ended that may still answer
     for lineage in live:
@@ -47,6 +50,12 @@ def settle(ctx: Context, record: PeerRecord, *, patient: bool) -> None:
                 _retire(ctx, lineage, winner)
         elif lineage is not winner and (lineage.initiator or not patient):
             _yield(ctx, lineage, winner, patient)
+
+
+def _eligible(rivals: list[Lineage], patient: bool) -> list[Lineage]:
+    """Leave out, in the end, those on which the peer does not answer: its process may have lost them meanwhile."""
+    answering = [one for one in rivals if not one.silent]
+    return rivals if patient else answering or rivals
 
 
 def _yield(ctx: Context, loser: Lineage, winner: Lineage, patient: bool) -> None:

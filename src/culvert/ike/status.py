@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from culvert.addresses import SocketAddress
-from culvert.ipsec.associations import AssociationId
+from culvert.ipsec.associations import AssociationId, Mode
 from culvert.reasons import Refusal
 
 
@@ -36,7 +36,7 @@ class IkeStatus:
 
 @dataclass(frozen=True, slots=True)
 class ChildStatus:
-    """An established child SA with the traffic agreed on."""
+    """An established child SA with the traffic agreed on. `encapsulation`: "esp", "udp" (ESP in UDP) or "ah"."""
 
     name: str
     inbound: AssociationId
@@ -47,6 +47,7 @@ class ChildStatus:
     encapsulation: str
     established_at: int
     rekey_at: int | None
+    mode: Mode = Mode.TUNNEL
 
 
 @dataclass(frozen=True, slots=True)

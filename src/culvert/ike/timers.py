@@ -9,7 +9,9 @@ from enum import StrEnum
 
 
 class Timer(StrEnum):
-    """What a deadline is for. The owner is a peer's name, an IKE SA's SPI in hex, or a child's inbound SPI."""
+    """What a deadline is for. The owner is a peer's name, an IKE SA's SPI in hex, a child's inbound SPI, or a reqid; of
+    TASK_RETRY and CERTIFICATE, a lineage's number.
+    """
 
     RETRANSMIT = "retransmit"
     HALF_OPEN = "half-open"
@@ -24,7 +26,9 @@ class Timer(StrEnum):
     PFS_TRIAL = "pfs-trial"
     OUTBOUND_SWITCH = "outbound-switch"
     INBOUND_GRACE = "inbound-grace"
+    RETIRE = "retire"
     TASK_RETRY = "task-retry"
+    CERTIFICATE = "certificate"
     RECONNECT = "reconnect"
     NEXT_PATH = "next-path"
     CHILD_CHECK = "child-check"
@@ -65,6 +69,10 @@ class Timers:
         """Give the instant of a timer, or None where it is not set."""
         due = self._due.get((timer, owner))
         return due[0] if due else None
+
+    def set_now(self) -> list[Key]:
+        """Give what is set, in the order in which it was set first."""
+        return list(self._due)
 
     def count(self, timer: Timer) -> int:
         """Count the timers of a kind, whoever's."""

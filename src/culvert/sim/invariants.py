@@ -1,133 +1,162 @@
-"""What must hold at every moment, whatever the network does."""
+"""What must hold after every event, whatever the network does."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from culvert.ipsec.associations import AssociationId, Direction, SecurityAssociation
-from culvert.ipsec.selectors import Selector
-from culvert.wire.isakmp.encrypted import FRAGMENT_PREFIX_OCTETS, PREFIX_OCTETS
-from culvert.wire.isakmp.header import NO_SPI, read_header
-from culvert.wire.isakmp.numbers import ExchangeType, PayloadType
+from culvert.addresses import IPNetwork
+from culvert.clock import SECOND
+from culvert.config.model import Child
+from culvert.ike.actions import Action, InstallAssociation, Transmit
+from culvert.ipsec.associations import AssociationId, Direction, Mode, SecurityAssociation
+from culvert.ipsec.selectors import Selector, decompose
+from culvert.sim import bookkeeping
+from culvert.sim.broken import Broken
+from culvert.sim.node import Node
 
-IV_OCTETS = 8
-"""The length of an IV with AES-GCM, which is what the simulated peers use."""
-Conversation = tuple[str, bytes, bytes]
-"""Who sends, and the SPIs of the IKE SA."""
+if TYPE_CHECKING:
+    from culvert.sim.world import World
 
+TWO_LIVE_STEADY_NS = 60 * SECOND
+"""How long two outbound associations may serve one policy while nothing is lost: until both ends settle on one."""
 
-class Broken(AssertionError):  # noqa: N818 - it names what is the case
-    """An invariant does not hold; the text says which and where, `trace` what happened before."""
-
-    trace: tuple[str, ...] = ()
-
-
-@dataclass(slots=True)
-class DataPlane:
-    """A model of one endpoint's SAD."""
-
-    name: str
-    associations: dict[AssociationId, SecurityAssociation] = field(default_factory=dict)
-    used: dict[AssociationId, None] = field(default_factory=dict)
-
-    def install(self, association: SecurityAssociation) -> None:
-        """Take an association. The same SPI never comes twice, even where the first one is gone."""
-        if association.direction is Direction.IN:
-            if association.id in self.used:
-                raise Broken(f"{self.name}: {association.id} was in use before")
-            self.used[association.id] = None
-        self.associations[association.id] = association
-
-    def remove(self, id_: AssociationId) -> None:
-        self.associations.pop(id_, None)
-
-    def move(self, id_: AssociationId, association: SecurityAssociation) -> bool:
-        """Give an association other outer addresses; it stays as new as it was. False where it is not there."""
-        found = id_ in self.associations
-        kept = self.associations.items()
-        self.associations = dict((association.id, association) if one == id_ else (one, held) for one, held in kept)
-        return found
-
-    def flush(self) -> None:
-        self.associations.clear()
-
-    def side(self, direction: Direction) -> list[SecurityAssociation]:
-        return [one for one in self.associations.values() if one.direction is direction]
-
-    def sends_on(self) -> dict[tuple[int, Selector], int]:
-        """Give the SPI on which packets leave, by reqid and selector: the newest outbound association's."""
-        return {(one.reqid, selector): one.spi for one in self.side(Direction.OUT) for selector in one.selectors}
-
-    def takes(self, spi: int) -> bool:
-        return any(one.spi == spi for one in self.side(Direction.IN))
+CHECKPOINTS_EVERY = 32
+"""Events between two looks at what is kept for a later process; each costs as much as an exchange."""
 
 
-def agree(one: DataPlane, other: DataPlane) -> None:
-    """What `one` sends on, `other` must open with the same keys, where it has it."""
-    for sent in one.side(Direction.OUT):
-        # A NAT makes the destination another one, and each end draws from 32 bits: the SPI tells them apart.
-        received = next((sa for sa in other.side(Direction.IN) if sa.spi == sent.spi), None)
-        if received is not None:
-            same = (sent.encryption_key, sent.integrity_key) == (received.encryption_key, received.integrity_key)
-            if not same or frozenset(received.selectors) != frozenset(sent.selectors):
-                raise Broken(f"{one.name} and {other.name} do not agree on {sent.id}")
+def in_order(node: Node, actions: list[Action]) -> None:
+    """Within one event, what the peer may send on stands before the peer is told of it."""
+    said = False
+    for action in actions:
+        if isinstance(action, Transmit):
+            said = True
+        elif isinstance(action, InstallAssociation) and action.association.direction is Direction.IN and said:
+            raise Broken(f"{node.name} replies before {action.association.id} is installed inbound")
 
 
-def reach(one: DataPlane, other: DataPlane, reqids: Iterable[int]) -> None:
-    """What `one` sends at this moment, `other` must be able to open."""
-    asked = dict.fromkeys(reqids)
-    for (reqid, selector), spi in one.sends_on().items():
-        if reqid in asked and not other.takes(spi):
-            raise Broken(f"{one.name} sends {selector} on 0x{spi:08x}, which {other.name} does not have")
+def paired(world: World, node: Node, association: SecurityAssociation) -> None:
+    """What one end sends on, the other end has with the same keys and the same traffic, once it has it."""
+    outbound = association.direction is Direction.OUT
+    if outbound and not any(one.reqid == association.reqid for one in node.plane.side(Direction.IN)):
+        raise Broken(f"{node.name} sends on {association.id} before it can receive")
+    for other in world.network.candidates(association.destination if outbound else association.source):
+        sender, receiver = (node, other) if outbound else (other, node)
+        sent = next((sa for sa in sender.plane.side(Direction.OUT) if sa.spi == association.spi), None)
+        received = receiver.plane.inbound(association.spi)
+        if sent is not None and received is not None:
+            _agree(sender, receiver, sent, received)
+        elif outbound and world.watched and _by_initiator(node, association.id):
+            _had(receiver, node, association)
+
+
+def _agree(sender: Node, receiver: Node, sent: SecurityAssociation, received: SecurityAssociation) -> None:
+    # A NAT makes the destination another one, and each end draws from 32 bits: the SPI tells them apart.
+    same = (sent.encryption_key, sent.integrity_key) == (received.encryption_key, received.integrity_key)
+    # In transport mode they are about addresses, which a NAT may change.
+    alike = frozenset(received.selectors) == frozenset(sent.selectors) or sent.mode is Mode.TRANSPORT
+    if not same or not alike:
+        raise Broken(f"{sender.name} and {receiver.name} do not agree on {sent.id}")
+
+
+def _by_initiator(node: Node, id_: AssociationId) -> bool:
+    """Tell whether an outbound association comes from an exchange that this end began, and so is answered."""
+    lineages = node.endpoint.state.lineages.values()
+    return any(one.outbound.id == id_ and one.initiator for lineage in lineages for one in lineage.children.values())
+
+
+def _had(receiver: Node, sender: Node, association: SecurityAssociation) -> None:
+    """The responder installed its inbound association before it answered."""
+    if receiver.nat is None and not any(id_.spi == association.spi for id_ in receiver.plane.used):
+        raise Broken(f"{sender.name} sends on {association.id}, which {receiver.name} never had")
+
+
+Policy = tuple[str, int, Selector]
+"""Whose policy, for which child, and what traffic of it."""
 
 
 @dataclass(slots=True)
-class Wire:
-    """Watches every message: one request at a time, and the same octets for the same message."""
+class Rules:
+    """Those that need a memory. `since`: from when on a policy has had two outbound associations."""
 
-    seen: dict[tuple[Conversation, bool, int, bytes], bytes] = field(default_factory=dict)
-    ivs: dict[tuple[Conversation, bytes], bytes] = field(default_factory=dict)
-    answered: dict[Conversation, int] = field(default_factory=dict)
-    asked: dict[Conversation, int] = field(default_factory=dict)
+    since: dict[Policy, int] = field(default_factory=dict)
 
-    def sent(self, sender: str, data: bytes) -> None:
-        header = read_header(data)
-        if header.exchange == ExchangeType.IKE_SA_INIT and (header.spi_r == NO_SPI or header.response):
-            return
-        if header.next_payload == PayloadType.NOTIFY:
-            # INVALID_IKE_SPI belongs to no IKE SA: one that comes to be a moment later answers the same message.
-            return
-        conversation = (sender, header.spi_i, header.spi_r)
-        key = (conversation, header.response, header.message_id, _numbers(data))
-        if self.seen.setdefault(key, data) != data:
-            raise Broken(f"{sender} says message {header.message_id} in two ways")
-        self._sealed(conversation, data)
-        if not header.response:
-            self._asked(conversation, header.message_id)
+    def judge(self, world: World, node: Node, *, changed: bool) -> None:
+        """Look at the endpoint that something happened to, and at its data plane if that changed. Raise Broken."""
+        bookkeeping.check(node.name, node.endpoint.state)
+        if world.events % CHECKPOINTS_EVERY == 0:
+            bookkeeping.check_kept(node.name, node.endpoint.state)
+        plane_as_known(node)
+        if changed:
+            within_policy(node)
+        self._one_live(world, node)
 
-    def _sealed(self, conversation: Conversation, data: bytes) -> None:
-        at = PREFIX_OCTETS + len(_numbers(data))
-        iv = data[at : at + IV_OCTETS]
-        if self.ivs.setdefault((conversation, iv), data) != data:
-            raise Broken(f"{conversation[0]} uses an IV twice")
-
-    def _asked(self, conversation: Conversation, message_id: int) -> None:
-        last = self.asked.get(conversation, message_id)
-        if message_id > last and self.answered.get(conversation, -1) < message_id - 1:
-            raise Broken(f"{conversation[0]} asks {message_id} while {last} is not answered")
-        if message_id > last + 1:
-            raise Broken(f"{conversation[0]} leaves out a message ID before {message_id}")
-        self.asked[conversation] = max(last, message_id)
-
-    def delivered(self, receiver: str, data: bytes) -> None:
-        header = read_header(data)
-        if header.response and header.next_payload != PayloadType.NOTIFY:
-            conversation = (receiver, header.spi_i, header.spi_r)
-            self.answered[conversation] = max(self.answered.get(conversation, -1), header.message_id)
+    def _one_live(self, world: World, node: Node) -> None:
+        outbound = [one for one in node.plane.side(Direction.OUT) if one.id not in node.inherited]
+        counts = Counter((node.name, one.reqid, selector) for one in outbound for selector in one.selectors)
+        twice = [policy for policy, count in counts.items() if count > 1]
+        for policy in [policy for policy in self.since if policy[0] == node.name and policy not in twice]:
+            del self.since[policy]
+        bound = TWO_LIVE_STEADY_NS if world.steady else world.patience
+        for policy in twice:
+            if world.now - self.since.setdefault(policy, world.now) > bound:
+                raise Broken(f"{node.name} has {counts[policy]} outbound associations for {policy[2]}")
 
 
-def _numbers(data: bytes) -> bytes:
-    """Give a fragment's number and total as they travel, nothing for a whole message."""
-    fragment = read_header(data).next_payload == PayloadType.SKF
-    return data[PREFIX_OCTETS:FRAGMENT_PREFIX_OCTETS] if fragment else b""
+def plane_as_known(node: Node) -> None:
+    """The data plane holds what the endpoint believes, no more and, unless it lost it, no less."""
+    expected = dict.fromkeys(_known(node))
+    for id_ in node.plane.associations:
+        if id_ not in expected and id_ not in node.inherited:
+            raise Broken(f"{node.name}: nobody owns {id_}")
+    for id_ in expected:
+        if id_ not in node.plane.associations and not node.lost:
+            raise Broken(f"{node.name} believes in {id_}, which is not installed")
+
+
+def _known(node: Node) -> Iterator[AssociationId]:
+    ctx = node.endpoint.state
+    for lineage in ctx.lineages.values():
+        for child in lineage.children.values():
+            yield child.inbound.id
+            if not child.waiting:
+                yield child.outbound.id
+    yield from ctx.leaving.values()
+
+
+def within_policy(node: Node) -> None:
+    """No association carries what its policy does not allow."""
+    children = {child.reqid: child for child in node.all_children()}
+    leaving = list(node.endpoint.state.leaving.values())
+    for association in node.plane.associations.values():
+        child = children.get(association.reqid)
+        if association.id in node.inherited or association.id in leaving:
+            continue
+        if child is None:
+            raise Broken(f"{node.name} has {association.id} without a policy")
+        if not _allowed(child, association):
+            raise Broken(f"{node.name}: {association.id} carries more than {child.name} may")
+
+
+def _allowed(child: Child, association: SecurityAssociation) -> bool:
+    allowed = decompose(child.local, child.remote)
+    inbound = association.direction is Direction.IN
+    wanted = [one.reversed if inbound else one for one in association.selectors]
+    return bool(wanted) and all(any(_covers(wide, one) for wide in allowed) for one in wanted)
+
+
+def _covers(wide: Selector, one: Selector) -> bool:
+    networks = ((wide.source, one.source), (wide.destination, one.destination))
+    ports = ((wide.source_port, one.source_port), (wide.destination_port, one.destination_port))
+    return (
+        wide.version == one.version
+        and all(_within(inner, outer) for outer, inner in networks)
+        and wide.protocol in (0, one.protocol)
+        and all(mask & inner_mask == mask and inner & mask == value for (value, mask), (inner, inner_mask) in ports)
+    )
+
+
+def _within(inner: IPNetwork, outer: IPNetwork) -> bool:
+    return inner[0] in outer and inner[-1] in outer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from culvert.sim.invariants import Broken
+from culvert.sim.broken import Broken
 from culvert.sim.link import MILLISECOND
 from culvert.sim.world import Node
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import heapq
-import random
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
+from typing import Protocol
 
-from culvert.addresses import IPAddress, SocketAddress
+from culvert.addresses import SocketAddress
 from culvert.clock import SECOND
-from culvert.config.model import Child
-from culvert.entropy import SeededEntropy
+from culvert.entropy import Entropy, SeededEntropy
 from culvert.ike.actions import (
     Action,
     Checkpoint,
@@ -29,93 +29,66 @@ from culvert.ike.events import (
     DeadlineReached,
     EngineRestarted,
     Event,
+    PathFailed,
     PathResolved,
+    Stop,
 )
 from culvert.ike.logs import ERROR
-from culvert.ike.status import PeerState
-from culvert.ipsec.associations import AssociationId, Direction, SecurityAssociation
+from culvert.ipsec.associations import SecurityAssociation
 from culvert.reasons import Refusal
-from culvert.sim.invariants import Broken, DataPlane, Wire, agree, reach
-from culvert.sim.link import Link
+from culvert.sim import invariants, packets
+from culvert.sim.broken import Broken
+from culvert.sim.link import Name, Way, damaged
+from culvert.sim.nat import Nat
+from culvert.sim.network import EAVESDROPPER, Network
+from culvert.sim.node import Node
+from culvert.sim.planes import DataPlane
+from culvert.sim.recording import Observer
+from culvert.sim.wire import Wire, header_of
 from culvert.wire.isakmp.encrypted import PREFIX_OCTETS
-from culvert.wire.isakmp.header import read_header
+from culvert.wire.isakmp.errors import ParseError
+from culvert.wire.isakmp.header import Header
 from culvert.wire.isakmp.numbers import ExchangeType, PayloadType
 
+__all__ = ["Nat", "Node", "World", "describe", "kind_of"]
+DAY = 86_400 * SECOND
 UTC_OFFSET_S = 1_800_000_000
 """The worlds begin on 15 January 2027."""
 MAX_EVENTS = 200_000
 """Events of one run; a run that settles has some hundreds."""
-RETIRE_NS = 10 * SECOND
-"""How long inherited associations are kept beside their successors."""
+KEEPALIVE_OCTETS = 1
 
 
-@dataclass(slots=True)
-class Node:
-    """An endpoint with its address and its data plane. Behind a NAT, `nat` is what others see of it.
+class Happening(Protocol):
+    """Something that waits for its instant."""
 
-    `inherited` are associations of a former process, with their reqids, and `blobs` its checkpoints.
-    """
+    def happen(self, world: World) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A datagram on its way. `damaged` is the bit that is turned over, if one is."""
+
+    sender: str
+    origin: SocketAddress
+    remote: SocketAddress
+    data: bytes = field(repr=False)
+    damaged: int | None = None
+
+    def happen(self, world: World) -> None:
+        world.arrive(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Occurs:
+    """An event at an endpoint."""
 
     name: str
-    address: IPAddress
-    endpoint: Endpoint
-    plane: DataPlane
-    nat: Nat | None = None
-    configured: Configured | None = None
-    inherited: dict[AssociationId, int] = field(default_factory=dict)
-    blobs: dict[bytes, bytes] = field(default_factory=dict)
+    event: Event
 
-    def keep(self, key: bytes, data: bytes | None) -> None:
-        """Keep a checkpoint for the process that comes after, or forget it."""
-        if data is None:
-            self.blobs.pop(key, None)
-        else:
-            self.blobs[key] = data
-
-    def children(self, peer: str) -> list[Child]:
-        """Give what is configured for a peer."""
-        peers = self.configured.peers if self.configured else ()
-        return [child for known in peers if known.name == peer for child in known.children]
-
-    def up(self, peer: str) -> bool:
-        """Tell whether this end says that the tunnel to a peer is up."""
-        status = self.endpoint.statuses().get(peer)
-        return status is not None and status.state is PeerState.UP
-
-    def seen(self, local: SocketAddress) -> SocketAddress:
-        """Give the source that others see for a datagram from `local`."""
-        return self.nat.outward(local) if self.nat else local
-
-    def behind(self, remote: SocketAddress) -> SocketAddress | None:
-        """Give our own end for a datagram to `remote`, or None where it does not lead here."""
-        if self.nat:
-            return self.nat.inward(remote, self.address)
-        return remote if remote.ip == self.address else None
-
-
-@dataclass(slots=True)
-class Nat:
-    """A translator with one public address. Ports are given out in order; after `rebind`, others."""
-
-    public: IPAddress
-    ports: dict[int, int] = field(default_factory=dict)
-    next_port: int = 20_000
-
-    def outward(self, local: SocketAddress) -> SocketAddress:
-        if local.port not in self.ports:
-            self.ports[local.port] = self.next_port
-            self.next_port += 1
-        return SocketAddress(self.public, self.ports[local.port])
-
-    def inward(self, remote: SocketAddress, address: IPAddress) -> SocketAddress | None:
-        if remote.ip != self.public:
-            return None
-        inside = next((inner for inner, outer in self.ports.items() if outer == remote.port), None)
-        return SocketAddress(address, inside) if inside is not None else None
-
-    def rebind(self) -> None:
-        """Forget the translations, as a router does that restarts."""
-        self.ports.clear()
+    def happen(self, world: World) -> None:
+        world.tell(f"{self.name} {type(self.event).__name__}")
+        world.occur(world.nodes[self.name], self.event)
 
 
 @dataclass(slots=True)
@@ -123,184 +96,264 @@ class World:
     """Runs events in the order of their instants; `trace` tells what happened, a line each.
 
     `names` are host names with their addresses. `forbidden` are reasons that nothing may end with at the moment.
-    `steady`: nothing is lost now but what the endpoints themselves let go.
+    `steady`: nothing is lost now but what the endpoints themselves let go. `latency` is that of packets, and
+    `traffic` whether there are any. `build` makes endpoints. `watched`: every invariant is looked at after every
+    event. `patience`: how long what is transient may last where things are lost.
     """
 
-    link: Link
+    link: Way
     nodes: dict[str, Node] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
     wire: Wire = field(default_factory=Wire)
     trace: list[str] = field(default_factory=list)
     forbidden: tuple[Refusal, ...] = ()
     steady: bool = False
+    latency: int = 0
+    traffic: bool = False
+    watched: bool = False
+    build: Callable[[Entropy, int], Endpoint] = Endpoint
+    patience: int = DAY
     now: int = 0
     events: int = 0
-    _queue: list[tuple[int, int, str, Event | AssociationId]] = field(default_factory=list)
+    packets: int = 0
+    network: Network = field(init=False)
+    observer: Observer | None = None
+    rules: invariants.Rules = field(default_factory=invariants.Rules)
+    overheard: dict[tuple[str, str], Arrival] = field(default_factory=dict)
+    """The last datagram from each sender to each receiver, for forgers."""
+    _queue: list[tuple[int, int, Happening]] = field(default_factory=list)
+    _deadlines: list[tuple[int, str]] = field(default_factory=list)
     _count: int = 0
+    _kinds: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.network = Network(self.nodes)
 
     def add(self, name: str, address: str, seed: int) -> Node:
-        self.nodes[name] = Node(name, ip_address(address), self._endpoint(seed), DataPlane(name))
+        self.nodes[name] = Node(name, ip_address(address), self._endpoint(seed), DataPlane(name), seed)
+        self.network.moved()
         return self.nodes[name]
 
     def _endpoint(self, seed: int) -> Endpoint:
         """Make an endpoint that knows the time of day."""
-        endpoint = Endpoint(SeededEntropy(seed), self.now)
+        endpoint = self.build(SeededEntropy(seed), self.now)
         endpoint.step(CalendarSet(UTC_OFFSET_S), self.now)
         return endpoint
 
+    # --- time ---
+
     def at(self, instant: int, name: str, event: Event) -> None:
         """Let an event happen at an endpoint."""
+        self.plan(instant, Occurs(name, event))
+
+    def plan(self, instant: int, what: Happening) -> None:
+        """Let something happen at an instant; things of one instant happen in the order in which they were planned."""
         self._count += 1
-        heapq.heappush(self._queue, (instant, self._count, name, event))
+        heapq.heappush(self._queue, (instant, self._count, what))
 
     def run(self, until: int) -> None:
         """Let time pass, up to and including the instant `until`. Raise Broken where an invariant does not hold."""
-        while (due := self._next()) is not None and due[0] <= until:
+        self._deadlines = [(due[0], node.name) for node in self.nodes.values() if (due := node.endpoint.deadline())]
+        heapq.heapify(self._deadlines)
+        while (instant := self._next()) is not None and instant <= until:
             self.events += 1
             if self.events > MAX_EVENTS:
                 raise Broken("the world does not come to rest")
-            self.now = max(self.now, due[0])
-            self._happen(due[1])
+            self.now = max(self.now, instant)
+            self._happen()
         self.now = max(self.now, until)
 
-    def _next(self) -> tuple[int, str] | None:
-        """Give the next instant, and the endpoint whose deadline it is; an empty name stands for the queue."""
-        candidates = [(self._queue[0][0], "")] if self._queue else []
-        for node in self.nodes.values():
-            deadline = node.endpoint.deadline()
-            if deadline is not None:
-                candidates.append((deadline[0], node.name))
-        return min(candidates, default=None)
+    def _next(self) -> int | None:
+        """Give the instant of what comes next."""
+        while self._deadlines:
+            instant, name = self._deadlines[0]
+            node = self.nodes.get(name)
+            due = node.endpoint.deadline() if node else None
+            if due is not None and due[0] == instant:
+                break
+            heapq.heappop(self._deadlines)
+        instants = [heap[0][0] for heap in (self._queue, self._deadlines) if heap]
+        return min(instants, default=None)
 
-    def _happen(self, name: str) -> None:
-        if name:
-            self._step(self.nodes[name], DeadlineReached())
+    def _happen(self) -> None:
+        """Let happen what was planned; deadlines of the same instant come afterwards."""
+        if self._queue and (not self._deadlines or self._queue[0][0] <= self._deadlines[0][0]):
+            heapq.heappop(self._queue)[2].happen(self)
             return
-        _, _, name, event = heapq.heappop(self._queue)
-        if isinstance(event, AssociationId):
-            self.nodes[name].plane.remove(event)
-            self._deliver(self.nodes[name])
-            return
-        if isinstance(event, DatagramReceived):
-            self.wire.delivered(name, event.data)
-            self._tell(f"{name} receives {describe(event.data)}")
-        else:
-            self._tell(f"{name} {type(event).__name__}")
-        self._prepare(self.nodes[name], event)
-        self._step(self.nodes[name], event)
+        _, name = heapq.heappop(self._deadlines)
+        self.step(self.nodes[name], DeadlineReached())
 
-    def _prepare(self, node: Node, event: Event) -> None:
-        if isinstance(event, Configured):
-            node.configured = event
-        elif isinstance(event, EngineRestarted):
-            node.plane.flush()
-            node.blobs.clear()
+    # --- gateways ---
 
     def restart(self, name: str) -> None:
         """Let the machine of an endpoint restart: nothing of its IKE SAs and associations is left."""
         node = self.nodes[name]
-        node.plane.flush()
-        node.blobs.clear()
-        node.endpoint = self._endpoint(self.link.random.getrandbits(64))
-        self._tell(f"{name} restarts")
+        node.lose()
+        self._new_process(node)
+        self.tell(f"{name} restarts")
         if node.configured is not None:
-            self._step(node, node.configured)
+            self.step(node, node.configured)
 
-    def replace(self, name: str) -> None:
-        """Let the process of an endpoint be killed and another one take over its data plane."""
+    def replace(self, name: str, *, checkpoints: bool = True) -> None:
+        """Let the process of an endpoint be killed and another one take over its data plane, and its `checkpoints`."""
         node = self.nodes[name]
-        node.inherited = {one.id: one.reqid for one in node.plane.associations.values()}
-        node.endpoint = self._endpoint(self.link.random.getrandbits(64))
-        self._tell(f"{name} is taken over")
+        if not checkpoints:
+            node.blobs.clear()
+        lost = node.lost
+        self._new_process(node)
+        node.lost = lost
+        self.tell(f"{name} is taken over")
         if node.configured is not None:
-            held = tuple(dict.fromkeys(node.inherited.values()))
-            self._step(node, replace(node.configured, held=held))
+            left = dict(node.blobs)
+            self.step(node, replace(node.configured, held=node.plane.held(), checkpoints=tuple(left.values())))
+            for key in [key for key, data in left.items() if node.blobs.get(key) is data]:
+                del node.blobs[key]
 
-    def _outlived(self, node: Node, association: SecurityAssociation) -> None:
-        """What was inherited goes a while after its successors came, as the gateway does it."""
-        if association.direction is Direction.OUT:
-            for id_ in [id_ for id_, reqid in node.inherited.items() if reqid == association.reqid]:
-                del node.inherited[id_]
-                self._count += 1
-                heapq.heappush(self._queue, (self.now + RETIRE_NS, self._count, node.name, id_))
+    def _new_process(self, node: Node) -> None:
+        node.lives, node.lost, node.stopped = node.lives + 1, False, False
+        self.wire.hurried.pop(node.name, None)
+        node.endpoint = self._endpoint(node.seed + (node.lives << 40))
 
-    def _step(self, node: Node, event: Event) -> None:
-        for action in node.endpoint.step(event, self.now):
+    def occur(self, node: Node, event: Event) -> None:
+        """Hand an endpoint an event, with what it means for the machine around it."""
+        if isinstance(event, Configured):
+            node.configured = event
+        elif isinstance(event, EngineRestarted):
+            node.lose()
+            node.lost = True
+        elif isinstance(event, Stop):
+            self.wire.hurried[node.name] = None
+            node.stopped = True
+        self.step(node, event)
+
+    def step(self, node: Node, event: Event) -> None:
+        """Let an endpoint take an event, do what it wants done, and see that all is as it must be."""
+        actions = node.endpoint.step(event, self.now)
+        if self.watched:
+            invariants.in_order(node, actions)
+        for action in actions:
             self._do(node, action)
+        due = node.endpoint.deadline()
+        if due is not None:
+            heapq.heappush(self._deadlines, (due[0], node.name))
+        changed = any(isinstance(one, InstallAssociation | RemoveAssociation | MoveAssociation) for one in actions)
+        if self.watched:
+            self.rules.judge(self, node, changed=changed or isinstance(event, Configured))
+        if self.traffic and changed:
+            packets.send(self, node)
 
     def _do(self, node: Node, action: Action) -> None:
         match action:
             case Transmit():
                 self._transmit(node, action)
             case InstallAssociation(association):
-                self._tell(f"{node.name} installs {association.direction} {association.id}")
-                node.plane.install(association)
-                self._outlived(node, association)
-                for other in self.nodes.values():
-                    agree(node.plane, other.plane)
-                    agree(other.plane, node.plane)
-                self._deliver(node)
+                self._install(node, association)
             case MoveAssociation(before, association):
                 held = node.plane.move(before.id, association)
-                self._tell(f"{node.name} moves {association.direction if held else 'the missing'} {association.id}")
+                self.tell(f"{node.name} moves {association.direction if held else 'the missing'} {association.id}")
             case RemoveAssociation(id_):
                 removed = node.plane.associations.get(id_)
-                self._tell(f"{node.name} removes {removed.direction if removed else 'the missing'} {id_}")
+                self.tell(f"{node.name} removes {removed.direction if removed else 'the missing'} {id_}")
                 node.plane.remove(id_)
-                self._deliver(node)
             case ResolvePath(peer, addresses):
-                paths = tuple((node.address, ip_address(self.names.get(one, one))) for one in addresses)
-                self.at(self.now, node.name, PathResolved(peer, paths))
+                self._resolve(node, peer, addresses)
             case Checkpoint(key, data):
                 node.keep(key, data)
             case Log(level, _, message, reason):
-                self._tell(f"{node.name} says: {message}")
+                self.tell(f"{node.name} says: {message}")
                 if level >= ERROR or (reason is not None and reason in self.forbidden):
                     raise Broken(f"{node.name}: {message}")
 
-    def _deliver(self, node: Node) -> None:
-        """See that packets arrive between this endpoint and every other one, as soon as both call the tunnel up."""
-        for other in self.nodes.values() if self.steady else ():
-            if node.up(other.name) and other.up(node.name):
-                reach(node.plane, other.plane, [child.reqid for child in node.children(other.name)])
-                reach(other.plane, node.plane, [child.reqid for child in other.children(node.name)])
+    def _install(self, node: Node, association: SecurityAssociation) -> None:
+        self.tell(f"{node.name} installs {association.direction} {association.id}")
+        node.plane.install(association)
+        invariants.paired(self, node, association)
+
+    def _resolve(self, node: Node, peer: str, addresses: tuple[str, ...]) -> None:
+        found = [self.names.get(one, one) for one in addresses]
+        try:
+            paths = tuple((node.address, ip_address(one)) for one in found)
+        except ValueError:
+            self.at(self.now, node.name, PathFailed(peer, Refusal.NO_ROUTE, f"{found} has no address"))
+            return
+        self.at(self.now, node.name, PathResolved(peer, paths))
+
+    # --- datagrams ---
 
     def _transmit(self, node: Node, action: Transmit) -> None:
-        if len(action.data) == 1:
+        origin = node.seen(action.local, action.remote, self.now)
+        if len(action.data) == KEEPALIVE_OCTETS:
             return
         self.wire.sent(node.name, action.data)
-        arrivals = self.link.deliveries(self.now)
-        fate = "" if arrivals else " (lost)"
-        self._tell(f"{node.name} sends {describe(action.data)}{fate}")
-        origin = node.seen(action.local)
-        for other in self.nodes.values():
-            end = other.behind(action.remote)
-            for instant in arrivals if end is not None else ():
-                self.at(instant, other.name, DatagramReceived(end or action.remote, origin, action.data))
+        fate = self.link.fate(self._named(node.name, action.data), self.now)
+        if origin is None or not self.network.fits(action.remote, len(action.data)):
+            fate = ()
+        self.tell(f"{node.name} sends {describe(action.data)}{'' if fate else ' (lost)'}")
+        if self.observer is not None:
+            self.observer.sent(self.now, node, action, fate)
+        for copy in fate:
+            source = SocketAddress(EAVESDROPPER, action.local.port) if copy.elsewhere or not origin else origin
+            arrival = Arrival(node.name, source, action.remote, action.data, copy.damaged)
+            self.plan(self.now + copy.after, arrival)
 
-    def _tell(self, text: str) -> None:
+    def _named(self, sender: str, data: bytes) -> Name:
+        """Name a datagram by what stays the same where other things are left out of a script."""
+        kind = kind_of(data)
+        number = self._kinds[sender, kind] = self._kinds.get((sender, kind), 0) + 1
+        return sender, kind, number
+
+    def arrive(self, arrival: Arrival) -> None:
+        """Hand a datagram to whoever is there."""
+        found = self.network.receivers(arrival.sender, arrival.origin, arrival.remote, self.now)
+        if not found:
+            self.tell(f"nobody receives {describe(arrival.data)}")
+        for node, local in found:
+            self._receive(node, local, arrival)
+
+    def _receive(self, node: Node, local: SocketAddress, arrival: Arrival) -> None:
+        data = arrival.data
+        if arrival.damaged is not None:
+            data = damaged(data, arrival.damaged)
+        elif arrival.sender in self.nodes:
+            self.overheard[arrival.sender, node.name] = arrival
+            self.wire.delivered(node.name, data)
+        harm = " (damaged)" if arrival.damaged is not None else ""
+        self.tell(f"{node.name} receives {describe(arrival.data)}{harm}")
+        if self.observer is not None:
+            self.observer.received(self.now, node, arrival)
+        self.step(node, DatagramReceived(local, arrival.origin, data))
+
+    def tell(self, text: str) -> None:
+        """Write a line of the trace."""
         self.trace.append(f"{self.now / SECOND:10.4f}  {text}")
+        if self.observer is not None:
+            self.observer.told(self.now, text)
 
 
 def describe(data: bytes) -> str:
     """Name a message by what its header shows."""
-    header = read_header(data)
-    kind = header.exchange.name if isinstance(header.exchange, ExchangeType) else f"exchange {header.exchange}"
-    role = "response" if header.response else "request"
+    try:
+        header = header_of(data)
+    except ParseError:
+        return f"{len(data)} octets"
     side = "i" if header.initiator else "r"
-    return (
-        f"{kind} {role} {header.message_id}{_fragment(data)} [{header.spi_i.hex()[:6]}/{header.spi_r.hex()[:6]} {side}]"
-    )
+    spis = f"{header.spi_i.hex()[:6]}/{header.spi_r.hex()[:6]}"
+    return f"{kind_of(data)} {header.message_id}{_fragment(header, data)} [{spis} {side}]"
 
 
-def _fragment(data: bytes) -> str:
+def _fragment(header: Header, data: bytes) -> str:
     """Name a fragment by its place, a whole message by nothing."""
-    if read_header(data).next_payload != PayloadType.SKF:
+    if header.next_payload != PayloadType.SKF:
         return ""
     number, total = (int.from_bytes(data[at : at + 2], "big") for at in (PREFIX_OCTETS, PREFIX_OCTETS + 2))
     return f" ({number} of {total})"
 
 
-def source(seed: int) -> random.Random:
-    """Give the randomness of a run's network and plans."""
-    return random.Random(seed)
+def kind_of(data: bytes) -> str:
+    """Name the exchange, and whether it is asked or answered."""
+    try:
+        header = header_of(data)
+    except ParseError:
+        return "datagram"
+    kind = header.exchange.name if isinstance(header.exchange, ExchangeType) else f"exchange {header.exchange}"
+    return f"{kind} {'response' if header.response else 'request'}"

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from culvert.addresses import IPAddress, SocketAddress
 from culvert.ipsec.associations import AssociationId
 from culvert.ipsec.policies import Policy
+from culvert.reasons import Drop
 from culvert.wire.netlink import events as wire
 from culvert.wire.netlink.family import DatagramWire, parse_datagram
 from culvert.wire.netlink.framing import Message
@@ -17,7 +18,9 @@ from culvert.wire.netlink.links import PathMtuWire, parse_path_mtu
 from culvert.wire.netlink.migrate import parse_migrate
 from culvert.wire.netlink.numbers import Own, Xfrm
 from culvert.wire.netlink.sa import parse_sa_id
+from culvert.wire.netlink.samples import SampleWire, parse_sample
 from culvert.wire.netlink.silence import SilenceWire, parse_silence
+from culvert.wire.netlink.strays import StrayWire, parse_stray
 from culvert.xfrm import policies
 from culvert.xfrm.associations import id_from_wire
 from culvert.xfrm.errors import NotOursError
@@ -111,6 +114,35 @@ class SilenceEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class StrayEvent:
+    """A packet came for an association that is not there. Ports are 0 where it did not come in UDP.
+
+    Anybody can send such packets; they are told at a bounded rate.
+    """
+
+    local: SocketAddress
+    remote: SocketAddress
+    protocol: int
+    spi: int
+
+
+@dataclass(frozen=True, slots=True)
+class DroppedEvent:
+    """A packet that was dropped, one of a few that are told; `reason` is a name of the file of reasons.
+
+    Ends and protocol are its outermost header's; ports and SPI are 0 where there are none to be seen.
+    """
+
+    reason: str
+    inbound: bool
+    source: SocketAddress
+    destination: SocketAddress
+    protocol: int
+    spi: int
+    octets: int
+
+
+@dataclass(frozen=True, slots=True)
 class AssociationsChanged:
     """Somebody changed the SAD. `gone` is one that was taken away; `flushed`: all of them, at least those of ESP."""
 
@@ -137,6 +169,8 @@ Event = (
     | PolicyExpireEvent
     | PathMtuEvent
     | SilenceEvent
+    | StrayEvent
+    | DroppedEvent
     | AssociationsChanged
     | PoliciesChanged
     | Overrun
@@ -195,6 +229,18 @@ def _silence(value: SilenceWire) -> SilenceEvent:
     return SilenceEvent(id_from_wire(value.id), value.sending)
 
 
+def _stray(value: StrayWire) -> StrayEvent:
+    return StrayEvent(value.local, value.remote, value.protocol, value.spi)
+
+
+def _dropped(value: SampleWire) -> DroppedEvent:
+    reason = _DROPS.get(value.reason, f"reason {value.reason}")
+    ends = value.source, value.destination
+    return DroppedEvent(reason, value.inbound, *ends, value.protocol, value.spi, value.octets)
+
+
+_DROPS = {int(drop): drop.name for drop in Drop}
+"""An engine of another version may know more."""
 _FLUSHES_OF_ESP = (b"\x00", b"\x32", b"\xff")
 """Protocols that a flush may name: any, ESP, and IPSEC_PROTO_ANY."""
 _READERS: dict[int, Callable[[bytes], Event]] = {
@@ -205,6 +251,8 @@ _READERS: dict[int, Callable[[bytes], Event]] = {
     Xfrm.POLEXPIRE: lambda body: _policy_expire(wire.parse_policy_expire(body)),
     Own.PATH_MTU: lambda body: _path_mtu(parse_path_mtu(body)),
     Own.SILENCE: lambda body: _silence(parse_silence(body)),
+    Own.UNKNOWN_SPI: lambda body: _stray(parse_stray(body)),
+    Own.DROPPED: lambda body: _dropped(parse_sample(body)),
     Own.IKE_RECEIVED: lambda body: _ike(parse_datagram(body)),
     Own.OVERRUN: lambda _: Overrun(),
     Xfrm.DELSA: lambda body: AssociationsChanged(gone=id_from_wire(parse_sa_id(body))),

@@ -347,6 +347,15 @@ def test_a_list_reaches_the_model(office: Office) -> None:
     assert office.peer(WITH_LIST).trust.crls == (crl,)
 
 
+def test_a_list_may_be_longer_than_a_configuration(office: Office) -> None:
+    crl = office.ca.crl(1, until_s=NOW_S + 10 * DAY_S)
+    office.write("crl.pem", b"text\n" * 300_000 + listed(crl))
+    assert office.peer(WITH_LIST).trust.crls == (crl,)
+    office.write("crl.pem", b"text\n" * 1_000_000 + listed(crl))
+    (problem,) = office.problems(WITH_LIST)
+    assert "crl.pem is larger than" in problem
+
+
 def test_a_list_that_may_be_required(office: Office) -> None:
     assert office.peer(CONFIGURATION.replace("[gateway]", "[gateway]\nrequire_crl = true")).trust.require_crl
     overridden = CONFIGURATION.replace("[gateway]", "[gateway]\nrequire_crl = true") + "require_crl = false\n"

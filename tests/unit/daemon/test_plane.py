@@ -20,6 +20,7 @@ from culvert.ike import events as ike
 from culvert.ipsec.associations import Direction, Encapsulation, SecurityAssociation
 from culvert.ipsec.policies import Action, Policy, Template
 from culvert.ipsec.selectors import Selector
+from culvert.wire.netlink.strays import StrayWire
 from culvert.xfrm.client import XfrmClient
 from culvert.xfrm.fake import FakeEngine
 
@@ -74,6 +75,12 @@ async def test_a_new_mapping_is_told_to_the_core(bench: Bench) -> None:
     old, new = SocketAddress(THEM, 40_000), SocketAddress(ELSEWHERE, 41_000)
     bench.engine.rebind(IN.id, old, new)
     assert await bench.next() == ike.MappingChanged(IN.id, new)
+
+
+async def test_a_packet_for_an_unknown_association_is_told_to_the_core(bench: Bench) -> None:
+    ends = SocketAddress(US, 4500), SocketAddress(THEM, 40_000)
+    bench.engine.stray(StrayWire(*ends, 50, 0x12345678))
+    assert await bench.next() == ike.UnknownSpi(*ends, 50, 0x12345678)
 
 
 async def test_ports_alone_are_changed_where_the_association_stands(bench: Bench) -> None:

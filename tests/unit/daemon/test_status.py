@@ -87,6 +87,7 @@ def test_a_peer_that_is_up_is_joined_with_what_the_data_plane_counted(make):
                 "remote": ["192.168.2.0/24"],
                 "cipher": "aes128gcm16",
                 "encapsulation": "udp",
+                "mode": "tunnel",
                 "bytes_in": 1000,
                 "bytes_out": 2000,
                 "packets_in": 10,

@@ -15,7 +15,8 @@ from culvert.ike.endpoint import Endpoint
 from culvert.ike.events import Configured, Connect, DatagramReceived, DeadlineReached, Event, PathResolved
 from culvert.ike.logs import ERROR
 from culvert.ike.status import PeerState
-from culvert.ike.v2.sa import IkeSa, IkeState
+from culvert.ike.v2 import lineages
+from culvert.ike.v2.sa import IkeSa, IkeState, Task
 from culvert.ipsec.proposals import Proposal, esp_proposal, ike_proposal
 from culvert.ipsec.selectors import traffic_selector
 from culvert.wire.isakmp.header import Header, read_header
@@ -44,16 +45,28 @@ class Line:
     version: int = 4
     proposals: tuple[Proposal, ...] = AEAD
     initiator: str = "west"
+    secrets: dict[str, bytes] = field(default_factory=lambda: {name: name.encode() * 8 for name in OTHER})
+    start: Start = Start.PASSIVE
     now: int = 0
     ends: dict[str, Endpoint] = field(default_factory=dict)
     sent: list[tuple[str, bytes]] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
+    restarts: int = 0
     under_way: list[tuple[str, Transmit]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for number, name in enumerate(OTHER):
             self.ends[name] = Endpoint(SeededEntropy(7 + number), self.now)
-            self.tell(name, Configured((self.peer(name),)))
+            self.configure(name)
+
+    def configure(self, name: str) -> None:
+        self.tell(name, Configured((self.peer(name),), token_secret=self.secrets[name]))
+
+    def restart(self, name: str) -> None:
+        """Let an end forget everything, as a machine that restarts."""
+        self.restarts += 1
+        self.ends[name] = Endpoint(SeededEntropy(100 + self.restarts), self.now)
+        self.configure(name)
 
     def address(self, name: str) -> IPAddress:
         return ADDRESSES[self.version][name]
@@ -66,7 +79,7 @@ class Line:
         child = Child(OTHER[name], "net", local, remote, (esp_proposal("aes128gcm16"),))
         other = str(self.address(OTHER[name]))
         peer = Peer(OTHER[name], (other,), None, None, (child,), secret=b"for tests", proposals=self.proposals)
-        return replace(peer, start=Start.PASSIVE)
+        return replace(peer, start=self.start if name == self.initiator else Start.PASSIVE)
 
     def connect(self) -> Line:
         self.tell(self.initiator, Connect(OTHER[self.initiator]))
@@ -85,6 +98,13 @@ class Line:
                     assert level < ERROR, message
                     self.said.append(message)
         return actions
+
+    def begin(self, name: str, task: Task) -> Line:
+        """Let an end begin an exchange on its IKE SA."""
+        ctx = self.ends[name]._ctx
+        lineages.enqueue(ctx, ctx.live(OTHER[name])[-1], task)
+        self.tell(name, DeadlineReached())
+        return self
 
     def deliver(self) -> Line:
         """Deliver what is under way, and what comes of that."""

@@ -180,3 +180,16 @@ def test_certificates_of_all_authorities_are_asked_for_that_may_be_meant() -> No
     ctx = star.hub.endpoint._ctx
     asked = [one.peer.trust for one in admission.who_may_show_certificates(ctx, SocketAddress(PUBLIC, 500))]
     assert asked == stores
+
+
+def test_who_takes_the_place_of_another_by_a_wildcard_is_named() -> None:
+    """A wildcard says who may be a peer; one gateway is it at a time, the one that came last."""
+    star = Star()
+    anybody = replace(star.peers[0], identity=Identity.parse("*.example.org"))
+    star.tell("east", Configured((anybody,)))
+    star.call("a", _hub("a", "10.10.0.0/16", b"secret of a"))
+    assert star.up("a")
+    said = star.call("b", replace(_hub("b", "10.10.0.0/16", b"secret of a")))
+    assert any("b.example.org takes the place of a.example.org" in line for line in said)
+    star.world.run(star.world.now + 60 * 10**9)
+    assert star.hub.endpoint.census().established == 1

@@ -47,6 +47,10 @@ CASES: dict[str, tuple[Payload, str]] = {
         f"CERTREQ X509_SIGNATURE for {'00' * 20}",
     ),
     "certreq for any": (CertificateRequest(CertificateEncoding.X509_SIGNATURE), "CERTREQ X509_SIGNATURE for any"),
+    "cert that is none": (
+        Certificate(CertificateEncoding.X509_SIGNATURE, b"0"),
+        "CERT X509_SIGNATURE, 1 octets: no certificate that can be read: a value without its length",
+    ),
     "cert": (Certificate(CertificateEncoding.CRL, bytes(9)), "CERT CRL, 9 octets"),
     "delete of children": (
         Delete(ProtocolId.ESP, (b"\0\0\1\0", b"\0\0\1\1")),

@@ -43,7 +43,7 @@ def inbound(pair: Pair) -> AssociationId:
 def test_a_new_address_makes_a_new_tunnel_at_once_and_the_old_one_goes() -> None:
     pair = roaming()
     pair.west.address = NEW
-    pair.tell("west", PathsChanged((NEW, ELSEWHERE), ("east",)), 0.5)
+    pair.tell("west", PathsChanged((NEW, ELSEWHERE), ("east",)), 1.5)
     ike = pair.west.endpoint.status("east").ike
     assert ike is not None
     assert ike.local.ip == NEW

@@ -51,6 +51,16 @@ def test_a_wrong_secret_is_shown_steadily_at_both_ends(starts: str) -> None:
         assert "secret" in message
 
 
+def test_the_line_of_the_secret_is_named_at_both_ends() -> None:
+    pair = _both(Start.PASSIVE)
+    pair.west_peer = replace(pair.west_peer, secret_from="psk.txt:3")
+    pair.east_peer = replace(pair.east_peer, secret=b"another secret", secret_from="keys.txt:7")
+    pair.connect()
+    here, there = _statuses(pair)
+    assert "our secret is that in psk.txt:3" in here.message
+    assert "its secret is not the one that we have for this peer in keys.txt:7" in there.message
+
+
 def test_who_asks_for_somebody_else_is_shown_here_too() -> None:
     pair = _both(Start.PASSIVE)
     name = Identity.parse("somebody.example.org")

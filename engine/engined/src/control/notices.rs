@@ -8,7 +8,9 @@ use super::{Control, LOOK_MS, TICK_MS};
 use crate::family::group;
 use crate::ike;
 use crate::links;
+use crate::samples;
 use crate::shared::{IkeMessage, Notice};
+use crate::strays;
 use crate::xfrm::events;
 
 impl Control {
@@ -54,10 +56,21 @@ impl Control {
                 Notice::PathMtu(remote, mtu) => {
                     self.tell(group::PATH_MTU, links::path_mtu(remote, mtu));
                 }
+                Notice::Stray(stray) => self.tell(group::UNKNOWN_SPI, strays::told(&stray)),
+                Notice::Dropped(sample) => self.dropped(&sample),
                 Notice::Limit => self.next_tick_ns = 0,
             }
         }
         self.deliver();
+    }
+
+    fn dropped(&mut self, sample: &samples::Sample) {
+        let wants = |client: &super::client::Client| client.groups & group::DROPPED != 0;
+        let wanted = self.clients.values().any(wants);
+        self.shared.samples.want(wanted);
+        if wanted {
+            self.tell(group::DROPPED, samples::told(sample));
+        }
     }
 
     fn ike_received(&mut self, message: IkeMessage) {

@@ -33,6 +33,9 @@ impl Control {
             return Err(Refusal::new(libc::EINVAL, "there is no such group"));
         }
         client.groups = groups;
+        if groups & group::DROPPED != 0 {
+            self.shared.samples.want(true);
+        }
         if groups & group::IKE != 0 {
             for ike in self.kept.take() {
                 if !client.notify_ike(&ike::received(&ike).into()) {

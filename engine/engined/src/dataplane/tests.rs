@@ -9,7 +9,7 @@ use packet::database::Database;
 use packet::headers::{Outer, Pair};
 use packet::ip::{Headers, protocol};
 use packet::reason::Drop;
-use packet::sa::Encap;
+use packet::sa::{Encap, Protocol};
 use packet::selector::Prefix;
 use packet::spd::PolicyDirection;
 use packet::virtio::{VIRTIO_HEADER, VirtioHeader};
@@ -23,7 +23,9 @@ mod sizes;
 use super::inbound::InboundThread;
 use super::outbound::OutboundThread;
 use crate::gif::memory::MemoryGifs;
+use crate::samples::Sample;
 use crate::shared::{Devices, Notice, PerFamily, Shared, Socket};
+use crate::strays::Stray;
 use crate::testing::{OURS, REQID, SPI, THEIRS, devices, protected, protecting};
 
 /// An engine whose two threads take a turn when they are told to. Each socket serves both families.
@@ -303,6 +305,52 @@ fn what_no_policy_protects_is_dropped() {
     );
 }
 
+/// What the control thread is told of dropped packets.
+fn samples(world: &World) -> Vec<Sample> {
+    let notices = world.shared.take_notices().into_iter();
+    notices
+        .filter_map(|notice| match notice {
+            Notice::Dropped(sample) => Some(sample),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_dropped_packet_is_told_where_somebody_wants_to_see_some() {
+    let mut world = World::new();
+    world.put(&packet(b"clear"));
+    world.outbound.turn();
+    assert_eq!(samples(&world), []);
+    world.shared.samples.want(true);
+    world.put(&packet(b"clear"));
+    world.put(&packet(b"at the same time"));
+    world.outbound.turn();
+    let told = samples(&world);
+    assert_eq!(told.len(), 1);
+    assert_eq!(
+        (told[0].reason, told[0].inbound, told[0].protocol),
+        (Drop::NoPolicy, false, 17)
+    );
+    assert_eq!(told[0].octets as usize, packet(b"clear").len());
+}
+
+#[test]
+fn a_datagram_that_is_dropped_is_told_with_its_spi() {
+    let mut world = World::with_policies();
+    world.add_sa(true);
+    world.shared.samples.want(true);
+    let unknown = [&(SPI + 1).to_be_bytes()[..], &[0; 60]].concat();
+    world.deliver(&unknown, unknown.len());
+    let told = samples(&world);
+    assert_eq!(told.len(), 1);
+    assert_eq!(
+        (told[0].reason, told[0].inbound, told[0].spi),
+        (Drop::UnknownSpi, true, SPI + 1)
+    );
+    assert_eq!(told[0].destination, SocketAddr::new(THEIRS.into(), 4_500));
+}
+
 #[test]
 fn a_run_is_told_apart_datagram_by_datagram() {
     let mut world = World::with_policies();
@@ -332,6 +380,66 @@ fn a_flood_of_ike_is_bounded_and_leaves_room_for_an_acquire() {
     assert!(matches!(notices[256], Notice::Acquire(..)));
 }
 
+/// What the control thread is told of packets for unknown SPIs.
+fn strays(world: &World) -> Vec<Stray> {
+    let notices = world.shared.take_notices().into_iter();
+    notices
+        .filter_map(|notice| match notice {
+            Notice::Stray(stray) => Some(stray),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_packet_for_an_unknown_spi_is_told_a_few_times() {
+    let mut world = World::with_policies();
+    world.add_sa(true);
+    let unknown = [&(SPI + 1).to_be_bytes()[..], &[0; 60]].concat();
+    (0..100).for_each(|_| world.deliver(&unknown, unknown.len()));
+    assert_eq!(world.drops(Drop::UnknownSpi), 100);
+    let told = strays(&world);
+    let wanted = Stray {
+        local: SocketAddr::new(THEIRS.into(), 4500),
+        remote: SocketAddr::new(OURS.into(), 4500),
+        protocol: Protocol::Esp,
+        spi: SPI + 1,
+    };
+    assert_eq!(told[0], wanted);
+    assert!((4..10).contains(&told.len()), "{told:?}");
+}
+
+#[test]
+fn without_udp_it_is_told_without_ports() {
+    let mut world = World::with_policies();
+    let header = Outer {
+        pair: Pair::new(OURS.into(), THEIRS.into()).unwrap(),
+        tos: 0,
+        hop_limit: 64,
+        dont_fragment: false,
+        identification: 1,
+    };
+    for (number, protocol, spi_at) in [
+        (protocol::ESP, Protocol::Esp, 0),
+        (protocol::AH, Protocol::Ah, 4),
+    ] {
+        let mut body = [0; 64];
+        body[1] = 4;
+        body[spi_at..spi_at + 4].copy_from_slice(&SPI.to_be_bytes());
+        let mut whole = Vec::new();
+        header.begin(number, body.len(), &mut whole).unwrap();
+        whole.extend_from_slice(&body);
+        world.arrive(&whole);
+        let wanted = Stray {
+            local: SocketAddr::new(THEIRS.into(), 0),
+            remote: SocketAddr::new(OURS.into(), 0),
+            protocol,
+            spi: SPI,
+        };
+        assert_eq!(strays(&world), [wanted]);
+    }
+}
+
 proptest! {
     #[test]
     fn any_datagram_is_dropped_with_a_reason(
@@ -345,7 +453,8 @@ proptest! {
         world.deliver(&octets, segment);
         let datagrams = octets.len().div_ceil(segment);
         let dropped: u64 = world.shared.inbound_drops.nonzero().iter().map(|(_, packets)| packets).sum();
-        prop_assert_eq!(dropped as usize + world.shared.take_notices().len(), datagrams);
+        let ike = world.shared.take_notices().iter().filter(|notice| matches!(notice, Notice::Ike(_))).count();
+        prop_assert_eq!(dropped as usize + ike, datagrams);
         prop_assert!(world.tun.take().is_none());
     }
 

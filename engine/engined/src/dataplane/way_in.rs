@@ -20,7 +20,9 @@ use super::arrival::Exits;
 use super::links::Links;
 use super::local::LocalAddresses;
 use crate::limits::MAX_IKE_OCTETS;
+use crate::samples::Sample;
 use crate::shared::{IKE_PORT, IkeMessage, NAT_T_PORT, Notice, Shared};
+use crate::strays::{Stray, StrayRates};
 
 /// Octets of an IKE header (RFC 7296 section 3.1); what is shorter is nothing.
 const IKE_HEADER_OCTETS: usize = 28;
@@ -54,14 +56,17 @@ pub struct WayIn {
     pub links: Links,
     pub locals: LocalAddresses,
     whole: Vec<u8>,
+    strays: StrayRates,
     pub now_ns: u64,
 }
 
 impl WayIn {
     /// Nothing is known.
     pub fn new(shared: Arc<Shared>) -> Self {
+        let now_ns = shared.clock.nanoseconds();
         Self {
-            now_ns: shared.clock.nanoseconds(),
+            now_ns,
+            strays: StrayRates::new(now_ns),
             shared,
             flows: FlowCache::new(),
             exits: Exits::default(),
@@ -121,8 +126,23 @@ impl WayIn {
                 Kind::Bare => self.bare(snapshot, datagram),
                 Kind::Icmp => self.icmp(snapshot, datagram),
             };
+            if let Err(reason) = outcome {
+                self.sample(kind, received, reason, datagram);
+            }
             self.count(outcome);
         }
+    }
+
+    fn sample(&self, kind: Kind, received: &Received, reason: Drop, datagram: &[u8]) {
+        let local = |port| SocketAddr::new(received.local, port);
+        let of_datagram =
+            |port| Sample::of_datagram(reason, local(port), received.remote, datagram);
+        self.shared.sample(self.now_ns, || match kind {
+            _ if reason == Drop::Keepalive => None,
+            Kind::Ike => Some(of_datagram(IKE_PORT)),
+            Kind::NatT => Some(of_datagram(NAT_T_PORT)),
+            Kind::Secured | Kind::Bare | Kind::Icmp => Sample::of_packet(reason, true, datagram),
+        });
     }
 
     fn count(&self, outcome: Result<(), Drop>) {
@@ -176,7 +196,10 @@ impl WayIn {
         datagram: &mut [u8],
     ) -> Result<(), Drop> {
         let spi = esp::spi(datagram).ok_or(Drop::Truncated)?;
-        let sa = find(snapshot, received.local, spi, Protocol::Esp)?;
+        let sa = find(snapshot, received.local, spi, Protocol::Esp).inspect_err(|_| {
+            let local = SocketAddr::new(received.local, NAT_T_PORT);
+            self.stray(local, received.remote, Protocol::Esp, spi);
+        })?;
         if sa.params().mode == Mode::Tunnel {
             let opened = esp::open(&sa, datagram, self.now_s())?;
             self.judge_mapping(&sa, received.remote, opened.sequence);
@@ -198,7 +221,15 @@ impl WayIn {
         let headers = Headers::parse(packet)?;
         let upper = &packet[headers.transport..headers.length];
         let (protocol, spi) = protocol_and_spi(&headers, upper).ok_or(Drop::Truncated)?;
-        let sa = find(snapshot, headers.destination, spi, protocol)?;
+        let sa = find(snapshot, headers.destination, spi, protocol).inspect_err(|_| {
+            let (local, remote) = (headers.destination, headers.source);
+            self.stray(
+                SocketAddr::new(local, 0),
+                SocketAddr::new(remote, 0),
+                protocol,
+                spi,
+            );
+        })?;
         if protocol == Protocol::Esp && sa.params().mode == Mode::Tunnel {
             let upper = &mut packet[headers.transport..headers.length];
             let opened = esp::open(&sa, upper, self.now_s())?;
@@ -207,6 +238,19 @@ impl WayIn {
         let opened = protect::open(&sa, packet, false, self.now_s())?;
         let path = vec![opened.step];
         self.opened(snapshot, path, &mut packet[opened.range], opened.headers)
+    }
+
+    /// A packet for an SA that is not here: told, unless too many are.
+    fn stray(&mut self, local: SocketAddr, remote: SocketAddr, protocol: Protocol, spi: u32) {
+        if self.strays.allow(remote.ip(), self.now_ns) {
+            let stray = Stray {
+                local,
+                remote,
+                protocol,
+                spi,
+            };
+            self.shared.notify(Notice::Stray(stray));
+        }
     }
 
     /// The common case: an opened packet of ESP in tunnel mode, without its outer header.

@@ -31,9 +31,13 @@ from culvert.wire.isakmp.sa import SecurityAssociation
 
 
 def admitted(ctx: Context, message: Message, contents: Contents, local: SocketAddress, remote: SocketAddress) -> bool:
-    """Bound what a flood of first messages costs; tell whether this one may cost us a key exchange."""
+    """Bound what a flood of first messages costs; tell whether this one may cost us a key exchange.
+
+    Where strangers have taken all room there is, peers at addresses that we know still get in, by their cookie.
+    """
     total, here = len(ctx.half_open), ctx.half_open.of(remote.ip)
-    if total >= MAX_HALF_OPEN or here >= MAX_HALF_OPEN_PER_SOURCE:
+    full = total >= MAX_HALF_OPEN and not ctx.peers.known_at(remote.ip)
+    if full or here >= MAX_HALF_OPEN_PER_SOURCE:
         ctx.note(f"a first message from {remote} was dropped", Refusal.TOO_MANY_HALF_OPEN)
         return False
     if total < COOKIE_THRESHOLD and here < COOKIE_THRESHOLD_PER_SOURCE:

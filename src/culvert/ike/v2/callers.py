@@ -10,6 +10,8 @@ from culvert.limits import MAX_CANDIDATES
 from culvert.wire.isakmp.identification import Identification
 
 V2 = 2
+MAX_SHOWN = 160
+"""Letters of a name that a sentence has room for."""
 
 
 def candidates(ctx: Context, sa: IkeSa, presented: Identification, wished: Identification | None) -> list[PeerRecord]:
@@ -47,5 +49,11 @@ def expected_at(ctx: Context, sa: IkeSa) -> list[PeerRecord]:
 
 
 def shown(identification: Identification) -> str:
-    """Give an identity for people."""
-    return str(identification.identity) if identification.identity else f"identity type {int(identification.type)}"
+    """Give an identity for people; of a long one its beginning."""
+    identity = identification.identity
+    return shortened(str(identity)) if identity else f"identity type {int(identification.type)}"
+
+
+def shortened(text: str) -> str:
+    """Cut what somebody whom we do not know wrote to what a line has room for."""
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."

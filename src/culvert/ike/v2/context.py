@@ -15,6 +15,7 @@ from culvert.ike.directory import Directory
 from culvert.ike.half_open import HalfOpen
 from culvert.ike.logs import DEBUG, IKE, INFO, Limiter, printable
 from culvert.ike.pace import Pace
+from culvert.ike.rates import Rates
 from culvert.ike.records import Outcome
 from culvert.ike.timers import Timers
 from culvert.ike.v2.reassembly import Reassemblies
@@ -52,7 +53,7 @@ class Context:
     outcomes: list[Outcome] = field(default_factory=list)
     timers: Timers = field(default_factory=Timers)
     limiter: Limiter = field(default_factory=Limiter)
-    unprotected: Limiter = field(default_factory=Limiter)
+    unprotected: Rates = field(default_factory=Rates)
     """Bounds the answers that we give without protection, to whoever asks."""
     hints: Pace = field(default_factory=lambda: Pace(HINT_INTERVAL_NS, HINT_PATIENCE_NS))
     """Bounds the questions whether a peer is there that something hints at."""
@@ -65,6 +66,8 @@ class Context:
     child_owners: dict[int, int] = field(default_factory=dict)
     leaving: dict[int, AssociationId] = field(default_factory=dict)
     """Inbound associations of children that are gone, by SPI: packets for them may still be on their way."""
+    inherited: dict[int, list[AssociationId]] = field(default_factory=dict)
+    """Associations by reqid that a former process left in the data plane, and that no child of ours owns."""
     by_peer: dict[str, dict[int, None]] = field(default_factory=dict)
     half_open: HalfOpen = field(default_factory=HalfOpen)
     fragments: Reassemblies = field(default_factory=Reassemblies)
@@ -81,6 +84,8 @@ class Context:
     """What `now` / SECOND lacks to be the time of day; None: nobody told us the time."""
     refused: dict[Refusal, int] = field(default_factory=dict)
     """Messages that were dropped, whether or not a line was written of it."""
+    token_secret: bytes = field(default=b"", repr=False)
+    """What our tokens of quick crash detection are made with; empty: we make none."""
     topics: frozenset[str] = frozenset()
     """What is told in detail."""
     traced: Limiter = field(default_factory=_trace_limiter)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from culvert.addresses import SocketAddress
-from culvert.ike.actions import Transmit
 from culvert.ike.logs import DEBUG, WARNING
 from culvert.ike.timers import Timer
 from culvert.ike.v2 import (
@@ -17,6 +16,8 @@ from culvert.ike.v2 import (
     succession,
     table,
     trace,
+    unknown_spi,
+    unprotected,
     window,
 )
 from culvert.ike.v2.answers import Answer
@@ -32,6 +33,7 @@ from culvert.ike.v2.sa import (
     IkeOffer,
     IkeSa,
     IkeState,
+    InvalidSpi,
     Liveness,
     Outstanding,
     Refuse,
@@ -42,14 +44,12 @@ from culvert.ike.v2.sa import (
 from culvert.limits import MAX_IKE_MESSAGE_OCTETS
 from culvert.reasons import Refusal
 from culvert.wire.isakmp.errors import ParseError
-from culvert.wire.isakmp.header import MAJOR_VERSION, NO_SPI, Header, peek, read_header
-from culvert.wire.isakmp.message import Message, emit_message, parse_message
+from culvert.wire.isakmp.header import NO_SPI, Header, peek, read_header
+from culvert.wire.isakmp.message import parse_message
 from culvert.wire.isakmp.notify import Notify, NotifyType
 from culvert.wire.isakmp.numbers import ExchangeType, PayloadType
 
 Path = tuple[SocketAddress, SocketAddress]
-MIN_PROTECTED_OCTETS = 57
-"""The shortest protected message: headers, an IV of 8 octets, the padding's length, an ICV of 16."""
 
 
 def find(ctx: Context, data: bytes) -> IkeSa | None:
@@ -74,7 +74,7 @@ def receive(ctx: Context, data: bytes, local: SocketAddress, remote: SocketAddre
     except ParseError as error:
         ctx.note(f"a message from {remote} was dropped: {error.text}", error.reason)
         if error.reason is Refusal.INVALID_MAJOR_VERSION:
-            _name_our_version(ctx, data, (local, remote))
+            unprotected.name_our_version(ctx, data, (local, remote))
 
 
 def _route(ctx: Context, header: Header, data: bytes, path: Path) -> None:
@@ -83,38 +83,15 @@ def _route(ctx: Context, header: Header, data: bytes, path: Path) -> None:
         ike_sa_init.respond(ctx, parse_message(data), data, *path)
         return
     sa = find(ctx, data)
-    if sa is None:
+    if sa is None and unknown_spi.is_hint(header):
+        unknown_spi.hinted(ctx, data, path[1])
+    elif sa is None:
         ctx.note(f"a message from {path[1]} is for an IKE SA that is not here", Refusal.UNKNOWN_IKE_SPI)
-        _name_unknown_spi(ctx, header, data, path)
+        unprotected.name_unknown_spi(ctx, header, data, path)
     elif header.response:
         _response(ctx, sa, header, data, path)
     else:
         _request(ctx, sa, header, data, path)
-
-
-def _name_our_version(ctx: Context, data: bytes, path: Path) -> None:
-    """Answer a request of a later major version (RFC 7296 section 2.5)."""
-    header = read_header(data)
-    if header.major > MAJOR_VERSION:
-        notify = Notify(NotifyType.INVALID_MAJOR_VERSION, bytes([MAJOR_VERSION]))
-        _answer_unprotected(ctx, header, notify, path)
-
-
-def _name_unknown_spi(ctx: Context, header: Header, data: bytes, path: Path) -> None:
-    """Tell who asks an IKE SA that is not here, so that it looks whether we still live (RFC 7296 section 1.5)."""
-    protected = header.exchange != ExchangeType.IKE_SA_INIT and header.next_payload in (PayloadType.SK, PayloadType.SKF)
-    if protected and len(data) >= MIN_PROTECTED_OCTETS:
-        _answer_unprotected(ctx, header, Notify(NotifyType.INVALID_IKE_SPI), path)
-
-
-def _answer_unprotected(ctx: Context, header: Header, notify: Notify, path: Path) -> None:
-    """Answer a request without an IKE SA, never a response, never longer than the request, and not too often."""
-    if header.response or not ctx.unprotected.allow(ctx.now):
-        return
-    reply = Message(
-        header.spi_i, header.spi_r, header.exchange, not header.initiator, True, header.message_id, (notify,)
-    )
-    ctx.emit(Transmit(path[0], path[1], emit_message(reply)))
 
 
 def _request(ctx: Context, sa: IkeSa, header: Header, data: bytes, path: Path) -> None:
@@ -173,9 +150,17 @@ def _judge(contents: Contents, problem: str) -> None:
 
 
 def _heard(ctx: Context, sa: IkeSa, path: Path) -> None:
-    """Enter that the peer lives. Follow it to a new address where a NAT may have moved it (RFC 7296 section 2.23)."""
-    silence.heard(ctx, sa)
+    """Enter that a request of the peer's came."""
+    _lives(ctx, sa, path)
     children.confirm(ctx, ctx.lineage_of(sa))
+
+
+def _lives(ctx: Context, sa: IkeSa, path: Path) -> None:
+    """Enter that the peer lives, by a message that was never here before, a request or a response.
+
+    Follow it to a new address where a NAT may have moved it (RFC 7296 section 2.23).
+    """
+    silence.heard(ctx, sa)
     if (sa.local, sa.remote) == path:
         return
     if sa.state is IkeState.HALF_OPEN:
@@ -204,7 +189,7 @@ def _response(ctx: Context, sa: IkeSa, header: Header, data: bytes, path: Path) 
             ike_sa_init.conclude(ctx, sa, parse_message(data), data)
         return
     if header.next_payload == PayloadType.NOTIFY:
-        _told_unknown(ctx, sa, data, path)
+        unprotected.answered(ctx, sa, data, path)
         return
     outstanding = sa.window.outstanding
     response = opening.take(ctx, sa, header, data, path[1])
@@ -214,8 +199,8 @@ def _response(ctx: Context, sa: IkeSa, header: Header, data: bytes, path: Path) 
         contents = response.contents()
         trace.contents(ctx, sa, contents.payloads)
         fragmentation.learn(sa, outstanding)
-        silence.heard(ctx, sa)
         sa.window.outstanding = None
+        _lives(ctx, sa, path)
         ctx.timers.clear(Timer.RETRANSMIT, sa.spi.hex())
         _judge(contents, table.judge_response(sa.state, header.exchange, contents))
         children.answered(ctx, ctx.lineage_of(sa))
@@ -225,22 +210,6 @@ def _response(ctx: Context, sa: IkeSa, header: Header, data: bytes, path: Path) 
     except Refused as refusal:
         _fail(ctx, sa, refusal.reason, refusal.explanation)
     ctx.dirty[sa.lineage] = None
-
-
-def _told_unknown(ctx: Context, sa: IkeSa, data: bytes, path: Path) -> None:
-    """Take an INVALID_IKE_SPI that nothing protects. It ends only what we are ending ourselves (RFC 7296 section 2.4).
-
-    For everything else it is a hint: the request that it answers is already the look whether the peer lives, and the
-    peer is called beside it.
-    """
-    told = Contents(parse_message(data).payloads).notify(NotifyType.INVALID_IKE_SPI)
-    if told is not None and ctx.lineage_of(sa).closing:
-        lineages.close(ctx, sa)
-        return
-    if told is not None:
-        silence.suspect(ctx, sa)
-    what = "says without protection that it does not know this IKE SA" if told else "answers without protection"
-    ctx.note(f"{path[1]} {what}; the message was dropped", Refusal.NOT_AUTHENTIC_MESSAGE, DEBUG, sa.peer)
 
 
 def _fail(ctx: Context, sa: IkeSa, reason: Refusal, message: str) -> None:
@@ -259,7 +228,7 @@ def _conclude(ctx: Context, sa: IkeSa, outstanding: Outstanding, contents: Conte
             create_child_sa.conclude(ctx, sa, contents, task, offer)
         case RekeyIke() as task, IkeOffer() as offer:
             succession.conclude(ctx, sa, contents, task, offer)
-        case (DeleteChild() | DeleteIke() | Refuse() | Liveness()) as task, None:
+        case (DeleteChild() | DeleteIke() | Refuse() | Liveness() | InvalidSpi()) as task, None:
             informational.conclude(ctx, sa, task)
         case _:
             raise TypeError("a task without its offer")

@@ -67,6 +67,7 @@ def divided_anew(ctx: Context, sa: IkeSa, data: bytes, remote: SocketAddress) ->
         return False
     if opening.authentic(ctx, sa, data, sealed, remote) is None:
         return False
+    ctx.touch(sa.lineage)
     sa.window.last_request = window.digest(data)
     room_now = room_for_answer(sa, len(data))
     sa.window.last_response = reseal_within(sa, ctx.entropy, sa.window.last_response, room_now)

@@ -9,7 +9,7 @@ from culvert.config.model import Peer
 from culvert.ike.logs import INFO, WARNING
 from culvert.ike.records import Established, Lost, SetUpFailed
 from culvert.ike.timers import Timer
-from culvert.ike.v2 import children
+from culvert.ike.v2 import children, silence
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.sa import ChildSa, DeleteIke, IkeSa, IkeState, Lineage, Task
 from culvert.limits import MAX_LINGERING, MAX_QUEUED_TASKS
@@ -115,7 +115,11 @@ def close(ctx: Context, sa: IkeSa) -> None:
         ctx.touch(lineage.number)
         lineage.members = [spi for spi in lineage.members if spi != sa.spi]
         _linger(ctx, lineage, sa)
+        _end_rival(ctx, lineage, sa)
         _bury(ctx, lineage)
+        successor = ctx.sas.get(lineage.current)
+        if successor is not None and successor is not sa:
+            silence.confirm(ctx, successor)
 
 
 def _linger(ctx: Context, lineage: Lineage, sa: IkeSa) -> None:
@@ -124,6 +128,15 @@ def _linger(ctx: Context, lineage: Lineage, sa: IkeSa) -> None:
     lineage.lingering.append(sa.spi)
     if len(lineage.lingering) > MAX_LINGERING:
         forget(ctx, ctx.sas[lineage.lingering[0]])
+
+
+def _end_rival(ctx: Context, lineage: Lineage, gone: IkeSa) -> None:
+    """Where a lineage ends while a rekey collision is open, the peer may have gone over to its successor: end that."""
+    rival = ctx.sas.get(lineage.rival) if lineage.rival else None
+    if lineage.closing and gone.spi == lineage.current and rival is not None and rival.state is IkeState.UNDECIDED:
+        rival.state, lineage.current, lineage.rival = IkeState.ESTABLISHED, rival.spi, None
+        lineage.queue = [DeleteIke()]
+        ctx.dirty[lineage.number] = None
 
 
 def forget(ctx: Context, sa: IkeSa) -> None:
@@ -149,6 +162,7 @@ def _bury(ctx: Context, lineage: Lineage) -> None:
             if not known:
                 ctx.by_peer.pop(lineage.peer.name, None)
         ctx.timers.clear(Timer.TASK_RETRY, lineage.number)
+        ctx.timers.clear(Timer.CERTIFICATE, lineage.number)
         ctx.touch(lineage.number)
         ctx.lineages.pop(lineage.number, None)
 
@@ -192,12 +206,12 @@ def _end(ctx: Context, lineage: Lineage, reason: Refusal, message: str, part: Pa
 
 def detach(ctx: Context, lineage: Lineage, reason: Refusal, message: str, part: Part) -> None:
     """Part with a lineage's children and report it as gone, once."""
+    for child in list(lineage.children.values()):
+        part(ctx, lineage, child)
     if lineage.closing:
         return
     lineage.closing = True
     lineage.queue.clear()
-    for child in list(lineage.children.values()):
-        part(ctx, lineage, child)
     if lineage.peer is not None:
         outcome = Lost if lineage.established else SetUpFailed
         if lineage.established or lineage.initiator:

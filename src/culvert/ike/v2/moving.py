@@ -11,7 +11,7 @@ from dataclasses import replace
 from culvert.addresses import SocketAddress
 from culvert.ike import nat
 from culvert.ike.actions import MoveAssociation
-from culvert.ike.v2 import lineages
+from culvert.ike.v2 import crash_detection, lineages
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.sa import ChildSa, IkeSa, IkeState, RekeyChild
 from culvert.ipsec.associations import AssociationId, SecurityAssociation
@@ -39,7 +39,10 @@ def follow(ctx: Context, sa: IkeSa, local: SocketAddress, remote: SocketAddress)
     """
     ctx.log(sa.peer, f"the peer moved from {sa.remote} to {remote}")
     lineage = ctx.lineage_of(sa)
+    elsewhere = (sa.local.ip, sa.remote.ip) != (local.ip, remote.ip)
     sa.local, sa.remote = local, remote
+    if elsewhere:
+        crash_detection.renew(ctx, sa)
     for child in lineage.children.values():
         if child.inbound.destination == local.ip:
             _move(ctx, child, remote)

@@ -24,6 +24,7 @@ from culvert.identities import Identity
 from culvert.ike.records import PeerRecord
 from culvert.ike.v2 import certificate_payloads as certificates
 from culvert.ike.v2 import keys
+from culvert.ike.v2.callers import shortened
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.reading import Contents
 from culvert.ike.v2.sa import IkeSa
@@ -40,9 +41,14 @@ MAX_NAMES_SHOWN = 8
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """The peer is who it says it is. `how` is for the log; empty where there is nothing to say about it."""
+    """The peer is who it says it is. `how` is for the log; empty where there is nothing to say about it.
+
+    `shown` are the certificates that proved it, its own first; `until_s` is when the first of the path ends.
+    """
 
     how: str = ""
+    shown: tuple[bytes, ...] = field(default=(), repr=False)
+    until_s: int | None = None
 
     def __bool__(self) -> NoReturn:
         raise TypeError("a judgement is matched, not tested for truth")
@@ -141,7 +147,12 @@ def _by_secret(ctx: Context, sa: IkeSa, peer: Peer | None, octets: bytes, given:
         return NotProven("it proves itself by a shared secret, and a certificate is asked for")
     if not secret:
         return NotProven("there is no secret for this peer", Refusal.NO_SECRET)
-    return NotProven("its secret is not the one that we have for this peer")
+    return NotProven(f"its secret is not the one that we have for this peer{_place(peer)}")
+
+
+def _place(peer: Peer) -> str:
+    """Name where the secret stands that was used; never the secret."""
+    return f" in {peer.secret_from}" if peer.secret_from else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +182,12 @@ def _by_signature(ctx: Context, sa: IkeSa, peer: Peer | None, claim: _Claim) -> 
     if not _certified(peer):
         return _not_by_certificate(peer)
     if isinstance(found.verdict, Trusted) and found.carried is True and found.signed is True:
-        return Proven(f'by the certificate {leaf} of "{leaf.issuer}", with {found.algorithm}')
+        path = found.verdict.path
+        return Proven(
+            f'by the certificate {leaf} of "{shortened(str(leaf.issuer))}", with {found.algorithm}',
+            (leaf.der, *(one.der for one in path[1:-1])),
+            min(one.not_after_s for one in path),
+        )
     return _why_not(found)
 
 
@@ -192,8 +208,7 @@ def _verdict(ctx: Context, peer: Peer | None, shown: certificates.Shown) -> Verd
     """Judge the certificate; for whom we do not know by another's authorities, for the same work's sake."""
     if ctx.utc_s is None:
         return Distrusted(Refusal.CALENDAR_UNKNOWN, "its certificate cannot be judged: nobody told us the time of day")
-    others = (one.peer.trust for one in ctx.peers.values() if one.peer.trust is not None)
-    store = peer.trust if peer is not None and peer.trust is not None else next(others, NOBODY)
+    store = peer.trust if peer is not None and peer.trust is not None else ctx.peers.any_trust or NOBODY
     return judge_certificate(store, shown.leaf, shown.others, ctx.utc_s)
 
 
@@ -212,9 +227,12 @@ def _why_not(found: _Findings) -> NotProven:
         return NotProven(found.verdict.explanation, found.verdict.reason)
     if not found.carried:
         names = ", ".join(str(one) for one in identities_of(found.leaf)[:MAX_NAMES_SHOWN]) or "nobody"
+        names = shortened(names)
         return NotProven(f"that does not stand in its certificate, which is for {names}")
     if not found.signed:
-        return NotProven(f"its signature ({found.algorithm}) does not show that it has the key of its certificate")
+        return NotProven(
+            f"its signature ({shortened(found.algorithm)}) does not show that it has the key of its certificate"
+        )
     raise TypeError("nothing is wrong with this proof")
 
 
@@ -222,7 +240,8 @@ def not_accepted(ctx: Context, sa: IkeSa, record: PeerRecord) -> str:
     """Say what it means that the peer does not accept our proof; it does not say which part of it."""
     said, peer = f"we say that we are {record.local_identity(sa.local.ip)}", record.peer
     if peer.auth is How.SECRET:
-        return f"our secret or our identity is not the one that it has for us; {said}"
+        place = f"; our secret is that in {peer.secret_from}" if peer.secret_from else ""
+        return f"our secret or our identity is not the one that it has for us; {said}{place}"
     said += "; it asks for certificates of other authorities than ours" if sa.other_authorities else ""
     own = peer.credential.certificate if peer.credential else None
     late = own is not None and ctx.utc_s is not None and not own.valid_at(ctx.utc_s)

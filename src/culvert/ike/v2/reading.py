@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from culvert.ipsec.associations import Protocol
 from culvert.ipsec.selectors import PortRange, SelectorError, TrafficSelector
 from culvert.limits import MAX_SELECTORS_READ
 from culvert.reasons import Refusal
@@ -97,9 +98,17 @@ def wire_selectors(selectors: Iterable[TrafficSelector]) -> tuple[WireSelector, 
     return tuple(WireSelector(one.protocol, one.ports.start, one.ports.end, one.start, one.end) for one in selectors)
 
 
-def child_notify(type_: NotifyType, spi: int) -> Notify:
-    """Write a notification about the ESP SA with this SPI."""
-    return Notify(type_, b"", ProtocolId.ESP, spi.to_bytes(4, "big"))
+PROTOCOL_IDS = {Protocol.ESP: ProtocolId.ESP, Protocol.AH: ProtocolId.AH}
+
+
+def protocol_of(number: ProtocolId | int) -> Protocol | None:
+    """Give the protocol of child SAs with this number, or None."""
+    return next((protocol for protocol, known in PROTOCOL_IDS.items() if known == number), None)
+
+
+def child_notify(type_: NotifyType, spi: int, protocol: ProtocolId | int) -> Notify:
+    """Write a notification about the child SA with this SPI."""
+    return Notify(type_, b"", protocol, spi.to_bytes(4, "big"))
 
 
 def name_of(notify: Notify) -> str:

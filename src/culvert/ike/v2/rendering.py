@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from ipaddress import ip_address, summarize_address_range
 
 from culvert.addresses import IPAddress
+from culvert.crypto.certificates.certificate import MalformedCertificate, parse_certificate, shortened
 from culvert.ike import nat, words
 from culvert.wire.isakmp.auth import Authentication
 from culvert.wire.isakmp.cert import Certificate, CertificateEncoding
@@ -69,7 +70,16 @@ def _identification(payload: Identification) -> str:
 
 
 def _certificate(payload: Certificate) -> str:
-    return f"CERT {_name(payload.encoding)}, {len(payload.data)} octets"
+    whose = _subject(payload.data) if payload.encoding == CertificateEncoding.X509_SIGNATURE else ""
+    return f"CERT {_name(payload.encoding)}, {len(payload.data)} octets{whose}"
+
+
+def _subject(data: bytes) -> str:
+    try:
+        certificate = parse_certificate(data)
+    except MalformedCertificate as error:
+        return f": {error}"
+    return f": {certificate} of {shortened(certificate.issuer)}"
 
 
 def _certificate_request(payload: CertificateRequest) -> str:

@@ -10,7 +10,7 @@ from culvert.ike import explaining, negotiation
 from culvert.ike.logs import WARNING
 from culvert.ike.negotiation import Chosen
 from culvert.ike.timers import Timer
-from culvert.ike.v2 import keys, lineages, requests, retries
+from culvert.ike.v2 import crash_detection, keys, lineages, requests, retries
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.reading import Contents, Refused, name_of, reason_of, refused
 from culvert.ike.v2.sa import (
@@ -66,7 +66,7 @@ def respond(ctx: Context, sa: IkeSa, lineage: Lineage, contents: Contents) -> Pa
         raise refused(NotifyType.TEMPORARY_FAILURE, "another successor is under way")
     chosen = _choose(lineage, contents)
     new = _successor(sa, chosen, initiator=False, spi_i=chosen.spi, spi_r=ctx.fresh_ike_spi(), now=ctx.now)
-    new.nonce_i, new.nonce_r = contents.get(Nonce).value, ctx.nonce()
+    new.nonce_i, new.nonce_r, new.unconfirmed = contents.get(Nonce).value, ctx.nonce(), True
     payloads = _answer(ctx, sa, new, chosen, contents)
     lineages.enter(ctx, lineage, new)
     if isinstance(task, RekeyIke):
@@ -101,6 +101,7 @@ def _answer(ctx: Context, sa: IkeSa, new: IkeSa, chosen: Chosen, contents: Conte
         chosen.answer(ProtocolId.IKE, new.spi_r),
         Nonce(new.nonce_r),
         KeyExchangePayload(method.id, private.public),
+        *crash_detection.given(ctx, new),
     )
 
 
@@ -114,12 +115,13 @@ def _successor(sa: IkeSa, chosen: Chosen, *, initiator: bool, spi_i: bytes, spi_
 
 
 def conclude(ctx: Context, sa: IkeSa, contents: Contents, task: RekeyIke, offer: IkeOffer) -> None:
-    """Take the answer to our request for a successor."""
+    """Take the answer to our request for a successor. It is taken even while we end: the peer has it, and must hear."""
     lineage = ctx.lineage_of(sa)
-    if lineage.closing or lineage.peer is None:
+    if lineage.peer is None:
         return
     if contents.find(SecurityAssociation) is None:
-        _refused(ctx, sa, lineage, contents, task)
+        if not lineage.closing:
+            _refused(ctx, sa, lineage, contents, task)
         return
     try:
         new = _take(ctx, sa, lineage, contents, offer)
@@ -142,6 +144,7 @@ def _take(ctx: Context, sa: IkeSa, lineage: Lineage, contents: Contents, offer: 
     new = _successor(sa, chosen, initiator=True, spi_i=offer.spi, spi_r=chosen.spi, now=ctx.now)
     new.nonce_i, new.nonce_r = offer.nonce, contents.get(Nonce).value
     keys.derive(new, _shared(offer.private, ke.public), sa)
+    crash_detection.remember(new, contents)
     return new
 
 
@@ -153,6 +156,7 @@ def _decide(ctx: Context, old: IkeSa, lineage: Lineage, new: IkeSa) -> None:
         delete(ctx, new)
         return
     lineages.succeed(ctx, lineage, old, new)
+    crash_detection.renew(ctx, new)
     if rival is not None:
         lineages.retire(ctx, rival)
     delete(ctx, old)

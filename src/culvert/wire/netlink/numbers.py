@@ -96,7 +96,9 @@ class Own(IntEnum):
     GIF_GET = 0x452
     PATH_MTU = 0x453
     GETPATHMTU = 0x454
+    UNKNOWN_SPI = 0x455
     SILENCE = 0x456
+    DROPPED = 0x457
 
 
 class OwnAttribute(IntEnum):
@@ -116,7 +118,13 @@ class OwnAttribute(IntEnum):
     NAME = 12
     FLAGS = 13
     MTU = 14
+    SPI = 15
+    PROTOCOL = 16
     SA = 17
+    REASON = 18
+    SOURCE = 19
+    DESTINATION = 20
+    OCTETS = 21
 
 
 class Groups(IntFlag):
@@ -130,7 +138,9 @@ class Groups(IntFlag):
     MAPPING = 32
     MIGRATE = 64
     PATH_MTU = 128
+    UNKNOWN_SPI = 256
     SILENCE = 512
+    DROPPED = 1024
 
 
 NO_GROUPS = Groups(0)

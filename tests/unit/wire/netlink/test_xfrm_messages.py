@@ -10,7 +10,20 @@ from ipaddress import IPv4Address, ip_address, ip_network
 import pytest
 
 from culvert.addresses import SocketAddress
-from culvert.wire.netlink import events, family, links, migrate, policy, progress, sa, silence, sizes, structures
+from culvert.wire.netlink import (
+    events,
+    family,
+    links,
+    migrate,
+    policy,
+    progress,
+    sa,
+    samples,
+    silence,
+    sizes,
+    strays,
+    structures,
+)
 from culvert.wire.netlink.algorithms import Algorithm
 from culvert.wire.netlink.framing import ParseError, emit_attribute
 from culvert.wire.netlink.numbers import Groups, OwnAttribute, XfrmAttribute
@@ -261,7 +274,7 @@ def test_a_socket_address_has_its_port_in_network_order() -> None:
     [
         (family.parse_groups, b"", "GROUPS is missing"),
         (family.parse_groups, emit_attribute(1, b"abc"), "3 octets instead of 4"),
-        (family.parse_groups, emit_attribute(1, struct.pack("=I", 256)), "not known"),
+        (family.parse_groups, emit_attribute(1, struct.pack("=I", 512)), "not known"),
         (family.parse_datagram, emit_attribute(2, bytes(23)), "23 octets instead of 24"),
         (family.parse_datagram, emit_attribute(2, bytes(24)), "0 is no address family"),
         (family.parse_key, emit_attribute(OwnAttribute.KEY, b""), "instead of 1 to 128"),
@@ -289,6 +302,28 @@ def test_links_and_path_mtus_are_read_as_written() -> None:
     assert links.parse_gif_name(links.emit_gif_name("gif0")) == "gif0"
     path = links.PathMtuWire(ip_address("2001:db8::9"), 1280)
     assert links.parse_path_mtu(links.emit_path_mtu(path)) == path
+
+
+def test_a_dropped_packet_is_read_as_written() -> None:
+    ends = SocketAddress.parse("203.0.113.1", 4500), SocketAddress.parse("2001:db8::1", 0)
+    for inbound in (False, True):
+        sample = samples.SampleWire(12, inbound, *ends, 17, 0x01020304, 1_500)
+        assert samples.parse_sample(samples.emit_sample(sample)) == sample
+    with pytest.raises(ParseError, match="SPI is missing"):
+        samples.parse_sample(b"")
+    with pytest.raises(ParseError, match="an SPI of 3 octets"):
+        samples.parse_sample(emit_attribute(OwnAttribute.SPI, b"abc"))
+
+
+def test_a_stray_packet_is_read_as_written() -> None:
+    ends = SocketAddress.parse("203.0.113.1", 4500), SocketAddress.parse("2001:db8::1", 40_000)
+    for protocol in (50, 51):
+        stray = strays.StrayWire(*ends, protocol, 0x01020304)
+        assert strays.parse_stray(strays.emit_stray(stray)) == stray
+    with pytest.raises(ParseError, match="neither ESP nor AH"):
+        strays.parse_stray(strays.emit_stray(strays.StrayWire(*ends, 17, 1)))
+    with pytest.raises(ParseError, match="PROTOCOL is missing"):
+        strays.parse_stray(b"")
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a b", "a:b", "sixteen-letters-", "\u00e9", "a\n"])

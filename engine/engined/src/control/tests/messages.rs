@@ -13,6 +13,8 @@ use packet::spd::{PolicyParams, Template};
 use super::*;
 use crate::limits::MAX_TOLD_OF_BATCH;
 use crate::octets::Put;
+use crate::samples::Sample;
+use crate::strays::Stray;
 use crate::testing::{OURS, SPI, THEIRS, protected_by_cbc};
 use crate::xfrm::migrate::put_migrations;
 use crate::xfrm::policy::put_policy_id;
@@ -387,6 +389,61 @@ fn packets_that_leave_without_an_answer_are_told() {
     let found = Attributes::parse(&told).unwrap();
     assert_eq!(found.get(attribute::SA).unwrap(), id_of(&inbound));
     assert_eq!(found.get(attribute::FLAGS), Some(&1u32.to_ne_bytes()[..]));
+}
+
+#[test]
+fn a_packet_for_an_unknown_spi_is_told() {
+    let engine = subscribed(group::UNKNOWN_SPI);
+    let stray = Stray {
+        local: "198.51.100.1:4500".parse().unwrap(),
+        remote: "203.0.113.7:40000".parse().unwrap(),
+        protocol: Protocol::Esp,
+        spi: 0x1234_5678,
+    };
+    assert!(engine.shared.notify(Notice::Stray(stray)));
+    let (header, body) = engine.receive().remove(0);
+    assert_eq!(header.kind, family::UNKNOWN_SPI);
+    let found = Attributes::parse(&body).unwrap();
+    assert_eq!(found.get(15), Some(&[0x12, 0x34, 0x56, 0x78][..]));
+    assert_eq!(found.get(16), Some(&50u32.to_ne_bytes()[..]));
+    assert_eq!(
+        (found.get(2).unwrap().len(), found.get(3).unwrap().len()),
+        (24, 24)
+    );
+}
+
+#[test]
+fn dropped_packets_are_told_while_somebody_wants_to_see_some() {
+    let mut engine = subscribed(group::DROPPED);
+    let sample = Sample {
+        reason: Drop::NoPolicy,
+        inbound: false,
+        source: "192.168.1.2:443".parse().unwrap(),
+        destination: "192.168.2.2:40000".parse().unwrap(),
+        protocol: 6,
+        spi: 0,
+        octets: 1_500,
+    };
+    let mut told = 0;
+    engine.shared.sample(0, || {
+        told += 1;
+        Some(sample)
+    });
+    engine.shared.sample(1, || panic!("too soon"));
+    let (header, body) = engine.receive().remove(0);
+    assert_eq!((header.kind, told), (family::DROPPED, 1));
+    let found = Attributes::parse(&body).unwrap();
+    let reason = Drop::NoPolicy as u32;
+    assert_eq!(found.get(18), Some(&reason.to_ne_bytes()[..]));
+    assert_eq!(found.get(13), Some(&0u32.to_ne_bytes()[..]));
+    assert_eq!(found.get(21), Some(&1_500u32.to_ne_bytes()[..]));
+    let others = attributes(&[(attribute::GROUPS, &group::EXPIRE.to_ne_bytes())]);
+    assert_eq!(engine.ask(family::SUBSCRIBE, &others), 0);
+    engine.shared.notify(Notice::Dropped(sample));
+    assert_eq!(engine.ask(family::BARRIER, &[]), 0);
+    engine
+        .shared
+        .sample(u64::MAX / 2, || panic!("nobody wants any"));
 }
 
 #[test]

@@ -96,11 +96,14 @@ def respond(ctx: Context, message: Message, data: bytes, local: SocketAddress, r
         return
     contents = Contents(message.payloads)
     problem = table.judge_first(contents)
-    if problem or contents.critical:
-        ctx.note(
-            f"a first message from {remote} was dropped: {problem or 'an unknown critical payload'}",
-            Refusal.INVALID_SYNTAX,
-        )
+    if problem:
+        ctx.note(f"a first message from {remote} was dropped: {problem}", Refusal.INVALID_SYNTAX)
+        return
+    if contents.critical is not None:
+        what = f"{remote} begins with a critical payload that is not known here"
+        ctx.note(what, Refusal.UNSUPPORTED_CRITICAL_PAYLOAD)
+        notify = Notify(NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD, bytes([contents.critical.type]))
+        admission.answer_statelessly(ctx, message, notify, local, remote)
         return
     # A second, different first message of the same SPI is an answer to a cookie or group that we asked for, or a
     # forgery: it gets an IKE SA of its own, and the first one dies of age.

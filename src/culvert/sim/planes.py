@@ -1,0 +1,104 @@
+"""A model of a data plane: its associations, what may be sent on them, and what waits where there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from culvert.addresses import IPAddress
+from culvert.clock import SECOND
+from culvert.config.model import Child
+from culvert.ike.events import Acquired, Held
+from culvert.ipsec.associations import AssociationId, Direction, Protocol, SecurityAssociation
+from culvert.ipsec.selectors import Selector
+from culvert.sim.broken import Broken
+
+ACQUIRE_NS = SECOND
+"""A policy without an association asks for one this often at most, however many packets it holds."""
+
+
+Ends = tuple[IPAddress, IPAddress]
+"""Source and destination of a packet."""
+
+
+def _carries(association: SecurityAssociation, pair: Ends) -> bool:
+    return any(pair[0] in one.source and pair[1] in one.destination for one in association.selectors)
+
+
+@dataclass(slots=True)
+class DataPlane:
+    """One endpoint's SAD. `used` are inbound SPIs that there were, `keys` those that were sent with."""
+
+    name: str
+    associations: dict[AssociationId, SecurityAssociation] = field(default_factory=dict)
+    used: dict[AssociationId, None] = field(default_factory=dict)
+    keys: dict[bytes, AssociationId] = field(default_factory=dict)
+    asked: dict[int, int] = field(default_factory=dict)
+
+    def install(self, association: SecurityAssociation) -> None:
+        """Take an association. No inbound SPI and no outbound key comes twice, even where the first one is gone."""
+        self._not_in_clear(association)
+        if association.direction is Direction.IN:
+            if association.id in self.used:
+                raise Broken(f"{self.name}: {association.id} was in use before")
+            self.used[association.id] = None
+        elif association.direction is Direction.OUT:
+            self._fresh_key(association)
+        self.associations.pop(association.id, None)
+        self.associations[association.id] = association
+
+    def _not_in_clear(self, association: SecurityAssociation) -> None:
+        cipher = association.encryption
+        readable = cipher is None or cipher.name == "null" or not any(association.encryption_key)
+        if readable and not association.legacy and association.protocol is Protocol.ESP:
+            raise Broken(f"{self.name}: {association.id} would send in clear")
+
+    def _fresh_key(self, association: SecurityAssociation) -> None:
+        key = association.encryption_key or association.integrity_key
+        if key in self.keys:
+            raise Broken(f"{self.name}: {association.id} has the key of {self.keys[key]}, so its IVs would repeat")
+        self.keys[key] = association.id
+
+    def remove(self, id_: AssociationId) -> None:
+        self.associations.pop(id_, None)
+
+    def move(self, id_: AssociationId, association: SecurityAssociation) -> bool:
+        """Give an association other outer addresses; it stays as new as it was. False where it is not there."""
+        found = id_ in self.associations
+        kept = self.associations.items()
+        self.associations = dict((association.id, association) if one == id_ else (one, held) for one, held in kept)
+        return found
+
+    def flush(self) -> None:
+        self.associations.clear()
+
+    def held(self) -> tuple[Held, ...]:
+        """Give what is there as another process finds it."""
+        known = self.associations.values()
+        return tuple(Held(one.id, one.reqid, one.direction) for one in known if one.direction is not None)
+
+    def side(self, direction: Direction) -> list[SecurityAssociation]:
+        return [one for one in self.associations.values() if one.direction is direction]
+
+    def sends_on(self) -> dict[tuple[int, Selector], int]:
+        """Give the SPI on which packets leave, by reqid and selector: the newest outbound association's."""
+        return {(one.reqid, selector): one.spi for one in self.side(Direction.OUT) for selector in one.selectors}
+
+    def outbound(self, reqid: int, pair: Ends) -> SecurityAssociation | None:
+        """Give the association for packets of a policy between two addresses: the newest one that may carry them."""
+        return next(
+            (one for one in reversed(self.side(Direction.OUT)) if one.reqid == reqid and _carries(one, pair)), None
+        )
+
+    def inbound(self, spi: int) -> SecurityAssociation | None:
+        """Give the association that opens a packet."""
+        return next((one for one in self.side(Direction.IN) if one.spi == spi), None)
+
+    def takes(self, spi: int) -> bool:
+        return self.inbound(spi) is not None
+
+    def acquire(self, child: Child, pair: Ends, now: int) -> Acquired | None:
+        """Hold a packet of a policy without an association; give what is asked for, where it is time to ask."""
+        if now - self.asked.get(child.reqid, -ACQUIRE_NS) < ACQUIRE_NS:
+            return None
+        self.asked[child.reqid] = now
+        return Acquired(child.reqid, *pair)
