@@ -44,6 +44,7 @@ PARSERS: list[Callable[[bytes], object]] = [
     family.parse_drops,
     family.parse_info,
     family.parse_blob,
+    family.parse_part,
     family.parse_key,
 ]
 

@@ -10,7 +10,7 @@ import stat
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from culvert.config.credentials import Credentials
+from culvert.config.credentials import Credentials, auths_of
 from culvert.config.dialects import psk, toml
 from culvert.config.dialects.toml_model import gateway_of, gifs_of, identity_of
 from culvert.config.dialects.toml_tables import PeerTable
@@ -175,7 +175,7 @@ class _Loading:
         """Find the secret of every peer that proves itself with one, and where it stands."""
         found = {}
         for name, peer in self.peers.items():
-            if peer.auth is Authentication.CERTIFICATE or self._unclear(name):
+            if Authentication.SECRET not in auths_of(peer) or self._unclear(name):
                 continue
             source = peer.secret if peer.secret is not None else DEFAULT_SECRETS
             secret = (
@@ -186,7 +186,7 @@ class _Loading:
         return found
 
     def _unclear(self, name: str) -> bool:
-        return any(self.origins.is_spoiled("peers", name, key) for key in ("secret", "auth"))
+        return any(self.origins.is_spoiled("peers", name, key) for key in ("secret", "auth", "local_auth"))
 
     def _literal(self, name: str, text: str) -> psk.Entry | None:
         """A secret that stands in the configuration itself."""

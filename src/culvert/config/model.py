@@ -105,9 +105,9 @@ class Peer:
     """Another gateway. `addresses` are names or addresses, tried in turn; empty: it calls us from anywhere.
 
     `identity` None: it is known by the address at which we reach it, or by a name among `addresses`.
-    `auth` is how we prove who we are, and it does. `secret` is the pre-shared key; None where none was found (loading
-    says so), and `secret_from` where it stands, for people. `credential` and `trust` are the same for certificates:
-    ours, and who may vouch for the peer's.
+    `auth` is how it proves who it is, and `local_auth` how we do: None, in the same way. `secret` is the pre-shared
+    key; None where none was found (loading says so), and `secret_from` where it stands, for people. `credential` and
+    `trust` are the same for certificates: ours, and who may vouch for the peer's.
     `legacy`: ESP may use algorithms that RFC 8221 advises against, signatures SHA-1 and short RSA keys. `split`: one
     child SA for each pair of networks.
     """
@@ -132,9 +132,20 @@ class Peer:
     origin: Origin = Origin()
     legacy: bool = False
     auth: Authentication = Authentication.SECRET
+    local_auth: Authentication | None = None
     credential: Credential | None = None
     trust: TrustStore | None = None
     split: bool = False
+
+    @property
+    def own_auth(self) -> Authentication:
+        """How we prove who we are."""
+        return self.local_auth or self.auth
+
+    @property
+    def auths(self) -> tuple[Authentication, Authentication]:
+        """Both ways: ours and the peer's."""
+        return self.own_auth, self.auth
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,12 +87,6 @@ class Directory(Mapping[str, PeerRecord]):
         record.learn(paths)
         self._enter(record)
 
-    def revise(self, record: PeerRecord, peer: Peer) -> None:
-        """Take over another configuration of the same peer."""
-        self._leave(record)
-        record.peer = peer
-        self._enter(record)
-
     @property
     def any_trust(self) -> TrustStore | None:
         """Give somebody's authorities; None where no peer proves itself by certificates."""

@@ -88,7 +88,7 @@ def proposals(
     further = f", and further in {', '.join(others)}" if others else ""
     advice = _advice(ours, near, place, protocol, key_exchange)
     lists = _lists(theirs, configured, key_exchange)
-    return f"no algorithms in common: the first difference is in {first}{further}; {lists}; {advice}"
+    return f"no algorithms in common: the first difference is in {first}{further}; {advice}; {lists}"
 
 
 def only_group_differs(offered: SecurityAssociation, configured: Sequence[Proposal], *, protocol: ProtocolId) -> bool:
@@ -145,8 +145,13 @@ def groups(configured: Sequence[Proposal]) -> str:
 
 
 def _written(proposal: Proposal, key_exchange: bool) -> str:
-    names = [_word(one) for kind in _KINDS for one in transforms_of(proposal, kind, key_exchange)]
-    return "-".join(one for one in names if one != "noesn" or "esn" in names)
+    names = [_word(one) for kind in _KINDS for one in _told(transforms_of(proposal, kind, key_exchange))]
+    return "-".join(names)
+
+
+def _told(transforms: Sequence[Transform]) -> Sequence[Transform]:
+    """Leave out what says that there is none of a kind, where nothing else is allowed of it."""
+    return () if [_word(one) for one in transforms] in (["none"], ["noesn"]) else transforms
 
 
 def _joined(proposals: Sequence[str]) -> str:

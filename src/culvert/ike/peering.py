@@ -62,6 +62,8 @@ def _resume(ctx: Context, record: PeerRecord) -> None:
     name, live = record.peer.name, ctx.live(record.peer.name)
     record.demanded = {child.child.name: None for one in live for child in one.children.values() if child.current}
     record.inherited = any(reqid in ctx.inherited for reqid in record.reqids)
+    for lineage in live:
+        standing.review(ctx, lineage)
     if live:
         completing.check_later(ctx, record, ctx.jittered(completing.CHECK_NS, 40))
         settling.begin(ctx, record)
@@ -85,7 +87,7 @@ def _revise(ctx: Context, record: PeerRecord, peer: Peer) -> None:
     """Take over another certificate of ours, or other authorities and lists: whom they revoke is let go."""
     if (record.peer.credential, record.peer.trust) == (peer.credential, peer.trust):
         return
-    ctx.peers.revise(record, peer)
+    ctx.peers.renew(record, peer)
     for lineage in ctx.lineages_of_peer(peer.name):
         lineage.peer = peer
         ctx.touch(lineage.number)

@@ -68,7 +68,7 @@ class PeerRecord:
     def local_identity(self, address: IPAddress) -> Identity:
         """Give who we are towards this peer when we use `address`: as configured, else as our certificate says."""
         configured = self.peer.local_identity or self.own_identity
-        if configured is None and self.peer.auth is Authentication.CERTIFICATE and self.peer.credential is not None:
+        if configured is None and self.peer.own_auth is Authentication.CERTIFICATE and self.peer.credential is not None:
             return own_identity(self.peer.credential.certificate, address)
         return configured or Identity.of_address(address)
 

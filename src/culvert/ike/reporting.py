@@ -6,6 +6,7 @@ from collections import Counter
 
 from culvert.config.model import Child, Start
 from culvert.ike import nat
+from culvert.ike.logs import printable
 from culvert.ike.parts import Parts
 from culvert.ike.records import PeerRecord, start_of
 from culvert.ike.status import Census, ChildStatus, IkeStatus, PeerState, PeerStatus
@@ -34,7 +35,7 @@ def status(ctx: Context, record: PeerRecord) -> PeerStatus:
         peer.name,
         state,
         reason,
-        message,
+        printable(message),
         _ike(ctx, sa) if sa else None,
         tuple(_child(ctx, child) for child in present),
         silent_since=sa.last_heard if sa and lineage and lineage.silent else None,
@@ -138,6 +139,9 @@ def _ike(ctx: Context, sa: IkeSa) -> IkeStatus:
         sa.remote,
         sa.established_at,
         ctx.timers.at(Timer.IKE_REKEY, sa.spi.hex()),
+        str(sa.identity or ""),
+        "certificate" if ctx.lineage_of(sa).certificates else "secret",
+        ctx.timers.at(Timer.CERTIFICATE, sa.lineage),
     )
 
 

@@ -21,7 +21,10 @@ class PeerState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class IkeStatus:
-    """An established IKE SA. `nat` is "none", "local", "remote" or "both"; instants are nanoseconds."""
+    """An established IKE SA. `nat` is "none", "local", "remote" or "both"; instants are nanoseconds.
+
+    `identity` is what the peer proved to be, and `proven_by` how: "secret" or "certificate".
+    """
 
     version: int
     spi_i: bytes
@@ -32,6 +35,9 @@ class IkeStatus:
     remote: SocketAddress
     established_at: int
     rekey_at: int | None
+    identity: str = ""
+    proven_by: str = ""
+    certificate_ends_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,16 +104,6 @@ class PathMtuEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class SilenceEvent:
-    """For a while nothing came on an inbound association, the newest of its policy, that had traffic before; with
-    `sending`, packets leave meanwhile.
-    """
-
-    id: AssociationId
-    sending: bool
-
-
-@dataclass(frozen=True, slots=True)
 class StrayEvent:
     """A packet came for an association that is not there. Ports are 0 where it did not come in UDP.
 
@@ -143,6 +133,16 @@ class DroppedEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class SilenceEvent:
+    """For a while nothing came on an inbound association, the newest of its policy, that had traffic before; with
+    `sending`, packets leave meanwhile.
+    """
+
+    id: AssociationId
+    sending: bool
+
+
+@dataclass(frozen=True, slots=True)
 class AssociationsChanged:
     """Somebody changed the SAD. `gone` is one that was taken away; `flushed`: all of them, at least those of ESP."""
 
@@ -168,9 +168,9 @@ Event = (
     | MigrateEvent
     | PolicyExpireEvent
     | PathMtuEvent
-    | SilenceEvent
     | StrayEvent
     | DroppedEvent
+    | SilenceEvent
     | AssociationsChanged
     | PoliciesChanged
     | Overrun
@@ -225,10 +225,6 @@ def _path_mtu(value: PathMtuWire) -> PathMtuEvent:
     return PathMtuEvent(value.remote, value.mtu)
 
 
-def _silence(value: SilenceWire) -> SilenceEvent:
-    return SilenceEvent(id_from_wire(value.id), value.sending)
-
-
 def _stray(value: StrayWire) -> StrayEvent:
     return StrayEvent(value.local, value.remote, value.protocol, value.spi)
 
@@ -241,6 +237,12 @@ def _dropped(value: SampleWire) -> DroppedEvent:
 
 _DROPS = {int(drop): drop.name for drop in Drop}
 """An engine of another version may know more."""
+
+
+def _silence(value: SilenceWire) -> SilenceEvent:
+    return SilenceEvent(id_from_wire(value.id), value.sending)
+
+
 _FLUSHES_OF_ESP = (b"\x00", b"\x32", b"\xff")
 """Protocols that a flush may name: any, ESP, and IPSEC_PROTO_ANY."""
 _READERS: dict[int, Callable[[bytes], Event]] = {
@@ -250,9 +252,9 @@ _READERS: dict[int, Callable[[bytes], Event]] = {
     Xfrm.MIGRATE: lambda body: MigrateEvent(moves_from_wire(parse_migrate(body))),
     Xfrm.POLEXPIRE: lambda body: _policy_expire(wire.parse_policy_expire(body)),
     Own.PATH_MTU: lambda body: _path_mtu(parse_path_mtu(body)),
-    Own.SILENCE: lambda body: _silence(parse_silence(body)),
     Own.UNKNOWN_SPI: lambda body: _stray(parse_stray(body)),
     Own.DROPPED: lambda body: _dropped(parse_sample(body)),
+    Own.SILENCE: lambda body: _silence(parse_silence(body)),
     Own.IKE_RECEIVED: lambda body: _ike(parse_datagram(body)),
     Own.OVERRUN: lambda _: Overrun(),
     Xfrm.DELSA: lambda body: AssociationsChanged(gone=id_from_wire(parse_sa_id(body))),

@@ -7,13 +7,15 @@ from dataclasses import replace
 
 import pytest
 
-from culvert.config.model import Authentication, Peer
+from culvert.addresses import SocketAddress
+from culvert.config.model import Authentication, Peer, Start
 from culvert.crypto import signatures
 from culvert.crypto.certificates.store import TrustStore
 from culvert.crypto.digests import authority_hash
 from culvert.crypto.signature_schemes import SignatureHash, find_scheme, sign_with
 from culvert.identities import Identity
-from culvert.ike.events import Connect
+from culvert.ike.actions import Transmit
+from culvert.ike.events import Configured, Connect, DatagramReceived, PathResolved
 from culvert.ike.status import PeerState
 from culvert.ike.v2 import certificate_payloads, extensions, keys, proof
 from culvert.ike.v2.exchanges import ike_auth
@@ -27,6 +29,7 @@ from culvert.wire.isakmp.auth import AuthMethod
 from culvert.wire.isakmp.cert import CertificateEncoding
 from culvert.wire.isakmp.certreq import CertificateRequest
 from culvert.wire.isakmp.identification import Identification
+from culvert.wire.isakmp.message import emit_message, parse_message
 from culvert.wire.isakmp.notify import Notify, NotifyType
 from culvert.wire.isakmp.payload import Unknown
 from tests.certified import authority, certified_pair, good, intermediate, name_of, stranger, trust
@@ -322,3 +325,67 @@ def test_the_answer_to_a_first_message_is_hardly_longer_than_it() -> None:
     _connect(pair)
     assert _up(pair)
     assert sent["east"] <= sent["west"] + 45
+
+
+def test_digital_signatures_of_who_did_not_announce_them_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who does not know what we take cannot have chosen it (RFC 7427 section 4)."""
+    pair = certified_pair()
+    monkeypatch.setattr(extensions, "offered", lambda *_: ())
+
+    def signed(peer: Peer, octets: bytes) -> Proof:
+        assert peer.credential is not None
+        data = signatures.sign(peer.credential.key, octets, AuthMethod.DIGITAL_SIGNATURE)
+        return Proof(AuthMethod.DIGITAL_SIGNATURE, data)
+
+    _signing(monkeypatch, "west", signed)
+    said = _connect(pair)
+    assert any("its signature (ecdsa-with-SHA256) does not show" in line for line in said)
+
+
+def _exchanged(pair: Pair) -> tuple[Transmit, Transmit]:
+    """Let west begin and east answer; nothing arrives at west yet."""
+    here, there = SocketAddress(pair.west.address, 500), SocketAddress(pair.east.address, 500)
+    actions = pair.west.endpoint.step(Configured((replace(pair.west_peer, start=Start.ALWAYS),)), 0)
+    actions = pair.west.endpoint.step(PathResolved("east", ((here.ip, there.ip),)), 0)
+    (first,) = [one for one in actions if isinstance(one, Transmit)]
+    pair.east.endpoint.step(Configured((pair.east_peer,)), 0)
+    actions = pair.east.endpoint.step(DatagramReceived(there, here, first.data), 0)
+    (answer,) = [one for one in actions if isinstance(one, Transmit)]
+    return first, answer
+
+
+def test_a_forged_answer_without_announcements_ends_nothing_where_the_real_one_comes() -> None:
+    pair = certified_pair(west="rsa")
+    first, answer = _exchanged(pair)
+    real = parse_message(answer.data)
+    kept = tuple(
+        one
+        for one in real.payloads
+        if not (isinstance(one, Notify) and one.type == NotifyType.SIGNATURE_HASH_ALGORITHMS)
+    )
+    forged = DatagramReceived(first.local, first.remote, emit_message(replace(real, payloads=kept)))
+    assert not [one for one in pair.west.endpoint.step(forged, 1) if isinstance(one, Transmit)]
+    actions = pair.west.endpoint.step(DatagramReceived(first.local, first.remote, answer.data), 2)
+    assert [one for one in actions if isinstance(one, Transmit)]
+
+
+def test_what_is_wrong_with_a_certificate_is_shown_steadily_at_both_ends() -> None:
+    pair = certified_pair(west="expired")
+    pair.west_peer, pair.east_peer = (replace(one, start=Start.ALWAYS) for one in (pair.west_peer, pair.east_peer))
+    pair.configure()
+    pair.wait(3)
+    for _ in range(200):
+        pair.wait(0.5)
+        assert pair.east.endpoint.status("west").reason is Refusal.CERTIFICATE_EXPIRED
+        assert pair.west.endpoint.status("east").reason in (Refusal.AUTHENTICATION_FAILED, None)
+
+
+def test_where_both_refuse_each_shows_what_it_found_out_itself() -> None:
+    pair = certified_pair(west="expired", east="of a stranger")
+    pair.west_peer, pair.east_peer = (replace(one, start=Start.ALWAYS) for one in (pair.west_peer, pair.east_peer))
+    pair.configure()
+    pair.wait(30)
+    for _ in range(200):
+        pair.wait(0.5)
+        assert pair.east.endpoint.status("west").reason is Refusal.CERTIFICATE_EXPIRED
+        assert pair.west.endpoint.status("east").reason is Refusal.CERTIFICATE_UNTRUSTED

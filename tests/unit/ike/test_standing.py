@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from culvert.clock import SECOND
 from culvert.config.model import Start
 from culvert.crypto.certificates.store import TrustStore
 from culvert.ike.events import CalendarSet, Configured, Connect, RekeyRequested
@@ -121,6 +122,19 @@ def test_what_was_refused_is_tried_again_at_once_after_a_reload() -> None:
     pair.west_peer = replace(pair.west_peer, trust=both)
     pair.tell("west", Configured((pair.west_peer,)), 2)
     assert _state(pair, "west") is PeerState.UP
+
+
+def test_the_status_tells_who_it_is_and_until_when_that_holds() -> None:
+    pair = _joined(west="chain")
+    ike = pair.east.endpoint.status("west").ike
+    assert ike is not None
+    assert (ike.identity, ike.proven_by) == ("west.example.org", "certificate")
+    assert ike.certificate_ends_at is not None
+    assert abs(ike.certificate_ends_at - DAY_S * SECOND) <= 2 * SECOND
+    by_secret = Pair().connect().west.endpoint.status("east").ike
+    assert by_secret is not None
+    assert (by_secret.identity, by_secret.proven_by) == ("198.51.100.1", "secret")
+    assert by_secret.certificate_ends_at is None
 
 
 def test_a_certificate_that_ends_ends_its_tunnel() -> None:

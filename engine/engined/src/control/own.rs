@@ -100,7 +100,7 @@ impl Control {
             }
             family::GIF_GET => Rows::Gifs(self.shared.gifs.links().into()),
             family::GETPATHMTU => Rows::PathMtus(self.shared.path_mtus.list().into()),
-            _ => Rows::Blobs(self.blobs.list().into()),
+            _ => Rows::Blobs(self.blobs.list()),
         };
         let generation = self.generation_of(&rows);
         client.pending = Some(Pending::Dump(Dump::new(header, rows, generation)));

@@ -126,5 +126,6 @@ def _peer(name: str, table: PeerTable, site: Site, origins: Origins) -> Peer:
         origin=origins.at("peers", name),
         legacy=_or(table.legacy, _PEER.legacy),
         auth=_or(table.auth, _PEER.auth),
+        local_auth=table.local_auth,
         split=_or(table.split, _PEER.split),
     )

@@ -224,6 +224,7 @@ class PeerTable(_Table):
     identity: Who | None = None
     local_identity: Ourselves | None = None
     auth: AuthWord | None = None
+    local_auth: AuthWord | None = None
     ike: IkeVersion | None = None
     proposals: IkeProposals | None = None
     esp_proposals: EspProposals | None = None

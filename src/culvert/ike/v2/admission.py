@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from culvert.addresses import SocketAddress
 from culvert.crypto.transforms import KeyExchange
-from culvert.ike import explaining, negotiation
+from culvert.ike import explaining, negotiation, words
 from culvert.ike.actions import Transmit
 from culvert.ike.negotiation import Chosen
-from culvert.ike.records import PeerRecord
+from culvert.ike.records import CallRefused, PeerRecord
 from culvert.ike.v2.callers import V2
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.reading import Contents, Refused, refused
@@ -66,14 +66,26 @@ def choose(ctx: Context, contents: Contents, remote: SocketAddress) -> tuple[Pee
             continue
         method = chosen.suite.key_exchange
         if method.id != ke.method:
-            explanation = f"the peer began with group {ke.method}, {method.name} was asked for"
+            explanation = f"the peer began with group {words.group(ke.method)}, {method.name} was asked for"
             raise refused(NotifyType.INVALID_KE_PAYLOAD, explanation, method.id.to_bytes(2, "big"))
         return (record if record.may_be_at(remote.ip) else None), chosen, method
     if not tried:
         raise _stranger(ctx, remote)
     proposals = list(dict.fromkeys(one for some in tried for one in some))
     place = explaining.Place.of_peer(names[0] if len(names) == 1 else "")
-    raise refused(NotifyType.NO_PROPOSAL_CHOSEN, explaining.proposals(offered, proposals, place))
+    raise refused(NotifyType.NO_PROPOSAL_CHOSEN, lambda: explaining.proposals(offered, proposals, place))
+
+
+def remember(ctx: Context, remote: SocketAddress, refusal: Refused) -> None:
+    """Let `status` tell why a peer that may have called was not let in. Anybody can say that this is its address, so it
+    counts only where nothing better is known, as seldom as it is logged.
+    """
+    if refusal.reason is not Refusal.NO_PROPOSAL_CHOSEN:
+        return
+    for record in ctx.peers.known_at(remote.ip):
+        if not record.ended:
+            explanation = f"{remote}: {refusal.explanation}"
+            ctx.outcomes.append(CallRefused(record.peer.name, refusal.reason, explanation))
 
 
 def who_may_show_certificates(ctx: Context, remote: SocketAddress) -> list[PeerRecord]:

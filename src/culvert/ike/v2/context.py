@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from culvert.addresses import SocketAddress
@@ -110,13 +111,18 @@ class Context:
         """Count a message that is dropped."""
         self.refused[reason] = self.refused.get(reason, 0) + 1
 
-    def note(self, message: str, reason: Refusal, level: int = INFO, peer: str = "") -> None:
-        """Count something that anybody could have caused, and log it at a bounded rate."""
+    def note(self, message: str | Callable[[], str], reason: Refusal, level: int = INFO, peer: str = "") -> bool:
+        """Count something that anybody could have caused, and log it at a bounded rate; tell whether that was done.
+
+        A message that takes time is made only for that.
+        """
         self.count(reason)
         if self.limiter.allow(self.now):
-            self.log(peer, message, reason, level)
-        elif IKE in self.topics and self.traced.allow(self.now):
-            self.trace(peer, message)
+            self.log(peer, message if isinstance(message, str) else message(), reason, level)
+            return True
+        if IKE in self.topics and self.traced.allow(self.now):
+            self.trace(peer, message if isinstance(message, str) else message())
+        return False
 
     def changed(self, peer: str) -> None:
         """Say once in a step that a peer's state is another."""

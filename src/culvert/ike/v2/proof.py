@@ -43,11 +43,11 @@ MAX_NAMES_SHOWN = 8
 class Proven:
     """The peer is who it says it is. `how` is for the log; empty where there is nothing to say about it.
 
-    `shown` are the certificates that proved it, its own first; `until_s` is when the first of the path ends.
+    `certificates` are those that proved it, its own first; `until_s` is when the first of the path ends.
     """
 
     how: str = ""
-    shown: tuple[bytes, ...] = field(default=(), repr=False)
+    certificates: tuple[bytes, ...] = field(default=(), repr=False)
     until_s: int | None = None
 
     def __bool__(self) -> NoReturn:
@@ -66,6 +66,8 @@ class NotProven:
 
 
 Judgement = Proven | NotProven
+SIGNATURES = tuple(int(one) for one in signatures.SignatureMethod)
+"""AUTH methods that come with a certificate. NULL, passwords and DSS are none of ours."""
 NO_CREDENTIAL = "no certificate with its key, or no authority, is configured for this peer"
 UNKNOWN = NotProven("nobody is configured with this identity")
 
@@ -77,7 +79,7 @@ class NoProof(Exception):  # noqa: N818 - the name says what is the case
 def make(sa: IkeSa, peer: Peer, identification: Identification) -> Authentication:
     """Prove that we are who `identification` says. Raise NoProof."""
     octets = keys.octets_to_prove(sa, identification, by_initiator=sa.initiator)
-    if peer.auth is How.CERTIFICATE:
+    if peer.own_auth is How.CERTIFICATE:
         return _signed(sa, peer, octets)
     return Authentication(AuthMethod.SHARED_KEY, psk_auth(keys.prf_of(sa), peer.secret or b"", octets))
 
@@ -95,9 +97,9 @@ def _signed(sa: IkeSa, peer: Peer, octets: bytes) -> Authentication:
 
 def check_means(peer: Peer, hashes: tuple[int, ...]) -> None:
     """See that we have something by which a peer that announced these hashes would believe us. Raise NoProof."""
-    if peer.auth is How.CERTIFICATE and peer.credential is None:
+    if peer.own_auth is How.CERTIFICATE and peer.credential is None:
         raise NoProof(NO_CREDENTIAL)
-    if peer.auth is How.CERTIFICATE and peer.credential is not None:
+    if peer.own_auth is How.CERTIFICATE and peer.credential is not None:
         _method(peer, peer.credential, hashes)
 
 
@@ -111,9 +113,11 @@ def _method(peer: Peer, credential: Credential, hashes: tuple[int, ...]) -> sign
 
 def lack(peer: Peer) -> tuple[Refusal, str] | None:
     """Say what is missing to set up a tunnel with this peer at all, or None."""
-    if peer.auth is How.SECRET:
-        return None if peer.secret else (Refusal.NO_SECRET, "there is no secret for this peer")
-    return None if peer.credential and peer.trust else (Refusal.NO_CERTIFICATE, NO_CREDENTIAL)
+    if How.SECRET in peer.auths and not peer.secret:
+        return Refusal.NO_SECRET, "there is no secret for this peer"
+    ours = peer.own_auth is not How.CERTIFICATE or peer.credential is not None
+    theirs = peer.auth is not How.CERTIFICATE or peer.trust is not None
+    return None if ours and theirs else (Refusal.NO_CERTIFICATE, NO_CREDENTIAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +136,8 @@ def judge(ctx: Context, sa: IkeSa, peer: Peer | None, identification: Identifica
     given = contents.get(Authentication)
     if given.method == AuthMethod.SHARED_KEY:
         return _by_secret(ctx, sa, peer, octets, given)
+    if given.method not in SIGNATURES:
+        return NotProven(f"it proves itself by authentication method {int(given.method)}, which is none of ours")
     return _by_signature(ctx, sa, peer, _Claim(identification.identity, given, certificates.shown(contents), octets))
 
 
@@ -239,7 +245,7 @@ def _why_not(found: _Findings) -> NotProven:
 def not_accepted(ctx: Context, sa: IkeSa, record: PeerRecord) -> str:
     """Say what it means that the peer does not accept our proof; it does not say which part of it."""
     said, peer = f"we say that we are {record.local_identity(sa.local.ip)}", record.peer
-    if peer.auth is How.SECRET:
+    if peer.own_auth is How.SECRET:
         place = f"; our secret is that in {peer.secret_from}" if peer.secret_from else ""
         return f"our secret or our identity is not the one that it has for us; {said}{place}"
     said += "; it asks for certificates of other authorities than ours" if sa.other_authorities else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -22,18 +22,29 @@ P = TypeVar("P")
 class Refused(Exception):  # noqa: N818 - the peer is refused with a notification; this is no failure of ours
     """Ends the handling of a request with an error notification, or of a response with the exchange's failure.
 
-    `explanation` is for our log and status; nothing of it travels. `fatal`: the IKE SA ends too.
+    `explanation` is for our log and status; nothing of it travels. One that takes time is given as a way to make it:
+    whoever floods us with what we refuse is not told of each time. `fatal`: the IKE SA ends too.
     """
 
-    def __init__(self, notify: Notify, reason: Refusal, explanation: str, fatal: bool = False) -> None:
-        super().__init__(explanation)
+    def __init__(
+        self, notify: Notify, reason: Refusal, explanation: str | Callable[[], str], fatal: bool = False
+    ) -> None:
+        super().__init__()
         self.notify = notify
         self.reason = reason
-        self.explanation = explanation
         self.fatal = fatal
+        self._explanation = explanation
+
+    @property
+    def explanation(self) -> str:
+        if not isinstance(self._explanation, str):
+            self._explanation = self._explanation()
+        return self._explanation
 
 
-def refused(type_: NotifyType, explanation: str, data: bytes = b"", *, fatal: bool = False) -> Refused:
+def refused(
+    type_: NotifyType, explanation: str | Callable[[], str], data: bytes = b"", *, fatal: bool = False
+) -> Refused:
     """Make a Refused whose reason has the notification's name."""
     return Refused(Notify(type_, data), reason_of(type_), explanation, fatal)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from ipaddress import ip_address, summarize_address_range
+from itertools import islice
 
 from culvert.addresses import IPAddress
 from culvert.crypto.certificates.certificate import MalformedCertificate, parse_certificate, shortened
@@ -37,11 +38,10 @@ MAX_SHOWN_OCTETS = 32
 
 def lines(payloads: Iterable[Payload]) -> list[str]:
     """Give the lines of a message's payloads, in their order; SA payloads have one for each proposal."""
-    found = [line for one in payloads for line in _lines(one)]
-    more = len(found) - MAX_LINES
-    if not found:
-        return ["nothing"]
-    return found[:MAX_LINES] + ([f"and {more} more"] if more > 0 else [])
+    told = (line for one in payloads for line in _lines(one))
+    found = list(islice(told, MAX_LINES))
+    more = ["and more"] if next(told, None) is not None else []
+    return [*found, *more] or ["nothing"]
 
 
 def _lines(payload: Payload) -> Iterator[str]:

@@ -292,7 +292,7 @@ class Lineage:
     the peer, too, has the first one established. `silent`: a request was repeated and is not answered; nothing follows
     from that but that the peer is called beside it. `sends_since`: when the data plane got its last outbound
     association, for packets leave on the newest. `spi_told_at`: when we last told it of an SPI that we do not have.
-    `shown` are the certificates by which the peer proved itself, its own first; `believed_until_s` is when they have
+    `certificates` are those by which the peer proved itself, its own first; `believed_until_s` is when they have
     to be looked at again, in seconds since 1970.
     """
 
@@ -316,5 +316,5 @@ class Lineage:
     spi_told_at: int | None = None
     retries: int = 0
     retry_at: int | None = None
-    shown: tuple[bytes, ...] = field(default=(), repr=False)
+    certificates: tuple[bytes, ...] = field(default=(), repr=False)
     believed_until_s: int | None = None

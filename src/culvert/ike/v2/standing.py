@@ -7,7 +7,6 @@ from culvert.config.model import Peer
 from culvert.crypto.certificates.certificate import MalformedCertificate, parse_certificate
 from culvert.crypto.certificates.judging import judge
 from culvert.crypto.certificates.store import Distrusted, Trusted, Verdict
-from culvert.ike.logs import WARNING
 from culvert.ike.timers import Timer
 from culvert.ike.v2 import lineages
 from culvert.ike.v2.context import Context
@@ -21,7 +20,7 @@ AGAIN_S = 3600
 
 def believe(ctx: Context, lineage: Lineage, judgement: Proven) -> None:
     """Remember by what the peer of an established lineage proved itself, and until when that holds."""
-    lineage.shown, lineage.believed_until_s = judgement.shown, judgement.until_s
+    lineage.certificates, lineage.believed_until_s = judgement.certificates, judgement.until_s
     watch(ctx, lineage)
 
 
@@ -43,26 +42,25 @@ def review(ctx: Context, lineage: Lineage) -> None:
 
     A list that went out of date says nothing about them: it keeps new IKE SAs away, and ends none.
     """
-    if lineage.peer is None or lineage.closing or not lineage.shown or ctx.utc_s is None:
+    if lineage.peer is None or lineage.closing or not lineage.certificates or ctx.utc_s is None:
         return
-    verdict = _verdict(lineage.peer, lineage.shown, ctx.utc_s)
+    verdict = _verdict(lineage.peer, lineage.certificates, ctx.utc_s)
     if isinstance(verdict, Trusted):
         lineage.believed_until_s = min(one.not_after_s for one in verdict.path)
     elif verdict.reason is Refusal.REVOCATION_UNKNOWN:
         lineage.believed_until_s = ctx.utc_s + AGAIN_S
     else:
-        ctx.log(lineage.peer.name, f"not believed any more: {verdict.explanation}", verdict.reason, WARNING)
-        lineages.end(ctx, lineage, verdict.reason, verdict.explanation)
+        lineages.end(ctx, lineage, verdict.reason, f"not believed any more: {verdict.explanation}")
         return
     ctx.touch(lineage.number)
     watch(ctx, lineage)
 
 
-def _verdict(peer: Peer, shown: tuple[bytes, ...], utc_s: int) -> Verdict:
+def _verdict(peer: Peer, certificates: tuple[bytes, ...], utc_s: int) -> Verdict:
     if peer.trust is None:
         return Distrusted(Refusal.NO_CERTIFICATE, "no authority is configured for this peer any more")
     try:
-        leaf, *others = (parse_certificate(data) for data in shown)
+        leaf, *others = (parse_certificate(data) for data in certificates)
     except MalformedCertificate as error:
         return Distrusted(Refusal.NO_CERTIFICATE, str(error))
     return judge(peer.trust, leaf, tuple(others), utc_s)

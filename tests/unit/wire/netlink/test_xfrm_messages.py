@@ -258,6 +258,10 @@ def test_our_own_messages_are_read_as_written() -> None:
     assert family.parse_datagram(family.emit_datagram(DATAGRAM)) == DATAGRAM
     assert family.parse_info(family.emit_info(info)) == info
     assert family.parse_blob(family.emit_blob(blob)) == blob
+    assert family.parse_blobs(family.emit_blob_in_parts(blob) * 2) == [blob] * 2
+    longer = family.BlobWire("k", bytes(range(256)) * 1_000)
+    assert family.parse_blobs(family.emit_blob_in_parts(longer)) == [longer]
+    assert len(family.emit_blob_in_parts(longer)) == 16
     assert family.parse_key(family.emit_key("k")) == "k"
     assert family.parse_groups(family.emit_groups(Groups.IKE | Groups.ACQUIRE)) == Groups.IKE | Groups.ACQUIRE
     assert family.parse_drops(family.emit_drops(((1, 2),))) == ((1, 2),)
@@ -280,7 +284,8 @@ def test_a_socket_address_has_its_port_in_network_order() -> None:
         (family.parse_key, emit_attribute(OwnAttribute.KEY, b""), "instead of 1 to 128"),
         (family.parse_key, emit_attribute(OwnAttribute.KEY, bytes(129)), "instead of 1 to 128"),
         (family.parse_key, emit_attribute(OwnAttribute.KEY, b"\xff"), "not UTF-8"),
-        (family.parse_blob, emit_attribute(OwnAttribute.DATA, bytes(16_385)), "longer than 16384"),
+        (family.parse_blob, emit_attribute(OwnAttribute.DATA, b"octets"), "KEY is missing"),
+        (family.parse_part, b"", "DATA is missing"),
     ],
 )
 def test_wrong_messages_of_our_own_are_refused(parse: Callable[[bytes], object], octets: bytes, why: str) -> None:
@@ -343,7 +348,7 @@ def test_wrong_links_are_refused() -> None:
 
 
 def test_what_we_may_not_send_is_a_fault_of_ours() -> None:
-    with pytest.raises(ValueError, match="16384 octets at most"):
-        family.emit_blob(family.BlobWire("k", bytes(16_385)))
+    with pytest.raises(ValueError, match="262144 octets at most"):
+        family.emit_blob_in_parts(family.BlobWire("k", bytes(262_145)))
     with pytest.raises(ValueError, match="1 to 128"):
         family.emit_key("")

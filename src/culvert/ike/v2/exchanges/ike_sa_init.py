@@ -118,8 +118,7 @@ def _accept(ctx: Context, message: Message, contents: Contents, data: bytes, end
         sa = _half_open(ctx, message, contents, chosen, ends)
         public = _key_exchange(ctx, sa, contents, method)
     except Refused as refusal:
-        ctx.note(f"{remote}: {refusal.explanation}", refusal.reason)
-        admission.answer_statelessly(ctx, message, refusal.notify, local, remote)
+        _turn_away(ctx, message, refusal, ends)
         return
     payloads: Payloads = (
         chosen.answer(ProtocolId.IKE, b""),
@@ -146,6 +145,14 @@ def _asking(ctx: Context, remote: SocketAddress, room: int) -> Payloads:
     """Ask for the certificate that we will want, in about as many octets as the first message had more than ours."""
     peers = [record.peer for record in admission.who_may_show_certificates(ctx, remote)]
     return certificate_payloads.asking(peers, max(MAX_AUTHORITIES_ASKED_EARLY, room // AUTHORITY_OCTETS))
+
+
+def _turn_away(ctx: Context, message: Message, refusal: Refused, ends: Ends) -> None:
+    """Refuse a first message; say why here, at a bounded rate, and there only that."""
+    local, remote = ends
+    if ctx.note(lambda: f"{remote}: {refusal.explanation}", refusal.reason):
+        admission.remember(ctx, remote, refusal)
+    admission.answer_statelessly(ctx, message, refusal.notify, local, remote)
 
 
 def _half_open(ctx: Context, message: Message, contents: Contents, chosen: Chosen, ends: Ends) -> IkeSa:
