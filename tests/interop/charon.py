@@ -129,6 +129,18 @@ class Charon:
     def associations(self) -> str:
         return self.swanctl("--list-sas")
 
+    def kill(self) -> None:
+        """Let it end as in a power cut."""
+        self._process.kill()
+        self._process.wait()
+        self.vici.unlink(missing_ok=True)
+
+    def start_again(self) -> None:
+        """Start it again after `kill`, with the same configuration."""
+        self._process = self._start()
+        self._wait_for_vici()
+        self.swanctl("--load-all", "--noprompt")
+
     def stop(self) -> None:
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)

@@ -180,8 +180,9 @@ def _packet(event: Acquired) -> SelectorPair:
 
 def begin(ctx: Context, record: PeerRecord) -> None:
     """Set up what is wanted and not there or under way. Beside an IKE SA on which nobody answers, another one is."""
-    if ctx.answers(record.peer.name):
-        completing.ensure(ctx, record, ctx.live(record.peer.name)[-1])
+    in_use = ctx.in_use(record.peer.name)
+    if in_use is not None and not in_use.silent:
+        completing.ensure(ctx, record, in_use)
     else:
         calling.call(ctx, record)
 

@@ -25,10 +25,9 @@ SHOWN = 3
 
 
 def status(ctx: Context, record: PeerRecord) -> PeerStatus:
-    """Describe a peer by its newest established IKE SA, or by what is under way or went wrong."""
+    """Describe a peer by the established IKE SA that is in use, or by what is under way or went wrong."""
     peer = record.peer
-    live = ctx.live(peer.name)
-    lineage = live[-1] if live else None
+    lineage = ctx.in_use(peer.name)
     sa = ctx.current(lineage) if lineage else None
     present = [child for child in lineage.children.values() if child.current] if lineage else []
     state, reason, message = _state(ctx, record, lineage)

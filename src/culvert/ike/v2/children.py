@@ -189,6 +189,7 @@ def switch(ctx: Context, lineage: Lineage, child: ChildSa) -> None:
         child.waiting = False
         peer = lineage.peer.name if lineage.peer else ""
         ctx.emit(InstallAssociation(child.outbound, peer, child.child.name))
+        lineage.sends_since = ctx.now
         _succeed_inherited(ctx, child.child.reqid)
         ctx.outcomes.append(Confirmed(peer, lineage.number))
         settle(ctx, lineage, child)

@@ -172,9 +172,11 @@ class Context:
         """Give the established lineages of a peer that nobody is ending, the oldest first."""
         return [one for one in self.lineages_of_peer(peer) if one.established and not one.closing]
 
+    def in_use(self, peer: str) -> Lineage | None:
+        """Give the established lineage of a peer on whose children packets leave; without any, the newest."""
+        return max(self.live(peer), key=lambda one: (one.sends_since, one.number), default=None)
+
     def answers(self, peer: str) -> bool:
-        """Tell whether an established IKE SA with a peer stands on which it is not silent. The newest counts, for it is
-        on that one's children that packets leave.
-        """
-        live = self.live(peer)
-        return bool(live) and not live[-1].silent
+        """Tell whether an established IKE SA with a peer is in use, and the peer not silent there."""
+        in_use = self.in_use(peer)
+        return in_use is not None and not in_use.silent

@@ -290,7 +290,8 @@ class Lineage:
     that one was authenticated. `rival` is the SPI of the IKE SA that the peer made while our own rekey of the same
     one was under way. `lingering` are closed ones that still answer what is repeated. `confirmed`: something shows that
     the peer, too, has the first one established. `silent`: a request was repeated and is not answered; nothing follows
-    from that but that the peer is called beside it. `spi_told_at`: when we last told it of an SPI that we do not have.
+    from that but that the peer is called beside it. `sends_since`: when the data plane got its last outbound
+    association, for packets leave on the newest. `spi_told_at`: when we last told it of an SPI that we do not have.
     `certificates` are those by which the peer proved itself, its own first; `believed_until_s` is when they have
     to be looked at again, in seconds since 1970.
     """
@@ -311,6 +312,7 @@ class Lineage:
     established_at: int = 0
     confirmed: bool = False
     silent: bool = False
+    sends_since: int = 0
     spi_told_at: int | None = None
     retries: int = 0
     retry_at: int | None = None
