@@ -1,14 +1,17 @@
 """Distinguished names: `C=DE, O=Example, CN=gw1` and its DER (RFC 5280 section 4.1.2.4, RFC 4514).
 
-They are written in the order in which they stand in a certificate. Values compare without regard to case, to the
-number of blanks between words and to the kind of string that they are written as (RFC 5280 section 7.1).
+They are written in the order in which they stand in a certificate. Values compare without regard to the case of ASCII
+letters, to the number of blanks between words and to the kind of string that they are written as. RFC 5280 section 7.1
+goes further: to it letters of all scripts, ligatures and letters of another width are alike. Who is to be let in is not
+decided by that; who is to be kept out (excluded subtrees) is.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from culvert import der
 
@@ -79,6 +82,11 @@ class DistinguishedNameError(ValueError):
     """What was read is no distinguished name."""
 
 
+Comparable = tuple[str, str | bytes]
+_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
+_UNSEEN = ("Cc", "Cf")
+
+
 @dataclass(frozen=True, slots=True)
 class Attribute:
     """One type and value. `text` is None where the value is no string; `value` is its DER."""
@@ -88,11 +96,19 @@ class Attribute:
     text: str | None
 
     @property
-    def comparable(self) -> tuple[str, str | bytes]:
+    def comparable(self) -> Comparable:
         """What is equal for attributes that are the same."""
         if self.text is None or any(unicodedata.category(letter)[0] == "C" for letter in self.text):
             return self.type, self.value
-        return self.type, " ".join(unicodedata.normalize("NFKC", self.text).casefold().split())
+        return self.type, " ".join(unicodedata.normalize("NFC", self.text).translate(_LOWER).split())
+
+    @property
+    def alike(self) -> Comparable:
+        """What is equal for attributes that somebody might take for one another (RFC 4518)."""
+        if self.text is None:
+            return self.type, self.value
+        seen = "".join(letter for letter in self.text if unicodedata.category(letter) not in _UNSEEN)
+        return self.type, " ".join(unicodedata.normalize("NFKC", seen).casefold().split())
 
     def matches(self, other: Attribute) -> bool:
         return self.comparable == other.comparable or (self.text == ANY and self.type == other.type)
@@ -120,10 +136,14 @@ Rdn = tuple[Attribute, ...]
 
 @dataclass(frozen=True, slots=True)
 class DistinguishedName:
-    """A name as it was written (`der`, compared octet by octet by ==) and its parts."""
+    """A name as it was written (`der`, compared octet by octet by ==) and its parts.
+
+    `comparable` is what is equal for names that are the same, whatever their kinds of strings.
+    """
 
     der: bytes
     rdns: tuple[Rdn, ...]
+    comparable: tuple[tuple[Comparable, ...], ...] = field(default=(), compare=False, repr=False)
 
     @classmethod
     def of_der(cls, data: bytes) -> DistinguishedName:
@@ -137,7 +157,7 @@ class DistinguishedName:
             raise DistinguishedNameError(f"no distinguished name: {error}") from None
         if len(rdns) > MAX_RDNS:
             raise DistinguishedNameError(f"a distinguished name of more than {MAX_RDNS} parts")
-        return cls(data, rdns)
+        return cls(data, rdns, tuple(_sorted(one.comparable for one in rdn) for rdn in rdns))
 
     @classmethod
     def parse(cls, text: str) -> DistinguishedName:
@@ -147,11 +167,6 @@ class DistinguishedName:
             raise DistinguishedNameError(f"a distinguished name has 1 to {MAX_RDNS} parts")
         parts = (der.encode(der.SET, *sorted(_encoded(type_, value) for type_, value in rdn)) for rdn in rdns)
         return cls.of_der(der.encode(der.SEQUENCE, *parts))
-
-    @property
-    def comparable(self) -> tuple[tuple[tuple[str, str | bytes], ...], ...]:
-        """What is equal for names that are the same, whatever their kinds of strings."""
-        return tuple(tuple(sorted((one.comparable for one in rdn), key=repr)) for rdn in self.rdns)
 
     @property
     def has_wildcard(self) -> bool:
@@ -170,8 +185,19 @@ class DistinguishedName:
         """Tell whether this name lies in the subtree below `base` (RFC 5280 section 4.2.1.10)."""
         return self.comparable[: len(base.rdns)] == base.comparable
 
+    def nearly_within(self, base: DistinguishedName) -> bool:
+        """Tell whether it lies there, or whether somebody might think so."""
+        return len(self.rdns) >= len(base.rdns) and all(
+            _sorted(one.alike for one in ours) == _sorted(one.alike for one in theirs)
+            for ours, theirs in zip(self.rdns, base.rdns, strict=False)
+        )
+
     def __str__(self) -> str:
         return ", ".join(" + ".join(map(str, rdn)) for rdn in self.rdns)
+
+
+def _sorted(attributes: Iterable[Comparable]) -> tuple[Comparable, ...]:
+    return tuple(sorted(attributes, key=repr))
 
 
 def _rdn_matches(ours: Rdn, theirs: Rdn) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 MAX_HALF_OPEN = 1_024
 """Responder IKE SAs that are not authenticated yet; each holds some 4 KiB and a key exchange."""
 MAX_HALF_OPEN_PER_SOURCE = 16
-"""The same for one address: a hundred offices do not share one NAT and start in the same half minute."""
+"""The same for one address, of IPv6 one /64: a hundred offices do not share a NAT and start in the same half minute."""
 COOKIE_THRESHOLD = 32
 """Half-open IKE SAs from which on a first message must bring a cookie (RFC 7296 section 2.6)."""
 COOKIE_THRESHOLD_PER_SOURCE = 4
@@ -86,3 +86,7 @@ MAX_CHECKPOINT_OCTETS = 256 * 1024
 """Longest checkpoint of an IKE SA; one with 128 children, and messages as long as may be, has half of that."""
 MAX_LINGERING = 8
 """Closed IKE SAs beside a living successor that still answer what is repeated; one is usual, for half a minute."""
+SEARCH_INTERVAL_NS = 200_000_000
+"""Nanoseconds between two names that are asked for because somebody called from an address that no peer has."""
+SEARCH_PATIENCE_NS = 4_000_000_000
+"""Such questions that are begun at once, times SEARCH_INTERVAL_NS: twenty."""

@@ -82,7 +82,6 @@ class Refusal(StrEnum):
     SOCKET_TAKEN = "SOCKET_TAKEN"
     HOST_REFUSED = "HOST_REFUSED"
     LIFETIME_ENDED = "LIFETIME_ENDED"
-    CERTIFICATE_MALFORMED = "CERTIFICATE_MALFORMED"
     CERTIFICATE_UNTRUSTED = "CERTIFICATE_UNTRUSTED"
     CERTIFICATE_EXPIRED = "CERTIFICATE_EXPIRED"
     CERTIFICATE_NOT_YET_VALID = "CERTIFICATE_NOT_YET_VALID"
@@ -92,6 +91,7 @@ class Refusal(StrEnum):
     CERTIFICATE_WEAK = "CERTIFICATE_WEAK"
     REVOCATION_UNKNOWN = "REVOCATION_UNKNOWN"
     FRAGMENT_UNUSABLE = "FRAGMENT_UNUSABLE"
+    CHECKPOINT_UNREADABLE = "CHECKPOINT_UNREADABLE"
     SINGLE_PAIR_REQUIRED = "SINGLE_PAIR_REQUIRED"
     PARTIAL = "PARTIAL"
     MODE_MISMATCH = "MODE_MISMATCH"
@@ -173,7 +173,6 @@ SENTENCES: dict[str, str] = {
     "SOCKET_TAKEN": "Another engine listens on the control socket.",
     "HOST_REFUSED": "The host refused something that the engine needs.",
     "LIFETIME_ENDED": "The IKE SA reached its hard limit before it had a successor.",
-    "CERTIFICATE_MALFORMED": "A certificate could not be read.",
     "CERTIFICATE_UNTRUSTED": "No authority that is trusted here vouches for the certificate.",
     "CERTIFICATE_EXPIRED": "A certificate has expired.",
     "CERTIFICATE_NOT_YET_VALID": "A certificate is not valid yet; or this machine's clock is wrong.",
@@ -183,6 +182,7 @@ SENTENCES: dict[str, str] = {
     "CERTIFICATE_WEAK": "A certificate rests on an algorithm or a key that is too weak.",
     "REVOCATION_UNKNOWN": "Whether the certificate was revoked cannot be told: its issuer's list is missing or out of date.",
     "FRAGMENT_UNUSABLE": "A fragment of an IKE message that is of no use: there already, of a division given up, or too many.",
+    "CHECKPOINT_UNREADABLE": "What a former process kept of an IKE SA cannot be read: it was of another version, or is damaged.",
     "SINGLE_PAIR_REQUIRED": "The peer makes one security association for each pair of addresses.",
     "PARTIAL": "The peer carries a part of the networks only.",
     "MODE_MISMATCH": "One end wants transport mode, and the other one tunnel mode.",

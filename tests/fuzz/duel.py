@@ -16,14 +16,16 @@ from culvert.crypto.encryption import IkeCipher, protect, protected_length, unpr
 from culvert.entropy import SeededEntropy
 from culvert.ike.actions import Action, Log, ResolvePath, Transmit
 from culvert.ike.endpoint import Endpoint
-from culvert.ike.events import CalendarSet, Configured, DatagramReceived, DeadlineReached, Event, PathResolved
+from culvert.ike.events import CalendarSet, Configured, DatagramReceived, DeadlineReached, DebugSet, Event, PathResolved
 from culvert.ike.logs import ERROR
+from culvert.ike.logs import IKE as IKE_TOPIC
 from culvert.ike.status import PeerState, PeerStatus
 from culvert.ike.v2.keys import keys_of
+from culvert.ike.v2.rendering import MAX_LINES
 from culvert.ike.v2.sa import IkeSa
 from culvert.ipsec.proposals import esp_proposal, ike_proposal
 from culvert.ipsec.selectors import traffic_selector
-from culvert.limits import MAX_FRAGMENTED_OCTETS
+from culvert.limits import MAX_FRAGMENTED_OCTETS, MAX_LOG_LINE_CHARACTERS
 from culvert.sim.world import UTC_OFFSET_S
 from culvert.wire.isakmp.encrypted import encrypted_prefix
 from culvert.wire.isakmp.header import HEADER_OCTETS, read_header
@@ -38,6 +40,8 @@ AMPLIFIED_OCTETS = 16
 SECRET = b"only for fuzzing, never for a gateway"
 
 
+MOST_LINES = 8 * MAX_LINES
+"""What one event may write about: the message that came, its answer in fragments, what follows from it."""
 LONG = 60
 """Selectors with which messages go in fragments."""
 
@@ -61,14 +65,16 @@ class Duel:
     said: dict[str, list[Transmit]] = field(default_factory=lambda: {"a": [], "b": []})
 
     def __post_init__(self) -> None:
-        """With odd seeds, messages are so long that they go in fragments."""
+        """With odd seeds, messages are so long that they go in fragments. Of four, two are told in all detail."""
         for number, name in enumerate(ADDRESSES):
             self.ends[name] = Endpoint(SeededEntropy(self.seed * 2 + number), self.now)
         for name in ADDRESSES:
             start = Start.ALWAYS if name == "a" else Start.PASSIVE
             selectors = LONG if self.seed % 2 else 1
+            self.step(name, DebugSet(frozenset({IKE_TOPIC}) if self.seed % 4 >= 2 else frozenset()))
             self.step(name, CalendarSet(UTC_OFFSET_S))
-            self.step(name, Configured((self.described(name, _peer(name, start, selectors)),)))
+            peer = self.described(name, _peer(name, start, selectors))
+            self.step(name, Configured((peer,), token_secret=name.encode() * 32))
 
     def step(self, name: str, event: Event) -> list[Action]:
         """Let an event happen. Raise Flaw where an exception escapes or a bug is logged."""
@@ -76,6 +82,7 @@ class Duel:
             actions = self.ends[name].step(event, self.now)
         except Exception as error:
             raise Flaw(f"seed {self.seed}: {name} raised {error!r}") from error
+        self._few_lines(actions)
         for action in actions:
             self._take(name, action)
         self._bounded(name)
@@ -91,6 +98,19 @@ class Duel:
             case Log(level, _, message, _):
                 if level >= ERROR or "bug" in message:
                     raise Flaw(f"seed {self.seed}: {name} says: {message}")
+                self._one_line((message, *(word for field in action.fields for word in field)))
+
+    def _one_line(self, texts: tuple[str, ...]) -> None:
+        """What a peer wrote must not write lines, or control sequences, of its own; and a line has an end."""
+        for text in texts:
+            if not text.isprintable() or len(text) > MAX_LOG_LINE_CHARACTERS:
+                raise Flaw(f"seed {self.seed}: a line of {len(text)} characters: {text[:200]!r}")
+
+    def _few_lines(self, actions: list[Action]) -> None:
+        """One event is one message that comes and a few that go."""
+        lines = sum(isinstance(action, Log) for action in actions)
+        if lines > MOST_LINES:
+            raise Flaw(f"seed {self.seed}: {lines} lines about one event")
 
     def deliver(self) -> bool:
         """Deliver the oldest message that is under way; False where there is none."""

@@ -9,12 +9,14 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator
+from ipaddress import ip_address
 
 import pytest
 
 from culvert import limits
+from culvert.addresses import SocketAddress
 from culvert.clock import SECOND
-from culvert.ike.events import Connect, DatagramReceived, Disconnect, RekeyRequested
+from culvert.ike.events import Connect, DatagramReceived, Disconnect, RekeyRequested, UnknownSpi
 from culvert.ike.status import PeerState
 from culvert.wire.isakmp.header import NO_SPI, read_header
 from culvert.wire.isakmp.numbers import ExchangeType
@@ -61,6 +63,31 @@ def joined(seed: int) -> Duel:
     duel.rest(60)
     assert duel.settled()
     return duel
+
+
+def stray(duel: Duel, source: random.Random) -> None:
+    """Let one end meet a packet of an SPI that it may or may not know, from anywhere."""
+    target = source.choice(tuple(ADDRESSES))
+    spis = [source.getrandbits(32), *duel.ends[target]._ctx.child_owners, *duel.ends[OTHER[target]]._ctx.child_owners]
+    address = source.choice((ADDRESSES[OTHER[target]], ip_address(source.getrandbits(32))))
+    remote = SocketAddress(address, source.choice((0, *PORTS, source.getrandbits(16))))
+    local = SocketAddress(ADDRESSES[target], 4500 if remote.port else 0)
+    duel.step(target, UnknownSpi(local, remote, source.choice((50, 51)), source.choice(spis)))
+
+
+def test_packets_of_unknown_spis_never_end_what_stands() -> None:
+    """Forged ones by the hundred, and the messages that they cause delivered or not."""
+    for seed in seeds():
+        duel, source = joined(seed), random.Random(seed)
+        for _ in range(100):
+            stray(duel, source)
+            duel.now += source.randrange(SECOND // 4)
+            if source.random() < 0.5:
+                disturb(duel, source, 1)
+            while duel.under_way and source.random() < 0.9:
+                duel.deliver()
+        duel.rest(HEALS_S)
+        assert duel.settled(), f"seed {seed}: {duel.status('a')}, {duel.status('b')}"
 
 
 def test_a_set_up_among_forgeries_comes_to_rest() -> None:

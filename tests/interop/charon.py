@@ -211,3 +211,37 @@ def certified(
   }}
 }}
 """
+
+
+def with_children(
+    local: str,
+    remote: str,
+    secret: str,
+    children: Mapping[str, str],
+    *,
+    ike: str = "aes128gcm16-prfsha256-x25519",
+    more: str = "encap = yes",
+) -> str:
+    """Give the swanctl.conf of one connection with a pre-shared key; `children` are what stands in each, by name."""
+    sections = "\n".join(f"      {name} {{\n{text}\n      }}" for name, text in children.items())
+    return f"""connections {{
+  culvert {{
+    version = 2
+    local_addrs = {local}
+    remote_addrs = {remote}
+    proposals = {ike}
+    dpd_delay = 0s
+    {more}
+    local {{ auth = psk
+      id = {local} }}
+    remote {{ auth = psk
+      id = {remote} }}
+    children {{
+{sections}
+    }}
+  }}
+}}
+secrets {{ ike {{ id-1 = {local}
+    id-2 = {remote}
+    secret = "{secret}" }} }}
+"""

@@ -55,7 +55,7 @@ def packets(draw: st.DrawFn) -> Packet:
     return draw(addresses), draw(addresses), protocol, source, source if protocol == ICMP else destination
 
 
-@settings(max_examples=600)
+@settings(max_examples=300)
 @given(CHILDREN, st.lists(CHILDREN, max_size=3), st.lists(packets(), min_size=8, max_size=24))
 def test_every_packet_is_carried_or_missing(
     wanted: list[SelectorPair], children: list[list[SelectorPair]], some: list[Packet]

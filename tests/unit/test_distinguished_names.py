@@ -139,6 +139,22 @@ def test_a_wildcard_stands_for_one_whole_value(expected: str, presented: str, go
     assert name(expected).matches(name(presented)) == good
 
 
+@pytest.mark.parametrize("other", ["CN=\uff47\uff57\uff11", "CN=GW\u2081", "CN=g\u200bw1", "CN=gw\u0131"])
+def test_letters_that_look_alike_are_others_and_nearly_the_same(other: str) -> None:
+    """An authority that took them for others may have given one to somebody else."""
+    assert not name(other).same(name("CN=gw1"))
+    assert not name(other).matches(name("CN=gw1"))
+    assert not name(f"C=DE, {other}").within(name("CN=gw1"))
+    assert name(other).nearly_within(name("CN=gw1")) == (other != "CN=gw\u0131")
+
+
+def test_letters_of_other_scripts_have_one_case_only() -> None:
+    assert name("O=Büro").same(name("O=BüRO"))
+    assert not name("O=BÜRO").same(name("O=Büro"))
+    assert name("O=BÜRO").nearly_within(name("O=Büro"))
+    assert not name("O=Strasse").same(name("O=Straße"))
+
+
 def test_subtrees() -> None:
     base = name("C=DE, O=Example")
     assert name("C=de, O=EXAMPLE, CN=gw1").within(base)

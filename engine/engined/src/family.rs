@@ -21,6 +21,7 @@ pub mod message {
     pub const BLOB_PUT: u16 = 0x430;
     pub const BLOB_DELETE: u16 = 0x431;
     pub const BLOB_GET: u16 = 0x432;
+    pub const BLOB_PART: u16 = 0x433;
     pub const SHUTDOWN: u16 = 0x440;
     pub const GIF_SET: u16 = 0x450;
     pub const GIF_DELETE: u16 = 0x451;
@@ -28,6 +29,8 @@ pub mod message {
     pub const PATH_MTU: u16 = 0x453;
     pub const GETPATHMTU: u16 = 0x454;
     pub const UNKNOWN_SPI: u16 = 0x455;
+    pub const DROPPED: u16 = 0x457;
+    pub const SILENCE: u16 = 0x456;
 }
 
 /// Numbers of the attributes.
@@ -48,6 +51,11 @@ pub mod attribute {
     pub const MTU: u16 = 14;
     pub const SPI: u16 = 15;
     pub const PROTOCOL: u16 = 16;
+    pub const REASON: u16 = 18;
+    pub const SOURCE: u16 = 19;
+    pub const DESTINATION: u16 = 20;
+    pub const OCTETS: u16 = 21;
+    pub const SA: u16 = 17;
 }
 
 /// Groups of notifications, as bits of SUBSCRIBE.
@@ -61,7 +69,9 @@ pub mod group {
     pub const MIGRATE: u32 = 1 << 6;
     pub const PATH_MTU: u32 = 1 << 7;
     pub const UNKNOWN_SPI: u32 = 1 << 8;
-    pub const ALL: u32 = 0x1ff;
+    pub const SILENCE: u32 = 1 << 9;
+    pub const DROPPED: u32 = 1 << 10;
+    pub const ALL: u32 = 0x7ff;
 }
 
 /// Reads the value of `LOCAL` or `REMOTE`.

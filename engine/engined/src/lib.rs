@@ -20,6 +20,7 @@ mod netlink;
 mod octets;
 mod path_mtu;
 mod refusal;
+mod samples;
 mod shared;
 mod strays;
 #[cfg(test)]

@@ -56,11 +56,20 @@ pub const STRAYS_OF_ONE_PER_SECOND: u64 = 2;
 /// Addresses that are counted by themselves; forged ones only make all of them begin anew.
 pub const MAX_STRAY_SOURCES: usize = 1_024;
 
-/// Blobs in all: the daemon keeps one for each of its IKE SAs and a few of its own.
-pub const MAX_BLOBS: usize = 1_024;
+/// Dropped packets that are told each second while somebody wants to see some: what a person reads.
+pub const SAMPLES_PER_SECOND: u64 = 20;
 
-/// Octets of one blob; with [`MAX_BLOBS`], 16 MiB in all.
-pub const MAX_BLOB_OCTETS: usize = 16 * 1024;
+/// Blobs in all: the daemon keeps one for each of its IKE SAs, of which there are no more than SAs.
+pub const MAX_BLOBS: usize = 32_768;
+
+/// Octets of one blob: an IKE SA with 128 children and the longest messages has half of that; with one child it has 5,000.
+pub const MAX_BLOB_OCTETS: usize = 256 * 1024;
+
+/// Octets of all blobs: some 4,000 for each of [`MAX_BLOBS`].
+pub const MAX_BLOBS_OCTETS: usize = 128 * 1024 * 1024;
+
+/// Octets of a blob that one message of a dump carries.
+pub const BLOB_PART_OCTETS: usize = 16 * 1024;
 
 /// Octets of a blob's key.
 pub const MAX_KEY_OCTETS: usize = 128;

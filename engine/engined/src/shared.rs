@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::gif::{GifHost, GifTable, Tuns};
 use crate::limits::{MAX_ACQUIRES, MAX_IKE_MESSAGES, MAX_OTHER_NOTICES};
 use crate::path_mtu::PathMtus;
+use crate::samples::{Sample, Samples};
 use crate::strays::Stray;
 
 /// The port of IKE (RFC 7296).
@@ -89,6 +90,8 @@ pub enum Notice {
     PathMtu(IpAddr, u32),
     /// A packet came for an SA that is not here.
     Stray(Stray),
+    /// A packet was dropped, and somebody wants to see some.
+    Dropped(Sample),
     /// An SA has reached a limit, as far as its packets tell: look at once and not at the next tick.
     Limit,
 }
@@ -138,6 +141,8 @@ pub struct Shared {
     pub gifs: GifTable,
     /// What was learnt about the ways to the peers.
     pub path_mtus: PathMtus,
+    /// Whether dropped packets are to be told.
+    pub samples: Samples,
     /// The one clock.
     pub clock: Clock,
     /// Drops on the way out.
@@ -173,6 +178,7 @@ impl Shared {
             published: Published::new(),
             gifs: GifTable::new(host),
             path_mtus: PathMtus::default(),
+            samples: Samples::default(),
             clock: Clock::start(),
             outbound_drops: DropCounters::default(),
             inbound_drops: DropCounters::default(),
@@ -205,6 +211,13 @@ impl Shared {
         let now_ns = self.clock.nanoseconds();
         if let Some(mtu) = self.path_mtus.learn(remote, mtu, now_ns) {
             self.notify(Notice::PathMtu(remote, mtu));
+        }
+    }
+
+    /// Tells of a dropped packet, if somebody wants to know and was not told of another just now.
+    pub fn sample(&self, now_ns: u64, taken: impl FnOnce() -> Option<Sample>) {
+        if self.samples.take(now_ns) {
+            taken().map(|sample| self.notify(Notice::Dropped(sample)));
         }
     }
 

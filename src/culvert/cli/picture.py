@@ -19,7 +19,18 @@ WHAT_TO_DO = {
     "PFS_MISMATCH": "It ends when its keys end. Write the same groups on both sides, reload, then: culvert rekey PEER.",
     "REKEY_REFUSED": "It ends when its keys end; the log of the other gateway has the cause.",
     "PARTIAL": "What is named is dropped. Each side's `networks` must be what the other has for it.",
+    "MODE_MISMATCH": "Write the same `mode` on both gateways.",
     "NO_SECRET": "Write the peer's secret into psk.txt, or `secret` into the file; then: culvert reload.",
+    "NO_CERTIFICATE": "Both gateways need certificate, key and ca, or a secret; `culvert check` tells what is missing.",
+    "NO_SIGNATURE": "Use another kind of key, or write legacy = true for a peer that knows nothing newer.",
+    "CERTIFICATE_UNTRUSTED": "Name the authority of its certificate in ca, or have it send the authorities between.",
+    "CERTIFICATE_EXPIRED": "Have it renewed (culvert pki gateway NAME --renew); look at this machine's clock too.",
+    "CERTIFICATE_NOT_YET_VALID": "Look at the clocks of both machines.",
+    "CERTIFICATE_REVOKED": "Its authority took it back. Have a new one made if that gateway is to be let in.",
+    "CERTIFICATE_USAGE": "Have one made that is for signatures and for IKE; culvert pki makes such.",
+    "CERTIFICATE_CONSTRAINED": "Ask who runs the authority: it signed what it may not.",
+    "CERTIFICATE_WEAK": "Have one made with a good key; for an old peer that cannot, write legacy = true.",
+    "REVOCATION_UNKNOWN": "Fetch the authority's list anew, name it in crl, then: culvert reload.",
     "NAME_NOT_RESOLVED": "Correct `address` of the peer, or look at /etc/resolv.conf.",
     "NO_ROUTE": "Look at `ip route`; the peer's address needs a way that is not the tunnel.",
     "DISCONNECTED": "It was ended by hand; bring it back with: culvert connect PEER.",
@@ -72,7 +83,8 @@ def _table(peers: dict[str, Any]) -> Table:
 
 def _child(child: dict[str, Any]) -> tuple[str, str, str, str, str]:
     networks = f"{' '.join(child['local'])} = {' '.join(child['remote'])}"
-    cipher = f"{child['cipher']} in {child['encapsulation']}"
+    how = " transport" if child.get("mode") == "transport" else ""
+    cipher = f"{child['cipher']} in {child['encapsulation']}{how}"
     return networks, cipher, _time(child["age_s"]), _octets(child["bytes_in"]), _octets(child["bytes_out"])
 
 

@@ -19,7 +19,7 @@ from culvert.config.values import literal, shown
 from culvert.crypto.certificates.carrying import carries, identities_of, own_identity
 from culvert.crypto.certificates.certificate import Certificate, MalformedCertificate, parse_pem
 from culvert.crypto.certificates.judging import unfit
-from culvert.crypto.certificates.revocation import MalformedList, RevocationList, parse_crls
+from culvert.crypto.certificates.revocation import MAX_CRL_OCTETS, MalformedList, RevocationList, parse_crls
 from culvert.crypto.certificates.store import TrustStore, trust_store
 from culvert.crypto.certificates.times import written_time
 from culvert.crypto.public_keys import KeyRefused, PrivateKey, load_private_key
@@ -27,6 +27,8 @@ from culvert.identities import Identity, IdentityType
 
 Key = tuple[str | int, ...]
 
+OURS, THEIRS = ("certificate", "key"), ("ca", "crl", "require_crl")
+"""Keys of a peer that serve our proof, and its."""
 SOON_S = 30 * 86_400
 """So long before the end of a certificate a warning begins."""
 LIST_SOON_S = 2 * 86_400
@@ -36,7 +38,7 @@ LIST_SOON_S = 2 * 86_400
 class Files(Protocol):
     """What reads files: None where one cannot be used, which was said by then."""
 
-    def public(self, path: Path, origin: Origin, what_to_do: str) -> bytes | None: ...
+    def public(self, path: Path, origin: Origin, what_to_do: str, most_octets: int = ...) -> bytes | None: ...
 
     def private(self, path: Path, origin: Origin, what_to_do: str) -> bytes | None: ...
 
@@ -48,6 +50,12 @@ class Proof:
     credential: Credential | None = None
     trust: TrustStore | None = None
     local_identity: Identity | None = None
+
+
+def auths_of(table: PeerTable) -> tuple[Authentication, Authentication]:
+    """Give how we prove who we are, and how the peer does."""
+    theirs = table.auth or Authentication.SECRET
+    return table.local_auth or theirs, theirs
 
 
 @dataclass(slots=True)
@@ -70,16 +78,20 @@ class Credentials:
         found = {}
         self._own(("gateway",), self.gateway)
         for name, peer in peers.items():
-            if peer.auth is Authentication.CERTIFICATE:
+            ours, theirs = auths_of(peer)
+            if Authentication.CERTIFICATE in (ours, theirs):
                 found[name] = self._peer(name, peer)
-            elif not self.origins.is_spoiled("peers", name, "auth"):
+            if not any(self.origins.is_spoiled("peers", name, key) for key in ("auth", "local_auth")):
                 self._unused(name, peer)
         return found
 
     def _unused(self, name: str, peer: PeerTable) -> None:
-        for key in ("certificate", "key", "ca", "crl", "require_crl"):
-            if getattr(peer, key) is not None:
-                what = f"peer {shown(name)} has {key}, and proves itself with a secret"
+        """Say what is written for a way of proving that is not taken."""
+        ours, theirs = auths_of(peer)
+        for whose, auth, keys in (("we prove ourselves", ours, OURS), ("it proves itself", theirs, THEIRS)):
+            key = next((key for key in keys if getattr(peer, key) is not None), None)
+            if auth is Authentication.SECRET and key is not None:
+                what = f"peer {shown(name)} has {key}, and {whose} with a secret"
                 self.findings.problem(
                     self.origins.at("peers", name, key), what, f'Write auth = "certificate", or remove {key}.'
                 )
@@ -87,17 +99,23 @@ class Credentials:
 
     def _peer(self, name: str, peer: PeerTable) -> Proof:
         at: Key = ("peers", name)
-        if peer.secret is not None:
+        ours, theirs = auths_of(peer)
+        if peer.secret is not None and Authentication.SECRET not in (ours, theirs):
             what = f"the secret of peer {shown(name)} is not used: it proves itself with a certificate"
             self.findings.warning(self.origins.at(*at, "secret"), what, "Remove secret.")
-        credential = self._own(at, peer) if peer.certificate or peer.key else self._own(("gateway",), self.gateway)
         self._missing(at, peer)
-        return Proof(credential, self._trust(at, peer), self._identity(at, peer, credential))
+        credential = self._ours(at, peer) if ours is Authentication.CERTIFICATE else None
+        trust = self._trust(at, peer) if theirs is Authentication.CERTIFICATE else None
+        return Proof(credential, trust, self._identity(at, peer, credential))
+
+    def _ours(self, at: Key, peer: PeerTable) -> Credential | None:
+        return self._own(at, peer) if peer.certificate or peer.key else self._own(("gateway",), self.gateway)
 
     def _missing(self, at: Key, peer: PeerTable) -> None:
         """Say what is not written at all."""
-        for key, sample in (("certificate", '"gw.pem"'), ("ca", '"ca.pem"')):
-            if getattr(peer, key) or getattr(self.gateway, key):
+        ours, theirs = auths_of(peer)
+        for key, sample, auth in (("certificate", '"gw.pem"', ours), ("ca", '"ca.pem"', theirs)):
+            if auth is Authentication.SECRET or getattr(peer, key) or getattr(self.gateway, key):
                 continue
             if not any(self.origins.is_spoiled(*where, key) for where in (at, ("gateway",))):
                 self.findings.problem(
@@ -282,7 +300,7 @@ class Credentials:
         return self._lists[path]
 
     def _parsed_lists(self, path: Path, origin: Origin) -> tuple[RevocationList, ...] | None:
-        data = self.files.public(path, origin, "Correct the name, or fetch the list from the authority.")
+        data = self.files.public(path, origin, "Correct the name, or fetch the list from it.", MAX_CRL_OCTETS)
         if data is None:
             return None
         try:

@@ -10,7 +10,7 @@ import stat
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from culvert.config.credentials import Credentials
+from culvert.config.credentials import Credentials, auths_of
 from culvert.config.dialects import psk, toml
 from culvert.config.dialects.toml_model import gateway_of, gifs_of, identity_of
 from culvert.config.dialects.toml_tables import PeerTable
@@ -145,9 +145,11 @@ class _Loading:
             self.findings.problem(Origin(str(path), line), "this line is not UTF-8", "Save the file as UTF-8.")
             return None
 
-    def _contents(self, path: Path, origin: Origin, what_to_do: str) -> _Contents | None:
+    def _contents(
+        self, path: Path, origin: Origin, what_to_do: str, most_octets: int = MAX_FILE_OCTETS
+    ) -> _Contents | None:
         try:
-            return _open(path)
+            return _open(path, most_octets)
         except OSError as error:
             self.findings.problem(origin, f"{path} cannot be read: {_because(error)}", what_to_do)
         except UnusableError as failure:
@@ -156,9 +158,9 @@ class _Loading:
             self.findings.problem(origin, f"{shown(str(path))} cannot be the name of a file", what_to_do)
         return None
 
-    def public(self, path: Path, origin: Origin, what_to_do: str) -> bytes | None:
+    def public(self, path: Path, origin: Origin, what_to_do: str, most_octets: int = MAX_FILE_OCTETS) -> bytes | None:
         """Read a file that everybody may see."""
-        contents = self._contents(path, origin, what_to_do)
+        contents = self._contents(path, origin, what_to_do, most_octets)
         return None if contents is None else contents.data
 
     def private(self, path: Path, origin: Origin, what_to_do: str) -> bytes | None:
@@ -169,11 +171,11 @@ class _Loading:
             return None
         return None if contents is None else contents.data
 
-    def secrets(self) -> dict[str, bytes]:
-        """Find the secret of every peer that proves itself with one."""
+    def secrets(self) -> dict[str, psk.Entry]:
+        """Find the secret of every peer that proves itself with one, and where it stands."""
         found = {}
         for name, peer in self.peers.items():
-            if peer.auth is Authentication.CERTIFICATE or self._unclear(name):
+            if Authentication.SECRET not in auths_of(peer) or self._unclear(name):
                 continue
             source = peer.secret if peer.secret is not None else DEFAULT_SECRETS
             secret = (
@@ -184,9 +186,9 @@ class _Loading:
         return found
 
     def _unclear(self, name: str) -> bool:
-        return any(self.origins.is_spoiled("peers", name, key) for key in ("secret", "auth"))
+        return any(self.origins.is_spoiled("peers", name, key) for key in ("secret", "auth", "local_auth"))
 
-    def _literal(self, name: str, text: str) -> bytes | None:
+    def _literal(self, name: str, text: str) -> psk.Entry | None:
         """A secret that stands in the configuration itself."""
         origin = self.origins.at("peers", name, "secret")
         if not self._read[origin.file].private:
@@ -202,9 +204,9 @@ class _Loading:
             self.findings.problem(origin, failure.what, failure.what_to_do)
             return None
         self._weigh(secret, origin)
-        return secret
+        return psk.Entry("", secret, origin)
 
-    def _from_file(self, name: str, peer: PeerTable, file: str) -> bytes | None:
+    def _from_file(self, name: str, peer: PeerTable, file: str) -> psk.Entry | None:
         """Search a psk.txt: by the peer's identity, then its addresses, then its name."""
         origin = self.origins.at("peers", name, "secret")
         path = Path(origin.file).parent / file
@@ -226,7 +228,7 @@ class _Loading:
             self.findings.problem(origin, what, _how_to_write(path, wanted[0], False))
             return None
         self._weigh(entry.secret, entry.origin)
-        return entry.secret
+        return entry
 
     def _psk(self, path: Path, origin: Origin) -> psk.Secrets | None:
         """Read a psk.txt once. None where it may not be used."""
@@ -254,15 +256,15 @@ def _how_to_write(path: Path, identifier: str, new: bool) -> str:
     return f"{line}, and run: chmod 600 {shlex.quote(str(path))}" if new else f"{line}."
 
 
-def _open(path: Path) -> _Contents:
+def _open(path: Path, most_octets: int) -> _Contents:
     """Read a regular file of bounded size; one that is a pipe or a device is not waited for."""
     with open(path, "rb", buffering=0, opener=_without_waiting) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise UnusableError("is no regular file", "Name a file.")
-        data = _read(file, MAX_FILE_OCTETS + 1)
-    if len(data) > MAX_FILE_OCTETS:
-        raise UnusableError(f"is larger than {MAX_FILE_OCTETS} octets", "Is it the right file?")
+        data = _read(file, most_octets + 1)
+    if len(data) > most_octets:
+        raise UnusableError(f"is larger than {most_octets} octets", "Is it the right file?")
     return _Contents(data, stat.S_IMODE(status.st_mode), status.st_uid)
 
 

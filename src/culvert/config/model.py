@@ -10,7 +10,7 @@ from culvert.crypto.certificates.certificate import Certificate
 from culvert.crypto.certificates.store import TrustStore
 from culvert.crypto.public_keys import PrivateKey
 from culvert.identities import Identity
-from culvert.ipsec.associations import Mode, reqid_of
+from culvert.ipsec.associations import Mode, Protocol, reqid_of
 from culvert.ipsec.proposals import DEFAULT_ESP, DEFAULT_IKE, Proposal
 from culvert.ipsec.selectors import TrafficSelector
 
@@ -79,7 +79,10 @@ class Rekey:
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """One pair of traffic selector lists that is protected together."""
+    """One pair of traffic selector lists that is protected together.
+
+    `tfc_octets`: what goes out is padded to this length (RFC 4303 section 2.7); 0: it is not.
+    """
 
     peer: str
     name: str
@@ -89,6 +92,8 @@ class Child:
     mode: Mode = Mode.TUNNEL
     rekey: Rekey = Rekey(3600)
     start: Start = Start.ALWAYS
+    protocol: Protocol = Protocol.ESP
+    tfc_octets: int = 0
 
     @property
     def reqid(self) -> int:
@@ -100,8 +105,9 @@ class Peer:
     """Another gateway. `addresses` are names or addresses, tried in turn; empty: it calls us from anywhere.
 
     `identity` None: it is known by the address at which we reach it, or by a name among `addresses`.
-    `auth` is how we prove who we are, and it does. `secret` is the pre-shared key; None where none was found (loading
-    says so). `credential` and `trust` are the same for certificates: ours, and who may vouch for the peer's.
+    `auth` is how it proves who it is, and `local_auth` how we do: None, in the same way. `secret` is the pre-shared
+    key; None where none was found (loading says so), and `secret_from` where it stands, for people. `credential` and
+    `trust` are the same for certificates: ours, and who may vouch for the peer's.
     `legacy`: ESP may use algorithms that RFC 8221 advises against, signatures SHA-1 and short RSA keys. `split`: one
     child SA for each pair of networks.
     """
@@ -112,6 +118,7 @@ class Peer:
     local_identity: Identity | None
     children: tuple[Child, ...]
     secret: bytes | None = field(default=None, repr=False)
+    secret_from: str = field(default="", compare=False)
     ike: int = 2
     proposals: tuple[Proposal, ...] = DEFAULT_IKE
     rekey: Rekey = Rekey(4 * 3600)
@@ -125,9 +132,20 @@ class Peer:
     origin: Origin = Origin()
     legacy: bool = False
     auth: Authentication = Authentication.SECRET
+    local_auth: Authentication | None = None
     credential: Credential | None = None
     trust: TrustStore | None = None
     split: bool = False
+
+    @property
+    def own_auth(self) -> Authentication:
+        """How we prove who we are."""
+        return self.local_auth or self.auth
+
+    @property
+    def auths(self) -> tuple[Authentication, Authentication]:
+        """Both ways: ours and the peer's."""
+        return self.own_auth, self.auth
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from culvert.addresses import IPAddress, IPNetwork
 from culvert.config.findings import UnusableError
 from culvert.distinguished_names import DistinguishedNameError
 from culvert.identities import Identity, wildcard_misuse
-from culvert.ipsec.proposals import Proposal, ProposalError, esp_proposal, ike_proposal
+from culvert.ipsec.proposals import Proposal, ProposalError, ah_proposal, esp_proposal, ike_proposal
 from culvert.ipsec.selectors import SelectorError, TrafficSelector, traffic_selector
 
 MAX_DURATION_S = 366 * 86_400
@@ -192,6 +192,11 @@ def ike(text: str) -> Proposal:
 def esp(text: str) -> Proposal:
     """Read a proposal for ESP; whether the peer's `legacy` allows its algorithms is judged with the whole."""
     return _proposal(lambda written: esp_proposal(written, legacy=True), text)
+
+
+def ah(text: str) -> Proposal:
+    """The same for AH."""
+    return _proposal(lambda written: ah_proposal(written, legacy=True), text)
 
 
 def _proposal(read: Callable[[str], Proposal], text: str) -> Proposal:

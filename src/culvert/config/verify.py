@@ -12,9 +12,11 @@ from collections.abc import Iterator
 
 from culvert.config.findings import Findings
 from culvert.config.gifs import verify_gifs
-from culvert.config.model import Child, Gateway, Peer, Start
+from culvert.config.model import Child, EncapsulationChoice, Gateway, Peer, Start
 from culvert.config.origins import Origins
 from culvert.config.values import literal
+from culvert.config.verify_transport import verify_transport
+from culvert.ipsec.associations import Mode, Protocol
 from culvert.ipsec.coverage import pairs
 from culvert.ipsec.selectors import SelectorError, TrafficSelector, decompose
 from culvert.limits import MAX_CARRIERS, MAX_CHILDREN, MAX_TRAFFIC_SELECTORS
@@ -56,7 +58,7 @@ class _Verify:
             if network in seen:
                 self._problem(("gateway", "networks", index), f"{network} is written twice", "Remove one.")
             seen.add(network)
-        needy = [peer.name for peer in self._gateway.peers if any(not child.local for child in peer.children)]
+        needy = [peer.name for peer in self._gateway.peers if any(_lacks_networks(child) for child in peer.children)]
         if needy and not self._gateway.networks and not self._origins.is_spoiled("gateway", "networks"):
             self._problem(
                 ("gateway", "networks"),
@@ -154,9 +156,10 @@ class _Verify:
         weak: dict[tuple[str, ...], str] = {}
         for child in peer.children:
             names = [name for proposal in child.proposals for name in proposal.legacy]
-            own = ("peers", peer.name, "children", child.name, "esp_proposals")
+            key = f"{child.protocol}_proposals"
+            own = ("peers", peer.name, "children", child.name, key)
             if names:
-                weak[own if self._origins.has(*own) else ("peers", peer.name, "esp_proposals")] = names[0]
+                weak[own if self._origins.has(*own) else ("peers", peer.name, key)] = names[0]
         for path, name in weak.items():
             self._problem(
                 path,
@@ -168,7 +171,11 @@ class _Verify:
 
     def _child(self, peer: Peer, child: Child) -> None:
         path = ("peers", peer.name, "children", child.name)
-        self._sides(peer, child, path)
+        if child.mode is Mode.TRANSPORT:
+            verify_transport(self._gateway, peer, child, self._origins, self._findings)
+        else:
+            self._sides(peer, child, path)
+        self._protection(peer, child, path)
         for side, networks in (("local", child.local), ("remote", child.remote)):
             if len(networks) > MAX_TRAFFIC_SELECTORS:
                 what = f"child {_quoted(child.name)} has more than {MAX_TRAFFIC_SELECTORS} {side} networks"
@@ -180,6 +187,22 @@ class _Verify:
                 ("peers", peer.name, "mtu"), f"mtu = {peer.mtu} is too small for IPv6", f"Write {MIN_MTU_IPV6} or more."
             )
         self._size(peer, child, path)
+
+    def _protection(self, peer: Peer, child: Child, path: tuple[str | int, ...]) -> None:
+        """One of AH and ESP; padding where there is something to hide it in."""
+        for table in (path, path[:2]):
+            if self._origins.has(*table, "ah_proposals") and self._origins.has(*table, "esp_proposals"):
+                what = "a child has AH or ESP, and both are written here"
+                self._problem(
+                    (*table, "ah_proposals"), what, "Remove ah_proposals: ESP encrypts, and authenticates as well."
+                )
+        if child.protocol is Protocol.AH and peer.encapsulation is EncapsulationChoice.UDP:
+            what = f"AH does not go in UDP, and child {_quoted(child.name)} has it"
+            self._problem((*path[:2], "encapsulation"), what, "Remove encapsulation, or take esp_proposals.")
+        if child.tfc_octets and (child.mode is not Mode.TUNNEL or child.protocol is not Protocol.ESP):
+            own = (*path, "tfc") if self._origins.has(*path, "tfc") else (*path[:2], "tfc")
+            what = f"tfc pads what ESP carries in tunnel mode, and child {_quoted(child.name)} is something else"
+            self._problem(own, what, "Remove tfc.")
 
     def _sides(self, peer: Peer, child: Child, path: tuple[str | int, ...]) -> None:
         if not child.remote and not self._spoiled(peer, *map(str, path[2:]), "remote"):
@@ -301,6 +324,10 @@ class _Verify:
 
     def _children(self) -> Iterator[Child]:
         return (child for peer in self._gateway.peers for child in peer.children)
+
+
+def _lacks_networks(child: Child) -> bool:
+    return not child.local and child.mode is not Mode.TRANSPORT
 
 
 def _alone(selector: TrafficSelector) -> TrafficSelector:

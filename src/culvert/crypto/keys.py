@@ -71,7 +71,7 @@ def derive_ike_keys(
 
 def derive_child_keys(
     transform: Prf,
-    encryption: Encryption,
+    encryption: Encryption | None,
     integrity: Integrity | None,
     *,
     sk_d: bytes,
@@ -79,13 +79,13 @@ def derive_child_keys(
     nonce_r: bytes,
     shared: bytes = b"",
 ) -> ChildKeys:
-    """Derive the keys of a pair of child SAs (RFC 7296 section 2.17).
+    """Derive the keys of a pair of child SAs (RFC 7296 section 2.17); AH has no encryption.
 
     `transform` and `sk_d` are the IKE SA's. The nonces are those of the exchange that makes the children (for IKE_AUTH
     those of IKE_SA_INIT); `shared` is the result of its key exchange, if it has one.
     """
     a = integrity.key_octets if integrity else 0
-    e = encryption.key_octets + encryption.salt_octets
+    e = encryption.key_octets + encryption.salt_octets if encryption else 0
     sizes = (e, a, e, a)
     return ChildKeys(*_cut(prf_plus(transform, sk_d, shared + nonce_i + nonce_r, sum(sizes)), sizes))
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import (
     SECP256R1,
     EllipticCurvePrivateKey,
@@ -52,6 +51,8 @@ def guarded(read: Callable[[], T]) -> T:
     """Call into the library with octets of others. Raise ValueError, whatever it raises, a panic included."""
     try:
         return read()
+    except KeyRefused:
+        raise
     except Exception as error:
         text = "".join(letter if letter.isprintable() else " " for letter in str(error)[:MAX_REASON])
         raise ValueError(text) from None
@@ -123,14 +124,20 @@ def public_key(spki: bytes) -> PublicKey:
 def load_private_key(data: bytes, password: bytes | None = None) -> PrivateKey:
     """Read a private key: PEM (PKCS #8, PKCS #1, SEC 1) or DER. Raise KeyRefused."""
     load = load_pem_private_key if b"-----BEGIN" in data else load_der_private_key
+
+    def read() -> object:
+        try:
+            return load(data, password)
+        except TypeError:
+            what = "it is encrypted" if password is None else "it has no password"
+            raise KeyRefused(f"no private key that can be used: {what}") from None
+
     try:
-        key = load(data, password)
-    except TypeError:
-        what = "it is encrypted" if password is None else "it has no password"
-        raise KeyRefused(f"no private key that can be used: {what}") from None
-    except (ValueError, UnsupportedAlgorithm):
+        return private_key(guarded(read))
+    except KeyRefused:
+        raise
+    except ValueError:
         raise KeyRefused("no private key in PEM or DER, or of a kind that is not known here") from None
-    return private_key(key)
 
 
 def generate_key(kind: str, entropy: Entropy) -> PrivateKey:

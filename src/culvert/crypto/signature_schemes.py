@@ -9,13 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePrivateKey, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS, AsymmetricPadding, PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256, SHA384, SHA512, HashAlgorithm
 
-from culvert.crypto.public_keys import Kind, PrivateKey, PublicKey
+from culvert.crypto.public_keys import Kind, PrivateKey, PublicKey, guarded
 from culvert.der import INTEGER, NULL, SEQUENCE, encode, encode_oid
 
 
@@ -136,15 +135,20 @@ def verifies(scheme: Scheme, public: PublicKey, signature: bytes, data: bytes) -
     if public.kind != scheme.kind:
         return False
     try:
-        if isinstance(public.key, RSAPublicKey):
-            public.key.verify(signature, data, _padding(scheme), _HASHES[scheme.hash])
-        elif isinstance(public.key, EllipticCurvePublicKey):
-            public.key.verify(signature, data, ECDSA(_HASHES[scheme.hash]))
-        else:
-            public.key.verify(signature, data)
-    except (InvalidSignature, ValueError, UnsupportedAlgorithm):
+        guarded(lambda: _verify(scheme, public, signature, data))
+    except ValueError:
         return False
     return True
+
+
+def _verify(scheme: Scheme, public: PublicKey, signature: bytes, data: bytes) -> None:
+    """Return where the library calls it good; everything else it raises."""
+    if isinstance(public.key, RSAPublicKey):
+        public.key.verify(signature, data, _padding(scheme), _HASHES[scheme.hash])
+    elif isinstance(public.key, EllipticCurvePublicKey):
+        public.key.verify(signature, data, ECDSA(_HASHES[scheme.hash]))
+    else:
+        public.key.verify(signature, data)
 
 
 def _padding(scheme: Scheme) -> AsymmetricPadding:

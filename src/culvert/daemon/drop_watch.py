@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import aclosing
 
 from culvert.daemon.details import ESP
 from culvert.daemon.logging import Journal
@@ -35,10 +36,40 @@ class DropWatch:
             self._wanted.clear()
 
     async def run(self) -> None:
-        """Watch for as long as the gateway lives."""
+        """Compare the counters for as long as the gateway lives."""
         while True:
             await self._wanted.wait()
             await self._watch()
+
+    async def show(self) -> None:
+        """Tell a few of the packets themselves, for as long as the gateway lives."""
+        while True:
+            await self._wanted.wait()
+            try:
+                await self._show()
+            except CulvertError as error:
+                self._journal.tell(ESP, "The engine does not show what it drops.", error=error)
+            await asyncio.sleep(LOOK_S)
+
+    async def _show(self) -> None:
+        """Read until the engine is gone, or the first packet comes that nobody wants to see any more."""
+        async with aclosing(self._plane.dropped()) as dropped:
+            async for packet in dropped:
+                if not self._wanted.is_set():
+                    return
+                spi = None if packet.spi is None else f"0x{packet.spi:08x}"
+                ends = f"{packet.source} -> {packet.destination}"
+                protocol, way = packet.protocol, packet.direction.value
+                self._journal.tell(
+                    ESP,
+                    "A packet was dropped.",
+                    reason=packet.reason,
+                    packet=ends,
+                    protocol=protocol,
+                    octets=packet.octets,
+                    spi=spi,
+                    way=way,
+                )
 
     async def _watch(self) -> None:
         before = await self._look()

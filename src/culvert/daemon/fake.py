@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import replace
 
 from culvert.addresses import IPAddress, SocketAddress
 from culvert.config.model import Gateway, Gif
 from culvert.daemon.names import Answer
-from culvert.daemon.seams import CountedAssociation, Finding, HostChange
+from culvert.daemon.seams import CountedAssociation, DroppedPacket, Finding, HostChange
 from culvert.errors import HostError, Problem
 from culvert.ike.events import Event
 from culvert.ipsec.associations import AssociationId, SecurityAssociation
@@ -117,6 +117,7 @@ class FakePlane:
         self.gifs: tuple[Gif, ...] = ()
         self.held: dict[AssociationId, CountedAssociation] = {}
         self.kept_checkpoints: dict[bytes, bytes] = {}
+        self.kept_again: dict[bytes, None] = {}
         self.learnt: dict[IPAddress, int] = {}
         self.on_path: Callable[[], None] = lambda: None
         self.sent: list[tuple[SocketAddress, SocketAddress, bytes]] = []
@@ -124,6 +125,7 @@ class FakePlane:
         self._gone = asyncio.Event()
         self.started = 0
         self.others = NOBODY
+        self.shown: asyncio.Queue[DroppedPacket] = asyncio.Queue()
         self.written = self.kept = NOBODY
         self.restored = False
         self.on_change: Callable[[], None] = lambda: None
@@ -182,12 +184,17 @@ class FakePlane:
         self._must_run()
         self.story.step("keep" if data is not None else "keep no more")
         self.kept_checkpoints.pop(key, None)
+        self.kept_again[key] = None
         if data is not None:
             self.kept_checkpoints[key] = data
 
-    async def checkpoints(self) -> dict[bytes, bytes]:
+    async def checkpoints(self) -> list[bytes]:
         self._must_run()
-        return dict(self.kept_checkpoints)
+        return list(self.kept_checkpoints.values())
+
+    async def forget_old_checkpoints(self) -> None:
+        for key in [key for key in self.kept_checkpoints if key not in self.kept_again]:
+            del self.kept_checkpoints[key]
 
     async def path_mtus(self) -> dict[IPAddress, int]:
         self._must_run()
@@ -203,6 +210,11 @@ class FakePlane:
     async def drops(self) -> dict[str, int]:
         self._must_run()
         return {"NO_SA": 3}
+
+    async def dropped(self) -> AsyncGenerator[DroppedPacket, None]:
+        self._must_run()
+        while True:
+            yield await self.shown.get()
 
     async def install(self, association: SecurityAssociation) -> None:
         self._must_run()

@@ -7,7 +7,7 @@ steering, and IKE last. So at no moment does anything stand that would let prote
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -23,18 +23,14 @@ from culvert.daemon.runtime_links import RuntimeLinks
 from culvert.daemon.seams import CountedAssociation, Finding
 from culvert.daemon.status import LinkStatus
 from culvert.daemon.suites import Known, learned, still_true
-from culvert.daemon.takeover import Inherited
 from culvert.errors import CulvertError, Problem
-from culvert.ike.events import Configured, Disconnect, EngineRestarted, Event, PathsChanged
+from culvert.ike.events import Configured, EngineRestarted, Event, Held, PathsChanged
 from culvert.ike.status import PeerState, PeerStatus
-from culvert.ipsec.associations import SecurityAssociation
-from culvert.plan.desired import DesiredState, HostFacts
+from culvert.plan.desired import HostFacts
 from culvert.plan.links import is_protected
 
 COUNT_S = 2.0
 """How long the engine may take to say what it counted; a status is not to hang with it."""
-RETIRE_S = 10.0
-"""How long inherited associations stay beside their successors: far longer than a peer may hesitate to use those."""
 MANY_POLICIES = 2_000
 """Policies of others from which on the plan is computed beside the event loop: a hundredth of a second."""
 FAREWELL_S = 1.0
@@ -49,7 +45,7 @@ class Gateway:
         self.journal = self._journal = parts.journal
         self._tasks = parts.tasks
         self._applied: Applied | None = None
-        self._inherited = Inherited()
+        self._left: tuple[tuple[Held, ...], tuple[bytes, ...]] = (), ()
         self._suites: Known = {}
         self._to_be_fitted = False
         self._taken_over = False
@@ -63,7 +59,6 @@ class Gateway:
         self.phase = Phase.STARTING
         self.engine_up = False
         self.count_s = COUNT_S
-        self.retire_s = RETIRE_S
         self.findings: tuple[Finding, ...] = ()
         self.shell = Shell(
             parts.core,
@@ -73,7 +68,6 @@ class Gateway:
             tasks=parts.tasks,
             journal=parts.journal,
             on_change=self._peer_changed,
-            on_install=self._installed,
             on_path=self._path_found,
         )
 
@@ -99,8 +93,17 @@ class Gateway:
         self._configure(gateway)
 
     def _configure(self, gateway: model.Gateway) -> None:
-        reqids, secret = self._inherited.reqids, self._parts.token_secret()
-        self.shell.post(Configured(gateway.peers, gateway.identity, reqids, secret))
+        """Tell the core of its peers, and at the start of what a former daemon left."""
+        held, checkpoints, self._left = *self._left, ((), ())
+        taken_up, secret = asyncio.Event(), self._parts.token_secret()
+        self.shell.post(Configured(gateway.peers, gateway.identity, held, checkpoints, secret), taken_up)
+        if checkpoints:
+            self._tasks.spawn("forget old checkpoints", self._forget_old_checkpoints(taken_up))
+
+    async def _forget_old_checkpoints(self, taken_up: asyncio.Event) -> None:
+        """What a former daemon kept, and this one could not take up, nobody needs any more."""
+        await taken_up.wait()
+        await self._parts.data_plane.forget_old_checkpoints()
 
     def _load(self) -> model.Gateway:
         loaded = self._parts.load(self._file)
@@ -161,7 +164,7 @@ class Gateway:
             self._taken_over = await self._start_data_plane()
         await self._parts.data_plane.apply(desired.policies)
         if self._taken_over:
-            await self._inherit(desired)
+            await self._inherit()
         await self._parts.data_plane.apply_links(desired.gifs)
         await network.apply_steering(desired)
         self.engine_up = True
@@ -171,12 +174,13 @@ class Gateway:
         plane = self._parts.data_plane
         return await plane.start(self.shell.post, self.policies_changed.set, self.paths_changed.set)
 
-    async def _inherit(self, desired: DesiredState) -> None:
-        self._inherited = Inherited(await self._parts.data_plane.associations())
-        reqids = {template.reqid for policy in desired.policies for template in policy.templates}
-        for association in self._inherited.without_policy(reqids):
-            await self._parts.data_plane.remove(association)
-        self._journal.info("The engine runs already and is taken over.", associations=len(self._inherited))
+    async def _inherit(self) -> None:
+        """See what a former daemon left. What has no direction was keyed by hand, and is nobody's to take."""
+        found = await self._parts.data_plane.associations()
+        held = tuple(Held(one.id, one.reqid, one.direction) for one in found if one.direction is not None)
+        self._left = held, tuple(await self._parts.data_plane.checkpoints())
+        ike_sas = len(self._left[1])
+        self._journal.info("The engine runs already and is taken over.", associations=len(held), ike_sas=ike_sas)
 
     async def _undo(self, stood: bool) -> None:
         """Take back a start that failed. An engine taken over goes on, and a fence that stood before stands."""
@@ -338,22 +342,6 @@ class Gateway:
         """Return when the state of any peer changed."""
         await self._change.wait()
 
-    def _installed(self, association: SecurityAssociation) -> None:
-        if self._inherited.succeeded_by(association):
-            self._tasks.spawn("retire inherited associations", self._retire(association.reqid))
-
-    async def _retire(self, reqid: int) -> None:
-        await asyncio.sleep(self.retire_s)
-        await self._let_go((reqid,))
-
-    async def _let_go(self, reqids: Iterable[int]) -> None:
-        """Remove what a former daemon left for these."""
-        for association in self._inherited.take(reqids):
-            try:
-                await self._parts.data_plane.remove(association)
-            except CulvertError as error:
-                self._journal.debug("An inherited association could not be removed.", error=error)
-
     def _path_found(self, peer: str) -> None:
         applied = self._applied
         known = dict(applied.facts.path_mtu).get(peer) if applied else None
@@ -390,7 +378,6 @@ class Gateway:
     def engine_lost(self) -> None:
         """The data plane is gone, and all associations with it. The fence stands."""
         self.engine_up = False
-        self._inherited.clear()
         self.paths_changed.set()
         self._peer_changed("")
 
@@ -400,9 +387,6 @@ class Gateway:
     async def perform(self, event: Event) -> None:
         """Have the core handle an event, and return when all that it led to is done."""
         await self.shell.perform(event)
-        peer = self.applied.gateway.peer(event.peer) if isinstance(event, Disconnect) else None
-        if peer is not None:
-            await self._let_go([child.reqid for child in peer.children])
 
     # --- what it is like ---
 

@@ -94,12 +94,11 @@ class Shell:
         tasks: Tasks,
         journal: Journal,
         on_change: Callable[[str], None] = lambda _peer: None,
-        on_install: Callable[[SecurityAssociation], None] = lambda _association: None,
         on_path: Callable[[str], None] = lambda _peer: None,
     ) -> None:
         self._core, self._clock, self._mover = core, clock, mover
         self._resolver, self._tasks, self._journal = resolver, tasks, journal
-        self._on_change, self._on_install, self._on_path = on_change, on_install, on_path
+        self._on_change, self._on_path = on_change, on_path
         self._events: deque[tuple[Event, asyncio.Event | None]] = deque()
         self._datagrams: deque[DatagramReceived] = deque()
         self._first_messages: deque[DatagramReceived] = deque()
@@ -110,10 +109,13 @@ class Shell:
         self.datagrams_dropped = 0
         journal.topics.watch(lambda topics: self.post(DebugSet(topics)))
 
-    def post(self, event: Event) -> None:
-        """Queue an event. Datagrams are dropped where too many wait; all else is ours, is kept and goes first."""
+    def post(self, event: Event, done: asyncio.Event | None = None) -> None:
+        """Queue an event. Datagrams are dropped where too many wait; all else is ours, is kept and goes first.
+
+        `done` is set when all that it led to is done, or nothing is done any more.
+        """
         if not isinstance(event, DatagramReceived):
-            self._events.append((event, None))
+            self._events.append((event, done))
         elif not self._queued(event):
             self.datagrams_dropped += 1
             return
@@ -135,8 +137,7 @@ class Shell:
         if self._stopped.is_set():
             return
         done = asyncio.Event()
-        self._events.append((event, done))
-        self._wake.set()
+        self.post(event, done)
         await done.wait()
 
     def status(self) -> tuple[PeerStatus, ...]:
@@ -254,7 +255,6 @@ class Shell:
                 await self._mover.transmit(action.local, action.remote, action.data)
             case InstallAssociation():
                 await self._mover.install(action.association)
-                self._on_install(action.association)
             case MoveAssociation():
                 await self._mover.move(action.before, action.association)
             case RemoveAssociation():

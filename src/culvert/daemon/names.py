@@ -22,7 +22,7 @@ LOOKUP_S = 10.0
 """How long a name may take: the system's resolver gives up after about as long."""
 MAX_LOOKUPS = 8
 """Names that are looked up at once; each takes a thread, for as long as the system's resolver likes."""
-FRESH_S = 3.0
+FRESH_S = 1.0
 """For how long one answer serves all who ask."""
 PATIENCE_S = 1.0
 """How long a name that was known is waited for before what it stood for is used."""

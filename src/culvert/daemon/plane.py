@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,11 +13,11 @@ from culvert.config.model import Gif
 from culvert.daemon.details import SPD, tell_changes
 from culvert.daemon.kept import KeptPolicies
 from culvert.daemon.logging import Journal
-from culvert.daemon.seams import CountedAssociation
+from culvert.daemon.seams import CountedAssociation, DroppedPacket
 from culvert.daemon.tasks import Tasks
 from culvert.errors import CulvertError
 from culvert.ike import events as ike
-from culvert.ipsec.associations import AssociationId, SecurityAssociation
+from culvert.ipsec.associations import AssociationId, Direction, SecurityAssociation
 from culvert.ipsec.policies import Policy, is_own
 from culvert.plan.desired import MARK, TUN
 from culvert.plan.entries import NOBODY, Others
@@ -30,12 +30,14 @@ from culvert.xfrm.errors import XfrmError, lost
 from culvert.xfrm.events import (
     AcquireEvent,
     AssociationsChanged,
+    DroppedEvent,
     ExpireEvent,
     IkeDatagram,
     MappingEvent,
     Overrun,
     PathMtuEvent,
     PoliciesChanged,
+    SilenceEvent,
     StrayEvent,
 )
 from culvert.xfrm.events import Event as XfrmEvent
@@ -67,6 +69,7 @@ class EnginePlane:
         self._on_path: Callable[[], None] = lambda: None
         self.restored = False
         self._told_not_kept = False
+        self._old_keys: dict[str, None] = {}
         self._dumped = Dumped((), ())
         self._unused: list[bytes] = []
         self._kept = KeptPolicies(socket.with_name(KEPT))
@@ -94,7 +97,7 @@ class EnginePlane:
         running = await EngineProcess.attach(self._socket)
         self._process = running or await self._spawn()
         self._client = await XfrmClient.connect(self._socket)
-        await self._client.subscribe(changes=True, mapping=True, path_mtu=True, strays=True)
+        await self._client.subscribe(changes=True, mapping=True, path_mtu=True, strays=True, silence=True)
         await self._restore(self._client)
         self._tasks.spawn("read the engine", self._read(self._client))
         return running is not None
@@ -186,6 +189,17 @@ class EnginePlane:
     async def drops(self) -> dict[str, int]:
         return {drop.name: count for drop, count in (await self._connected().counters()).items()}
 
+    async def dropped(self) -> AsyncGenerator[DroppedPacket, None]:
+        """The connection is one of its own: what is told goes on as long as somebody reads it."""
+        client = await XfrmClient.connect(self._socket)
+        try:
+            await client.subscribe(acquire=False, expire=False, ike=False, drops=True)
+            async for event in client.events():
+                if isinstance(event, DroppedEvent):
+                    yield _dropped(event)
+        finally:
+            client.close()
+
     async def install(self, association: SecurityAssociation) -> None:
         await self._connected().add_association(association)
 
@@ -206,6 +220,7 @@ class EnginePlane:
         await self._connected().send_ike(local, remote, data)
 
     def keep(self, key: bytes, data: bytes | None) -> None:
+        self._old_keys.pop(key.decode("ascii"), None)
         self._connected().keep(key.decode("ascii"), data, self._not_kept)
 
     def _not_kept(self, error: XfrmError) -> None:
@@ -214,8 +229,15 @@ class EnginePlane:
             self._told_not_kept = True
             self._journal.warning("The engine keeps no more IKE SAs for a later daemon.", error=error)
 
-    async def checkpoints(self) -> dict[bytes, bytes]:
-        return {key.encode(): data for key, data in (await self._connected().blobs()).items()}
+    async def checkpoints(self) -> list[bytes]:
+        blobs = await self._connected().blobs()
+        self._old_keys = dict.fromkeys(blobs)
+        return list(blobs.values())
+
+    async def forget_old_checkpoints(self) -> None:
+        keys, self._old_keys = self._old_keys, {}
+        for key in keys:
+            self._connected().keep(key, None, self._not_kept)
 
     async def lost(self) -> None:
         await asyncio.wait([self._connected().closed])
@@ -280,6 +302,8 @@ class EnginePlane:
                 self._on_event(ike.AssociationExpired(gone, hard=True))
             case PoliciesChanged():
                 self._on_change()
+            case SilenceEvent(id_, sending):
+                self._on_event(ike.NothingReceived(id_, sending))
             case PathMtuEvent():
                 self._on_path()
             case Overrun():
@@ -293,6 +317,12 @@ class EnginePlane:
 def _acquired(event: AcquireEvent) -> ike.Acquired:
     ports = event.source_port, event.destination_port
     return ike.Acquired(event.reqid, event.source, event.destination, event.protocol, *ports)
+
+
+def _dropped(event: DroppedEvent) -> DroppedPacket:
+    source, destination = (str(end if end.port else end.ip) for end in (event.source, event.destination))
+    direction = Direction.IN if event.inbound else Direction.OUT
+    return DroppedPacket(event.reason, direction, source, destination, event.protocol, event.octets, event.spi or None)
 
 
 def _link(gif: Gif) -> GifLink | None:

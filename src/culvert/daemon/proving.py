@@ -8,6 +8,7 @@ from dataclasses import replace
 from culvert.addresses import IPAddress, IPNetwork
 from culvert.config.model import Child, Peer
 from culvert.ike.status import PeerStatus
+from culvert.ipsec.associations import Mode, Protocol
 from culvert.ipsec.selectors import TrafficSelector, decompose
 from culvert.plan.desired import HostFacts
 from culvert.plan.pairs import own_addresses
@@ -29,6 +30,8 @@ def subject_of(peer: Peer, status: PeerStatus, facts: HostFacts, outside: tuple[
         spis_out=tuple(child.outbound.spi for child in status.children),
         gateways=(status.ike.local.ip, status.ike.remote.ip) if status.ike else (),
         selectors=tuple(dict.fromkeys(selectors)),
+        transport=any(child.mode is Mode.TRANSPORT for child in peer.children),
+        readable=tuple(child.name for child in peer.children if child.protocol is Protocol.AH),
     )
     return min(
         (replace(subject, local_address=one) for one in _own_inside(subject, facts)), key=_worth, default=subject

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -50,6 +50,19 @@ class CountedAssociation:
     packets: int = 0
     drops: Mapping[str, int] = field(default_factory=dict)
     direction: Direction | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DroppedPacket:
+    """A packet that the data plane dropped. `source` and `destination` are its outermost header's, with ports."""
+
+    reason: str
+    direction: Direction
+    source: str
+    destination: str
+    protocol: int
+    octets: int
+    spi: int | None = None
 
 
 class DataPlane(PacketMover, Protocol):
@@ -102,8 +115,12 @@ class DataPlane(PacketMover, Protocol):
 
     async def associations(self) -> tuple[CountedAssociation, ...]: ...
 
-    async def checkpoints(self) -> dict[bytes, bytes]:
-        """Give what `keep` kept, of a former daemon too, by key."""
+    async def checkpoints(self) -> list[bytes]:
+        """Give what `keep` kept, of a former daemon too."""
+        ...
+
+    async def forget_old_checkpoints(self) -> None:
+        """Forget what a former daemon kept and this one did not keep again."""
         ...
 
     async def path_mtus(self) -> dict[IPAddress, int]:
@@ -111,6 +128,10 @@ class DataPlane(PacketMover, Protocol):
         ...
 
     async def drops(self) -> dict[str, int]: ...
+
+    def dropped(self) -> AsyncGenerator[DroppedPacket, None]:
+        """Give a few of the packets that it drops from now on, until it is gone. Raise CulvertError."""
+        ...
 
     async def lost(self) -> None:
         """Return when the data plane is gone."""

@@ -130,6 +130,9 @@ def _ike(ike: IkeStatus, now: int) -> dict[str, Any]:
         "age_s": _seconds(now - ike.established_at),
         "rekey_in_s": _until(ike.rekey_at, now),
         "suite": ike.suite,
+        "identity": ike.identity,
+        "proven_by": ike.proven_by,
+        "certificate_ends_in_s": _until(ike.certificate_ends_at, now),
         "local": str(ike.local),
         "remote": str(ike.remote),
     }
@@ -146,6 +149,7 @@ def _child(child: ChildStatus, counted: Mapping[AssociationId, CountedAssociatio
         "remote": list(child.remote),
         "cipher": child.cipher,
         "encapsulation": child.encapsulation,
+        "mode": child.mode.value,
         "bytes_in": inbound.octets,
         "bytes_out": outbound.octets,
         "packets_in": inbound.packets,

@@ -28,11 +28,9 @@ def still_true(known: Known, before: Gateway, after: Gateway) -> Known:
 def _suite(child: ChildStatus) -> Suite | None:
     """Read what the core shows to people; None where it is nothing that we know."""
     transforms = [transform_named(word) for word in child.cipher.split("-")]
-    match transforms:
-        case [Encryption() as encryption]:
-            integrity = None
-        case [Encryption() as encryption, Integrity() as integrity]:
-            pass
-        case _:
-            return None
-    return Suite(encryption, integrity, child.encapsulation == "udp", child.outbound.destination.version)
+    encryption = next((one for one in transforms if isinstance(one, Encryption)), None)
+    integrity = next((one for one in transforms if isinstance(one, Integrity)), None)
+    if len(transforms) != (encryption is not None) + (integrity is not None):
+        return None
+    udp, version = child.encapsulation == "udp", child.outbound.destination.version
+    return Suite(encryption, integrity, udp, version, child.mode)

@@ -40,6 +40,7 @@ class Supervisor:
         self._parts.tasks.spawn("measure the paths", self._measure_paths())
         drops = DropWatch(self._parts.data_plane, self._gateway.peers, self._journal)
         self._parts.tasks.spawn("watch the drops", drops.run())
+        self._parts.tasks.spawn("show dropped packets", drops.show())
 
     async def _watch_engine(self) -> None:
         """The socket's end is the engine's end. The fence stands meanwhile, and the routes lead nowhere."""

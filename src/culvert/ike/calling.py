@@ -30,6 +30,8 @@ APART_NS = SECOND
 """How far apart two calls of one peer are, whatever asks for them."""
 ASK_NAME_NS = 4 * SECOND
 """How often a name is asked again while its peer is silent."""
+SEEK_NS = 4 * SECOND
+"""How often strangers make us ask for the name of one peer."""
 ASK_ROUTE_NS = 10 * SECOND
 """How often a peer without a way is tried; a change of the host's routes is told besides."""
 SOON_NS = SECOND // 4
@@ -46,11 +48,21 @@ def call(ctx: Context, record: PeerRecord) -> None:
     peer = record.peer
     if not record.wanted() or not peer.addresses or peer.ike != V2 or _asked(ctx, record):
         return
-    if ctx.now < record.called_at + APART_NS and record.called_at:
-        ctx.timers.set(Timer.RECONNECT, peer.name, record.called_at + APART_NS)
+    due = _due(ctx, record)
+    if ctx.now < due:
+        ctx.timers.set(Timer.RECONNECT, peer.name, due)
         return
     ctx.timers.clear(Timer.RECONNECT, peer.name)
     resolve(ctx, record)
+
+
+def _due(ctx: Context, record: PeerRecord) -> int:
+    """Give when the next call may be. Where IKE SAs stand and are silent, the more of them the later: a network that
+    loses most of everything is not helped by ever new ones.
+    """
+    after_call = record.called_at + APART_NS if record.called_at else 0
+    live = ctx.live(record.peer.name)
+    return max(after_call, live[-1].established_at + (APART_NS << (len(live) - 1))) if live else after_call
 
 
 def call_anew(ctx: Context, record: PeerRecord) -> None:
@@ -70,6 +82,17 @@ def resolve(ctx: Context, record: PeerRecord) -> None:
         record.resolving = True
         ctx.emit(ResolvePath(record.peer.name, record.peer.addresses))
         ctx.changed(record.peer.name)
+
+
+def seek(ctx: Context) -> None:
+    """A stranger called, who may be a peer whose name has another address by now: it is known at its next call."""
+    for record in ctx.peers.values():
+        peer, due = record.peer, not record.sought_at or ctx.now >= record.sought_at + SEEK_NS
+        if record.named and peer.identity is None and due and not record.ended:
+            if ctx.searches.slot(ctx.now) is None:
+                return
+            record.sought_at = ctx.now
+            resolve(ctx, record)
 
 
 def _asked(ctx: Context, record: PeerRecord) -> list[IkeSa]:

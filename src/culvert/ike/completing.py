@@ -85,9 +85,12 @@ def _up(ctx: Context, record: PeerRecord, up: ChildUp) -> None:
     lineage, child = _newest(ctx, record), record.child(up.child)
     if lineage is None or child is None:
         return
-    record.parts_of(up.child).refused_in_a_row = 0
+    parts = record.parts_of(up.child)
+    parts.refused_in_a_row = 0
+    if parts.by_traffic:
+        return
     if carrying.left_of(lineage, child).nothing:
-        record.parts_of(up.child).forget_refusals()
+        parts.forget_refusals()
     elif up.began:
         ensure(ctx, record, lineage)
     else:

@@ -6,6 +6,8 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from culvert.addresses import IPAddress
+from culvert.config.model import Peer
+from culvert.crypto.certificates.store import TrustStore
 from culvert.identities import Identity
 from culvert.ike.records import Path, PeerRecord
 from culvert.ipsec.proposals import Proposal
@@ -46,6 +48,7 @@ class Directory(Mapping[str, PeerRecord]):
         self._placed = 0
         self._by_address, self._by_identity, self._by_reqid = _Index(), _Index(), _Index()
         self._by_proposals, self._by_authorities = _Index(), _Index()
+        self._trusting: Names = {}
 
     def __getitem__(self, name: str) -> PeerRecord:
         return self._records[name]
@@ -72,11 +75,22 @@ class Directory(Mapping[str, PeerRecord]):
         self._leave(self._records.pop(name))
         del self._places[name]
 
+    def renew(self, record: PeerRecord, peer: Peer) -> None:
+        """Take over what is configured anew for a peer that goes on."""
+        self._leave(record)
+        record.peer = peer
+        self._enter(record)
+
     def learn(self, record: PeerRecord, paths: tuple[Path, ...]) -> None:
         """Take over where a peer was found."""
         self._leave(record)
         record.learn(paths)
         self._enter(record)
+
+    @property
+    def any_trust(self) -> TrustStore | None:
+        """Give somebody's authorities; None where no peer proves itself by certificates."""
+        return self._records[next(iter(self._trusting))].peer.trust if self._trusting else None
 
     def known_at(self, address: IPAddress) -> list[PeerRecord]:
         """Give the peers that are known to be at an address, those that were ended by hand too."""
@@ -109,10 +123,13 @@ class Directory(Mapping[str, PeerRecord]):
         return [self._records[name] for name in sorted(dict.fromkeys(names), key=self._places.__getitem__)]
 
     def _enter(self, record: PeerRecord) -> None:
+        if record.peer.trust is not None:
+            self._trusting[record.peer.name] = None
         for index, key in self._keys(record):
             index.enter(key, record.peer.name)
 
     def _leave(self, record: PeerRecord) -> None:
+        self._trusting.pop(record.peer.name, None)
         for index, key in self._keys(record):
             index.leave(key, record.peer.name)
 

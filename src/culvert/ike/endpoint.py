@@ -32,7 +32,7 @@ from culvert.ike.events import (
 from culvert.ike.logs import ERROR, IKE
 from culvert.ike.status import Census, PeerStatus
 from culvert.ike.timers import Key, Timer
-from culvert.ike.v2 import demands, dispatch, hints, keeping, lineages, moving, runner, trace, unknown_spi
+from culvert.ike.v2 import demands, dispatch, hints, keeping, lineages, moving, runner, standing, trace, unknown_spi
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.sa import IkeSa
 from culvert.reasons import Refusal
@@ -61,6 +61,7 @@ class Endpoint:
         ctx.now = max(ctx.now, now)
         if isinstance(event, CalendarSet):
             ctx.utc_offset_s = event.utc_offset_s
+            standing.watch_all(ctx)
             return []
         if self._stopped and not isinstance(event, Configured | DebugSet):
             return []

@@ -7,22 +7,32 @@ from dataclasses import dataclass, field
 from culvert.addresses import IPAddress, SocketAddress
 from culvert.config.model import Peer
 from culvert.identities import Identity
-from culvert.ipsec.associations import AssociationId
+from culvert.ipsec.associations import AssociationId, Direction
 from culvert.reasons import Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An association that a former process left in the data plane."""
+
+    id: AssociationId
+    reqid: int
+    direction: Direction
 
 
 @dataclass(frozen=True, slots=True)
 class Configured:
     """The peers are now these: new ones are begun as their `start` says, missing ones ended, the unchanged untouched.
 
-    `identity` is ours where a peer has no `local_identity`; None: the address we use towards it. `held` are the
-    reqids of associations that a former process left in the data plane: their peers are not told that we begin anew.
-    `token_secret` makes the tokens of quick crash detection (RFC 6290), and outlives the host's restart. Empty: none.
+    `identity` is ours where a peer has no `local_identity`; None: the address we use towards it. Of a former process,
+    at a start, `checkpoints` are what it kept, and `held` its associations in the data plane. `token_secret` makes the
+    tokens of quick crash detection (RFC 6290), and outlives the host's restart. Empty: none.
     """
 
     peers: tuple[Peer, ...]
     identity: Identity | None = None
-    held: tuple[int, ...] = ()
+    held: tuple[Held, ...] = ()
+    checkpoints: tuple[bytes, ...] = field(default=(), repr=False)
     token_secret: bytes = field(default=b"", repr=False)
 
 

@@ -9,7 +9,7 @@ from culvert.config.model import Child
 from culvert.crypto.transforms import Encryption, Transform, TransformType
 from culvert.ike import words
 from culvert.ike.negotiation import pick, transforms_of
-from culvert.ipsec.proposals import Proposal, ProposalError, esp_proposal, ike_proposal
+from culvert.ipsec.proposals import Proposal, ProposalError, ah_proposal, esp_proposal, ike_proposal
 from culvert.limits import MAX_PROPOSALS_JUDGED
 from culvert.wire.isakmp.numbers import ProtocolId
 from culvert.wire.isakmp.sa import Proposal as Offered
@@ -26,6 +26,7 @@ _KINDS = {
 }
 """In the order in which a proposal is read; what is not here is called by its number."""
 PFS = "the group for PFS"
+_READERS = {ProtocolId.IKE: ike_proposal, ProtocolId.ESP: esp_proposal, ProtocolId.AH: ah_proposal}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Place:
     @classmethod
     def of_child(cls, child: Child) -> Place:
         own = f".children.{child.name}" if child.name != child.peer else ""
-        return cls("esp_proposals", f"[peers.{child.peer}{own}]")
+        return cls(f"{child.protocol}_proposals", f"[peers.{child.peer}{own}]")
 
     def __str__(self) -> str:
         return f"`{self.key}` of {self.table or 'the peer'}"
@@ -87,7 +88,7 @@ def proposals(
     further = f", and further in {', '.join(others)}" if others else ""
     advice = _advice(ours, near, place, protocol, key_exchange)
     lists = _lists(theirs, configured, key_exchange)
-    return f"no algorithms in common: the first difference is in {first}{further}; {lists}; {advice}"
+    return f"no algorithms in common: the first difference is in {first}{further}; {advice}; {lists}"
 
 
 def only_group_differs(offered: SecurityAssociation, configured: Sequence[Proposal], *, protocol: ProtocolId) -> bool:
@@ -144,8 +145,13 @@ def groups(configured: Sequence[Proposal]) -> str:
 
 
 def _written(proposal: Proposal, key_exchange: bool) -> str:
-    names = [_word(one) for kind in _KINDS for one in transforms_of(proposal, kind, key_exchange)]
-    return "-".join(one for one in names if one != "noesn" or "esn" in names)
+    names = [_word(one) for kind in _KINDS for one in _told(transforms_of(proposal, kind, key_exchange))]
+    return "-".join(names)
+
+
+def _told(transforms: Sequence[Transform]) -> Sequence[Transform]:
+    """Leave out what says that there is none of a kind, where nothing else is allowed of it."""
+    return () if [_word(one) for one in transforms] in (["none"], ["noesn"]) else transforms
 
 
 def _joined(proposals: Sequence[str]) -> str:
@@ -157,7 +163,7 @@ def _advice(ours: Proposal, theirs: Offered, place: Place, protocol: ProtocolId,
     """Give what to write to meet the peer, or what the peer has to offer where we cannot do what it wants."""
     text = _meeting(ours, theirs, key_exchange)
     try:
-        ike_proposal(text) if protocol is ProtocolId.IKE else esp_proposal(text)
+        _READERS[protocol](text)
     except ProposalError:
         return f"the peer has to offer one of ours, such as {_one_of_each(ours, key_exchange)}"
     return place.to_write(text)

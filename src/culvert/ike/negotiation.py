@@ -34,11 +34,23 @@ class Suite:
     `key_exchange` is None where there is none.
     """
 
-    encryption: Encryption
+    encryption: Encryption | None
     integrity: Integrity | None = None
     prf: Prf | None = None
     key_exchange: KeyExchange | None = None
     esn: bool = False
+
+    @property
+    def cipher(self) -> Encryption:
+        """The encryption of an IKE SA, which is never without. Raise ValueError."""
+        if self.encryption is None:
+            raise ValueError("a suite without encryption")
+        return self.encryption
+
+    @property
+    def protection(self) -> str:
+        """What protects packets, in words of proposals: `aes128gcm16`, `aes128-sha256`; `sha256` with AH."""
+        return "-".join(part.name for part in (self.encryption, self.integrity) if part is not None)
 
     def __str__(self) -> str:
         parts = (self.encryption, self.integrity, self.prf, self.key_exchange)
@@ -170,10 +182,8 @@ def pick(
 def _suite(picked: dict[TransformType, Transform | None]) -> Suite:
     encryption, integrity = picked[TransformType.ENCR], picked[TransformType.INTEG]
     prf, method = picked[TransformType.PRF], picked.get(TransformType.KE)
-    if not isinstance(encryption, Encryption):
-        raise TypeError("a proposal without encryption was chosen")
     return Suite(
-        encryption,
+        encryption if isinstance(encryption, Encryption) else None,
         integrity if isinstance(integrity, Integrity) else None,
         prf if isinstance(prf, Prf) else None,
         method if isinstance(method, KeyExchange) and method.id else None,

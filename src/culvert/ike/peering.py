@@ -22,10 +22,11 @@ from culvert.ike.records import (
     Rekeyed,
     SetUpFailed,
     Silent,
+    StrangerCalled,
     start_of,
 )
 from culvert.ike.timers import Timer
-from culvert.ike.v2 import lineages, pfs
+from culvert.ike.v2 import inheritance, lineages, pfs, restoration, standing
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.sa import Lineage, Liveness
 from culvert.ipsec.coverage import SelectorPair
@@ -36,6 +37,7 @@ from culvert.reasons import Refusal
 def configure(ctx: Context, event: Configured) -> None:
     """Take over a list of peers; what did not change is not touched."""
     ctx.token_secret = event.token_secret
+    taken_up = {} if ctx.lineages else restoration.take_up(ctx, event)
     names = {peer.name: None for peer in event.peers}
     for name in [name for name in ctx.peers if name not in names]:
         _remove(ctx, name)
@@ -43,17 +45,58 @@ def configure(ctx: Context, event: Configured) -> None:
         record = ctx.peers.get(peer.name)
         if record is None or not _same(record, peer, event):
             _renew(ctx, peer, event)
-        elif record.ended:
+            continue
+        _revise(ctx, record, peer)
+        if record.ended:
             record.ended = False
             record.forgive()
             begin(ctx, record)
+    inheritance.wanted(ctx)
+    for name, record in taken_up.items():
+        if ctx.peers.get(name) is record:
+            _resume(ctx, record)
+
+
+def _resume(ctx: Context, record: PeerRecord) -> None:
+    """Go on with a peer whose lineages a former process made: its deadlines, and where it is, are found anew."""
+    name, live = record.peer.name, ctx.live(record.peer.name)
+    record.demanded = {child.child.name: None for one in live for child in one.children.values() if child.current}
+    record.inherited = any(reqid in ctx.inherited for reqid in record.reqids)
+    for lineage in live:
+        standing.review(ctx, lineage)
+    if live:
+        completing.check_later(ctx, record, ctx.jittered(completing.CHECK_NS, 40))
+        settling.begin(ctx, record)
+    ctx.changed(name)
+    if record.peer.addresses:
+        calling.resolve(ctx, record)
 
 
 def _same(record: PeerRecord, peer: Peer, event: Configured) -> bool:
-    """Compare without the place in the file, and with the gateway's identity only where it is used."""
+    """Compare without the place in the file, and with the gateway's identity only where it is used.
+
+    Certificates are not compared: ours was accepted, and whether theirs still is, is seen without ending anything.
+    """
     if peer.local_identity is None and record.own_identity != event.identity:
         return False
-    return replace(record.peer, origin=Origin()) == replace(peer, origin=Origin())
+    before, after = (replace(one, origin=Origin(), credential=None, trust=None) for one in (record.peer, peer))
+    return before == after
+
+
+def _revise(ctx: Context, record: PeerRecord, peer: Peer) -> None:
+    """Take over another certificate of ours, or other authorities and lists: whom they revoke is let go."""
+    if (record.peer.credential, record.peer.trust) == (peer.credential, peer.trust):
+        return
+    ctx.peers.renew(record, peer)
+    for lineage in ctx.lineages_of_peer(peer.name):
+        lineage.peer = peer
+        ctx.touch(lineage.number)
+        if lineage.established:
+            standing.review(ctx, lineage)
+    if not ctx.live(peer.name) and not record.ended:
+        record.forgive()
+        record.not_before = 0
+        begin(ctx, record)
 
 
 def _remove(ctx: Context, name: str) -> None:
@@ -68,7 +111,7 @@ def _renew(ctx: Context, peer: Peer, event: Configured) -> None:
         ctx.timers.clear_all(peer.name)
     record = PeerRecord(peer, event.identity)
     ctx.peers.put(record)
-    held = {child.name: None for reqid, child in record.reqids.items() if reqid in event.held}
+    held = {child.name: None for reqid, child in record.reqids.items() if reqid in ctx.inherited}
     record.inherited = bool(held)
     if peer.addresses:
         # Traffic uses what is held and so asks for nothing; but without IKE the peer will give its end up.
@@ -101,6 +144,7 @@ def disconnect(ctx: Context, record: PeerRecord) -> None:
     record.ended, record.demanded, record.inherited = True, {}, False
     record.reason, record.message, record.attempts = Refusal.DISCONNECTED, "ended by hand", {}
     ctx.timers.clear_all(record.peer.name)
+    inheritance.let_go(ctx, record.reqids)
     _end_all(ctx, record.peer.name, "ended by hand")
     ctx.changed(record.peer.name)
 
@@ -135,9 +179,8 @@ def _packet(event: Acquired) -> SelectorPair:
 
 def begin(ctx: Context, record: PeerRecord) -> None:
     """Set up what is wanted and not there or under way. Beside an IKE SA on which nobody answers, another one is."""
-    answering = [one for one in ctx.live(record.peer.name) if not one.silent]
-    if answering:
-        completing.ensure(ctx, record, answering[-1])
+    if ctx.answers(record.peer.name):
+        completing.ensure(ctx, record, ctx.live(record.peer.name)[-1])
     else:
         calling.call(ctx, record)
 
@@ -159,6 +202,9 @@ def expired(ctx: Context, timer: Timer, name: str) -> None:
 
 def react(ctx: Context, outcome: Outcome) -> None:
     """Go on after what an exchange reports."""
+    if isinstance(outcome, StrangerCalled):
+        calling.seek(ctx)
+        return
     record = ctx.peers.get(outcome.peer)
     if record is None:
         return
@@ -190,8 +236,10 @@ def react(ctx: Context, outcome: Outcome) -> None:
 
 def _answered(ctx: Context, record: PeerRecord) -> None:
     """The peer was silent and lives: what was begun beside its IKE SA is not needed."""
-    calling.withdraw(ctx, record)
-    record.forgive()
+    if ctx.answers(record.peer.name):
+        calling.withdraw(ctx, record)
+        record.forgive()
+        settling.resume(ctx, record)
     begin(ctx, record)
 
 
@@ -201,16 +249,16 @@ def _established(ctx: Context, record: PeerRecord, lineage: Lineage | None) -> N
     record.refusals, record.not_before = 0, 0
     record.forgive()
     calling.withdraw(ctx, record)
-    if record.inherited or any(one.silent for one in ctx.live(record.peer.name)):
-        # The peer goes over to the new associations as soon as it sees that we have them.
-        record.inherited = False
-        lineages.enqueue(ctx, lineage, Liveness())
     if lineage.initiator:
         current = ctx.current(lineage)
         record.attempts.pop(current.spi if current else b"", None)
         completing.ensure(ctx, record, lineage, apart_from=current.first_child if current else None)
     else:
         completing.check_later(ctx, record, ctx.jittered(completing.CHECK_NS, 40))
+    if record.inherited or any(one.silent for one in ctx.live(record.peer.name)):
+        # The peer goes over to the new associations as soon as another exchange shows that we have them.
+        record.inherited = False
+        lineages.enqueue(ctx, lineage, Liveness())
     settling.begin(ctx, record)
 
 
@@ -220,6 +268,7 @@ def _lost(ctx: Context, record: PeerRecord, reason: Refusal, message: str) -> No
         return
     if live:
         completing.ensure(ctx, record, live[-1])
+        settling.resume(ctx, record)
         return
     if not record.attempts and not record.resolving:
         calling.failed(ctx, record, reason, message)

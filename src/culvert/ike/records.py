@@ -32,13 +32,13 @@ class PeerRecord:
 
     `demanded` are children that traffic or a person asked for. `ended`: a person ended it. `resolving`: ResolvePath
     is not answered yet. `attempts` are the SPIs of IKE SAs that we are setting up, the last one begun at `called_at`;
-    `untried` are ways that none of them takes. It refused us `refusals` times in a row; traffic begins none before the
-    instant `not_before`. `inherited`: the data plane still holds associations that a
-    former process made with this peer. `refused` tells by child why it is missing; the key "" is what the peer asked
-    for and we refused. `rekeyed` are children that got keys with a group negotiated, `unrekeyed` tells why others
-    get none. `parts` tells how each child is asked for, part by part. `turned_away` is why we did not let the
-    peer in when it called. `known_by` and `addresses` are what the peer may present and where it may be, without a
-    configured identity; `reqids` are its children's.
+    `untried` are ways that none of them takes. `sought_at`: when a stranger's call made us ask for its name. It refused
+    us `refusals` times in a row; traffic begins none before the instant `not_before`. `inherited`: the data plane still
+    holds associations that a former process made with this peer. `refused` tells by child why it is missing; the key ""
+    is what the peer asked for and we refused. `rekeyed` are children that got keys with a group negotiated, `unrekeyed`
+    tells why others get none. `parts` tells how each child is asked for, part by part. `turned_away` is why we did not
+    let the peer in when it called. `known_by` and `addresses` are what the peer may present and where it may be,
+    without a configured identity; `reqids` are its children's.
     """
 
     peer: Peer
@@ -49,6 +49,7 @@ class PeerRecord:
     untried: list[Path] = field(default_factory=list)
     attempts: dict[bytes, None] = field(default_factory=dict)
     called_at: int = 0
+    sought_at: int = 0
     refusals: int = 0
     not_before: int = 0
     demanded: dict[str, None] = field(default_factory=dict)
@@ -67,7 +68,7 @@ class PeerRecord:
     def local_identity(self, address: IPAddress) -> Identity:
         """Give who we are towards this peer when we use `address`: as configured, else as our certificate says."""
         configured = self.peer.local_identity or self.own_identity
-        if configured is None and self.peer.auth is Authentication.CERTIFICATE and self.peer.credential is not None:
+        if configured is None and self.peer.own_auth is Authentication.CERTIFICATE and self.peer.credential is not None:
             return own_identity(self.peer.credential.certificate, address)
         return configured or Identity.of_address(address)
 
@@ -192,6 +193,13 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
+class StrangerCalled:
+    """Somebody called who says it is an address that no peer is known to have; a name may have it by now."""
+
+    peer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class CallRefused:
     """Somebody who says it is this peer called, and was not let in."""
 
@@ -270,6 +278,7 @@ Outcome = (
     | Reached
     | Silent
     | Answered
+    | StrangerCalled
     | CallRefused
     | Established
     | Confirmed

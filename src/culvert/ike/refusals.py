@@ -37,6 +37,16 @@ def _of_set_up(ours: IPAddress, peer: Peer, error: Notify) -> str:
     return _general(error)
 
 
+def rekey_of_ike(peer: Peer, error: Notify | None) -> str:
+    """Say why the peer makes no successor of the IKE SA."""
+    meaning = ""
+    if error is not None and error.type == N.NO_PROPOSAL_CHOSEN:
+        meaning = f", it takes none of what we offer, {explaining.listed(peer.proposals)}"
+    elif error is not None and error.type == N.INVALID_KE_PAYLOAD:
+        meaning = f", {wanted_group(error, explaining.groups(peer.proposals), Place.of_peer(peer.name))}"
+    return f"the IKE SA gets no new keys and ends with those it has: {name_of(error)}{meaning}"
+
+
 def child(child: Child, error: Notify | None, *, key_exchange: bool) -> str:
     """Say why the peer makes no child. `key_exchange`: groups were negotiated."""
     meaning = _of_child(child, error, key_exchange) if error else "an empty answer"

@@ -6,6 +6,7 @@ from collections import Counter
 
 from culvert.config.model import Child, Start
 from culvert.ike import nat
+from culvert.ike.logs import printable
 from culvert.ike.parts import Parts
 from culvert.ike.records import PeerRecord, start_of
 from culvert.ike.status import Census, ChildStatus, IkeStatus, PeerState, PeerStatus
@@ -27,7 +28,7 @@ def status(ctx: Context, record: PeerRecord) -> PeerStatus:
     """Describe a peer by its newest established IKE SA, or by what is under way or went wrong."""
     peer = record.peer
     live = ctx.live(peer.name)
-    lineage = next((one for one in reversed(live) if not one.silent), live[-1] if live else None)
+    lineage = live[-1] if live else None
     sa = ctx.current(lineage) if lineage else None
     present = [child for child in lineage.children.values() if child.current] if lineage else []
     state, reason, message = _state(ctx, record, lineage)
@@ -35,7 +36,7 @@ def status(ctx: Context, record: PeerRecord) -> PeerStatus:
         peer.name,
         state,
         reason,
-        message,
+        printable(message),
         _ike(ctx, sa) if sa else None,
         tuple(_child(ctx, child) for child in present),
         silent_since=sa.last_heard if sa and lineage and lineage.silent else None,
@@ -88,7 +89,13 @@ def _whole_or_partial(
     """Judge children that are there: what of them is still being asked for, and what is not carried and why."""
     told = []
     for child in there:
-        left, parts = carrying.left_of(lineage, child), record.parts_of(child.name)
+        parts = record.parts_of(child.name)
+        if parts.by_traffic:
+            told.append(
+                f"{child.name} is carried for a few hosts at a time: that is what the peer gives, as traffic asks"
+            )
+            continue
+        left = carrying.left_of(lineage, child)
         if left.nothing:
             continue
         if record.wants(child) and carrying.may_go_on(lineage, child, parts):
@@ -112,8 +119,6 @@ def _why(record: PeerRecord, child: Child, parts: Parts, left: Missing) -> str:
     gaps = (gap for gap in parts.gaps if any(one.intersect(pair) for one in pairs(*gap.sides) for pair in missing))
     if (gap := next(gaps, None)) is not None:
         return f"{gap.message} ({gap.reason})"
-    if parts.by_traffic:
-        return "the peer makes associations for a few hosts each, and traffic asks for them"
     return f"{MAX_CARRIERS} associations are the most" if record.wants(child) else "the peer asked for no more"
 
 
@@ -135,6 +140,9 @@ def _ike(ctx: Context, sa: IkeSa) -> IkeStatus:
         sa.remote,
         sa.established_at,
         ctx.timers.at(Timer.IKE_REKEY, sa.spi.hex()),
+        str(sa.identity or ""),
+        "certificate" if ctx.lineage_of(sa).certificates else "secret",
+        ctx.timers.at(Timer.CERTIFICATE, sa.lineage),
     )
 
 
@@ -145,8 +153,9 @@ def _child(ctx: Context, child: ChildSa) -> ChildStatus:
         child.outbound.id,
         tuple(str(one) for one in child.local),
         tuple(str(one) for one in child.remote),
-        child.suite.encryption.name + (f"-{child.suite.integrity.name}" if child.suite.integrity else ""),
-        "udp" if child.outbound.encapsulation else "esp",
+        child.suite.protection,
+        "udp" if child.outbound.encapsulation else child.protocol.value,
         child.established_at,
         ctx.timers.at(Timer.CHILD_REKEY, child.spi_in),
+        child.inbound.mode,
     )

@@ -22,6 +22,12 @@ def begin(ctx: Context, record: PeerRecord) -> None:
         ctx.timers.set(Timer.SETTLE, record.peer.name, ctx.now + SETTLE_NS)
 
 
+def resume(ctx: Context, record: PeerRecord) -> None:
+    """The newest IKE SA was silent and is not, or is gone: settle what had to wait."""
+    if ctx.timers.at(Timer.SETTLE, record.peer.name) is None:
+        begin(ctx, record)
+
+
 def settle(ctx: Context, record: PeerRecord, *, patient: bool) -> None:
     """Keep one IKE SA of a peer. Of those that both ends began at once, the one with the lowest nonce is ended by its
     initiator; where that end does not do it (RFC 7296 does not ask it to), this one does after a while.
@@ -35,13 +41,21 @@ def settle(ctx: Context, record: PeerRecord, *, patient: bool) -> None:
         # What must not end yet, because the other one lacks a child, is looked at again.
         ctx.timers.set(Timer.SETTLE, record.peer.name, ctx.now + SETTLE_NS)
     rivals = [one for one in live if children.overlap(one, live[-1])]
-    winner = max(rivals, key=lambda one: one.lowest_nonce)
+    winner = max(_eligible(rivals, patient), key=lambda one: one.lowest_nonce)
+    if winner.silent:
+        return  # another one is being set up; until then nobody is ended that may still answer
     for lineage in live:
         if lineage not in rivals:
             if not patient:
                 _retire(ctx, lineage, winner)
         elif lineage is not winner and (lineage.initiator or not patient):
             _yield(ctx, lineage, winner, patient)
+
+
+def _eligible(rivals: list[Lineage], patient: bool) -> list[Lineage]:
+    """Leave out, in the end, those on which the peer does not answer: its process may have lost them meanwhile."""
+    answering = [one for one in rivals if not one.silent]
+    return rivals if patient else answering or rivals
 
 
 def _yield(ctx: Context, loser: Lineage, winner: Lineage, patient: bool) -> None:

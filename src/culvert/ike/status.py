@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from culvert.addresses import SocketAddress
-from culvert.ipsec.associations import AssociationId
+from culvert.ipsec.associations import AssociationId, Mode
 from culvert.reasons import Refusal
 
 
@@ -21,7 +21,10 @@ class PeerState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class IkeStatus:
-    """An established IKE SA. `nat` is "none", "local", "remote" or "both"; instants are nanoseconds."""
+    """An established IKE SA. `nat` is "none", "local", "remote" or "both"; instants are nanoseconds.
+
+    `identity` is what the peer proved to be, and `proven_by` how: "secret" or "certificate".
+    """
 
     version: int
     spi_i: bytes
@@ -32,11 +35,14 @@ class IkeStatus:
     remote: SocketAddress
     established_at: int
     rekey_at: int | None
+    identity: str = ""
+    proven_by: str = ""
+    certificate_ends_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ChildStatus:
-    """An established child SA with the traffic agreed on."""
+    """An established child SA with the traffic agreed on. `encapsulation`: "esp", "udp" (ESP in UDP) or "ah"."""
 
     name: str
     inbound: AssociationId
@@ -47,6 +53,7 @@ class ChildStatus:
     encapsulation: str
     established_at: int
     rekey_at: int | None
+    mode: Mode = Mode.TUNNEL
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,9 @@ from enum import StrEnum
 
 
 class Timer(StrEnum):
-    """What a deadline is for. The owner is a peer's name, an IKE SA's SPI in hex, or a child's inbound SPI."""
+    """What a deadline is for. The owner is a peer's name, an IKE SA's SPI in hex, or a child's inbound SPI; of
+    TASK_RETRY and CERTIFICATE, a lineage's number; of RETIRE, a reqid.
+    """
 
     RETRANSMIT = "retransmit"
     HALF_OPEN = "half-open"
@@ -24,7 +26,9 @@ class Timer(StrEnum):
     PFS_TRIAL = "pfs-trial"
     OUTBOUND_SWITCH = "outbound-switch"
     INBOUND_GRACE = "inbound-grace"
+    RETIRE = "retire"
     TASK_RETRY = "task-retry"
+    CERTIFICATE = "certificate"
     RECONNECT = "reconnect"
     NEXT_PATH = "next-path"
     CHILD_CHECK = "child-check"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from culvert.ipsec.selectors import ANY_PROTOCOL, ICMP, ICMPV6, PortRange, TrafficSelector
 
 Selectors = tuple[TrafficSelector, ...]
-MAX_STEPS = 20_000
+MAX_STEPS = 100_000
 """Pairs that are compared for one answer: a tenth of a second. Nobody can follow networks that need more."""
 
 
@@ -89,18 +89,40 @@ def missing(wanted: Iterable[SelectorPair], carried: Sequence[SelectorPair]) -> 
     """Give what of `wanted` is not carried, in order. What would take too long to find counts as carried."""
     pieces: list[SelectorPair] = []
     partial: list[SelectorPair] = []
+    holes = [(one, _bounds(one)) for one in carried]
     steps = 0
     for pair in wanted:
-        left = [pair]
-        for one in carried:
+        left = [(pair, _bounds(pair))]
+        for hole in holes:
             steps += len(left)
             if steps > MAX_STEPS:
                 return Missing(tuple(pieces), tuple(partial))
-            left = [piece for whole in left for piece in without(whole, one)]
-        for piece in left:
-            steps += len(carried)
-            (partial if any(piece.intersect(one) for one in carried) else pieces).append(piece)
+            left = [piece for whole in left for piece in _cut(whole, hole)]
+        steps += len(left) * len(holes)
+        for piece, bounds in left:
+            meets = any(not _apart(bounds, other) and piece.intersect(one) for one, other in holes)
+            (partial if meets else pieces).append(piece)
     return Missing(tuple(pieces), tuple(partial))
+
+
+_Bounds = tuple[int, int, int, int, int]
+_Bounded = tuple[SelectorPair, _Bounds]
+
+
+def _bounds(pair: SelectorPair) -> _Bounds:
+    """Give the numbers that tell most pairs apart: family, addresses of ours, addresses of theirs."""
+    local, remote = pair.local, pair.remote
+    return local.version, int(local.start), int(local.end), int(remote.start), int(remote.end)
+
+
+def _apart(one: _Bounds, other: _Bounds) -> bool:
+    return one[0] != other[0] or one[1] > other[2] or other[1] > one[2] or one[3] > other[4] or other[3] > one[4]
+
+
+def _cut(whole: _Bounded, hole: _Bounded) -> Iterable[_Bounded]:
+    if _apart(whole[1], hole[1]):
+        return (whole,)
+    return ((piece, _bounds(piece)) for piece in without(whole[0], hole[0]))
 
 
 def without(wanted: SelectorPair, carried: SelectorPair) -> Iterator[SelectorPair]:

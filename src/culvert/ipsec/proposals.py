@@ -25,7 +25,7 @@ class ProposalError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """Alternatives of each kind of transform, the preferred first."""
+    """Alternatives of each kind of transform, the preferred first. AH has no encryption."""
 
     encryption: tuple[Encryption, ...]
     integrity: tuple[Integrity, ...] = ()
@@ -70,11 +70,24 @@ def esp_proposal(text: str, *, legacy: bool = False) -> Proposal:
 
     What RFC 8221 advises against is refused unless `legacy`.
     """
-    proposal = _read(text)
+    return _of_child(text, _read(text), legacy, "ESP")
+
+
+def ah_proposal(text: str, *, legacy: bool = False) -> Proposal:
+    """Read a proposal for AH: integrity alone, with a key exchange and `esn` as for ESP. Raise ProposalError."""
+    proposal = _split(text)
+    if proposal.encryption:
+        raise ProposalError(f"{text!r}: AH encrypts nothing, so {proposal.encryption[0].name} belongs in esp_proposals")
+    if not proposal.integrity:
+        raise ProposalError(f"{text!r} has no integrity: add one, such as sha256")
+    return _of_child(text, proposal, legacy, "AH")
+
+
+def _of_child(text: str, proposal: Proposal, legacy: bool, protocol: str) -> Proposal:
     if proposal.legacy and not legacy:
         raise ProposalError(f"{text!r}: {proposal.legacy[0]} is too weak today (RFC 8221); drop it from the proposal")
     if proposal.prf:
-        raise ProposalError(f"{text!r}: ESP has no PRF")
+        raise ProposalError(f"{text!r}: {protocol} has no PRF")
     return Proposal(
         proposal.encryption,
         proposal.integrity,
@@ -92,15 +105,19 @@ def _with_prf(proposal: Proposal, prf: tuple[Prf, ...]) -> Proposal:
     return Proposal(proposal.encryption, proposal.integrity, prf, proposal.key_exchange, proposal.esn)
 
 
-def _read(text: str) -> Proposal:
+def _split(text: str) -> Proposal:
     transforms = [_transform(word, text) for word in text.strip().lower().split("-")]
-    proposal = Proposal(
+    return Proposal(
         tuple(t for t in transforms if isinstance(t, Encryption)),
         tuple(t for t in transforms if isinstance(t, Integrity)),
         tuple(t for t in transforms if isinstance(t, Prf)),
         tuple(t for t in transforms if isinstance(t, KeyExchange)),
         tuple(t for t in transforms if isinstance(t, Esn)),
     )
+
+
+def _read(text: str) -> Proposal:
+    proposal = _split(text)
     if not proposal.encryption:
         raise ProposalError(f"{text!r} names no encryption")
     if len({encryption.aead for encryption in proposal.encryption}) > 1:

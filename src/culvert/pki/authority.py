@@ -102,7 +102,7 @@ def make_gateway(
         issuer = directory.issuer()
         former = _former(directory, issuer, name, edge, renew=renew)
         names = _names(name, addresses or (_addresses_of(former) if former and renew else ()))
-        key = directory.key(directory.path / f"{name}.key") if renew else generate_key(kind, edge.entropy)
+        key = _kept(directory, name, former) if former and renew else generate_key(kind, edge.entropy)
         certificate = _certified(issuer, key, names, edge, days)
         directory.remember(certificate)
         files = [] if renew else [directory.write_key(f"{name}.key", key)]
@@ -156,6 +156,16 @@ def _former(directory: Directory, issuer: Issuer, name: str, edge: Edge, *, rene
             )
         )
     return former
+
+
+def _kept(directory: Directory, name: str, former: Certificate) -> PrivateKey:
+    """Give the key of a certificate that is to be renewed."""
+    path = directory.path / f"{name}.key"
+    key = directory.key(path)
+    if key.public != former.public_key:
+        what = f"this is not the key of {name}.pem"
+        raise PkiError(Problem(what, str(path), f"Bring it back from a copy, or revoke {name} and make it anew."))
+    return key
 
 
 def _certified(issuer: Issuer, key: PrivateKey, names: Sequence[str], edge: Edge, days: int) -> Certificate:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from culvert.crypto.certificates.certificate import Certificate, MalformedCertif
 from culvert.crypto.certificates.extensions import KeyUsage, Name
 from culvert.crypto.certificates.judging import unfit
 from culvert.crypto.certificates.revocation import MalformedList, RevocationList, parse_crl
-from culvert.crypto.certificates.times import written_time
+from culvert.crypto.certificates.times import iso_time
 from culvert.crypto.public_keys import KeyRefused, PublicKey, load_private_key
 from culvert.errors import Problem
 from culvert.pki.directory import read
@@ -84,8 +83,8 @@ def _certificate(one: Certificate, now_s: int) -> Entry:
         "subject": str(one.subject),
         "issuer": str(one.issuer),
         "names": [_shown(name) for name in extensions.names],
-        "valid_from": _iso(one.not_before_s),
-        "valid_until": _iso(one.not_after_s),
+        "valid_from": iso_time(one.not_before_s),
+        "valid_until": iso_time(one.not_after_s),
         "days_left": (one.not_after_s - now_s) // 86_400,
         "valid": one.valid_at(now_s),
         "key": str(one.public_key),
@@ -108,8 +107,8 @@ def _list(crl: RevocationList, now_s: int) -> Entry:
         "kind": "list",
         "issuer": str(crl.issuer),
         "number": crl.number,
-        "valid_from": _iso(crl.this_update_s),
-        "valid_until": _iso(crl.next_update_s) if crl.next_update_s is not None else None,
+        "valid_from": iso_time(crl.this_update_s),
+        "valid_until": iso_time(crl.next_update_s) if crl.next_update_s is not None else None,
         "valid": crl.current_at(now_s),
         "signed_with": crl.scheme.name if crl.scheme else "unknown",
         "revoked": [f"{serial:x}" for serial in sorted(crl.serials)[:MAX_SHOWN_SERIALS]],
@@ -129,12 +128,6 @@ def _shown(name: Name) -> str:
 
 def _flags(usage: KeyUsage | None) -> list[str]:
     return [] if usage is None else [word for flag, word in _USAGES.items() if usage & flag]
-
-
-def _iso(instant_s: int) -> str:
-    text = written_time(instant_s)
-    moment = datetime.strptime(text, "%Y-%m-%d %H:%M UTC").replace(tzinfo=UTC, second=instant_s % 60)
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def lines(entry: Entry) -> list[str]:

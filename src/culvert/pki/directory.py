@@ -125,6 +125,7 @@ class Directory:
         path = self.path / name
         beside = path.with_name(f".{path.name}.{os.getpid()}")
         try:
+            beside.unlink(missing_ok=True)
             with open(beside, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
                 file.write(data)
                 file.flush()

@@ -1,7 +1,9 @@
-"""The largest packet that fits into a tunnel: what ESP in tunnel mode adds, to the octet (RFC 4303 section 2).
+"""The largest packet that fits into a tunnel: what ESP or AH adds, to the octet (RFC 4302 and 4303, section 2).
 
 On the wire: outer IP header, UDP header where ESP travels in UDP, SPI and sequence number, IV, then the inner packet
-with padding, pad length and next header up to a multiple of four octets and of the cipher's block, and the ICV.
+with padding, pad length and next header up to a multiple of four octets and of the cipher's block, and the ICV. AH is a
+header of twelve octets and its ICV, a multiple of eight octets over IPv6. In transport mode the packet's own header is
+the outer one.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from culvert.addresses import IPAddress
 from culvert.config.model import Child, Gateway, Peer
 from culvert.config.values import literal
 from culvert.crypto.transforms import Encryption, Integrity
+from culvert.ipsec.associations import Mode, Protocol
 from culvert.ipsec.proposals import Proposal
 from culvert.plan.desired import HostFacts
 from culvert.plan.pairs import Protected
@@ -22,6 +25,7 @@ IP_OCTETS = {4: 20, 6: 40}
 UDP_OCTETS = 8
 ESP_HEADER_OCTETS = 8
 ESP_TRAILER_OCTETS = 2
+AH_HEADER_OCTETS = 12
 ALIGNMENT_OCTETS = 4
 """RFC 4303 section 2.4: the ICV begins at a multiple of four octets."""
 TCP_OCTETS = 20
@@ -33,12 +37,13 @@ ETHERNET_MTU = 1500
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """How a child's packets travel: its cipher, and what is around it. `outer_version` is 4 or 6."""
+    """How a child's packets travel: its cipher, and what is around it. `outer_version` is 4 or 6; AH has no cipher."""
 
-    encryption: Encryption
+    encryption: Encryption | None
     integrity: Integrity | None
     udp: bool
     outer_version: int
+    mode: Mode = Mode.TUNNEL
 
 
 Suites = Mapping[tuple[str, str], Suite]
@@ -47,11 +52,22 @@ Suites = Mapping[tuple[str, str], Suite]
 
 def inner_mtu(path_mtu: int, suite: Suite) -> int:
     """Give the length of the longest inner packet that leaves as at most `path_mtu` octets; it can be below zero."""
-    icv = suite.integrity.icv_octets if suite.integrity else suite.encryption.icv_octets
-    around = IP_OCTETS[suite.outer_version] + UDP_OCTETS * suite.udp + ESP_HEADER_OCTETS
-    room = path_mtu - around - suite.encryption.iv_octets - icv
-    alignment = max(ALIGNMENT_OCTETS, suite.encryption.block_octets)
+    room = path_mtu - IP_OCTETS[suite.outer_version]
+    inside = _inside_esp(room, suite.encryption, suite) if suite.encryption else room - _ah_octets(suite)
+    return inside + (IP_OCTETS[suite.outer_version] if suite.mode is Mode.TRANSPORT else 0)
+
+
+def _inside_esp(room: int, encryption: Encryption, suite: Suite) -> int:
+    icv = suite.integrity.icv_octets if suite.integrity else encryption.icv_octets
+    room -= UDP_OCTETS * suite.udp + ESP_HEADER_OCTETS + encryption.iv_octets + icv
+    alignment = max(ALIGNMENT_OCTETS, encryption.block_octets)
     return room // alignment * alignment - ESP_TRAILER_OCTETS
+
+
+def _ah_octets(suite: Suite) -> int:
+    octets = AH_HEADER_OCTETS + (suite.integrity.icv_octets if suite.integrity else 0)
+    unit = ALIGNMENT_OCTETS if suite.outer_version == 4 else 2 * ALIGNMENT_OCTETS
+    return -(-octets // unit) * unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +105,12 @@ def possible_suites(gateway: Gateway, peer: Peer, child: Child, facts: HostFacts
     """Every way in which a child's packets may come to travel. A NAT on the path makes it UDP, whatever was chosen."""
     for version in sorted(outer_versions(gateway, peer, facts)):
         for encryption, integrity in _ciphers(child.proposals):
-            yield Suite(encryption, integrity, True, version)
+            yield Suite(encryption, integrity, child.protocol is Protocol.ESP, version, child.mode)
 
 
-def _ciphers(proposals: Iterable[Proposal]) -> Iterator[tuple[Encryption, Integrity | None]]:
+def _ciphers(proposals: Iterable[Proposal]) -> Iterator[tuple[Encryption | None, Integrity | None]]:
     for proposal in proposals:
-        for encryption in proposal.encryption:
+        for encryption in proposal.encryption or (None,):
             for integrity in proposal.integrity or (None,):
                 yield encryption, integrity
 

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address
 from culvert.addresses import IPAddress, unspecified_like
 from culvert.config.model import Gateway, Peer
 from culvert.config.values import literal
-from culvert.ipsec.associations import Direction
+from culvert.ipsec.associations import Direction, Mode
 from culvert.ipsec.policies import Action, Policy, Template
 from culvert.ipsec.selectors import ANY_PROTOCOL, Selector
 from culvert.plan.pairs import Protected, protected, selector_key
@@ -35,8 +35,10 @@ def priority(selector: Selector) -> int:
 
 
 def _both(gateway: Gateway, pair: Protected) -> tuple[Policy, Policy]:
-    anybody = _outer_unspecified(gateway, pair.peer)
-    template = Template(anybody, anybody, pair.child.reqid, mode=pair.child.mode)
+    # In transport mode the packet's own addresses are outside, so they are of its family.
+    transport = pair.child.mode is Mode.TRANSPORT
+    anybody = unspecified_like(pair.local[0]) if transport else _outer_unspecified(gateway, pair.peer)
+    template = Template(anybody, anybody, pair.child.reqid, pair.child.protocol, pair.child.mode)
     number = priority(pair.selector)
     return (
         Policy(pair.selector, Direction.OUT, Action.PROTECT, number, (template,)),

@@ -22,7 +22,8 @@ class Subject:
     what is probed on the peer's side; None: the first host of its first network, which is the gateway more often than
     not. `outside` are the interfaces towards the Internet. `spis_in` and `spis_out` are those of the peer's ESP SAs
     before the probes; `gateways` are both ends' outer addresses, as far as they are known. `selectors` are what is
-    protected, as packets go out; empty: everything between the networks.
+    protected, as packets go out; empty: everything between the networks. `transport`: some of it travels in transport
+    mode. `readable` are the children that are AH: they protect everything but from being read.
     """
 
     peer: str
@@ -36,6 +37,8 @@ class Subject:
     gateways: tuple[IPAddress, ...] = ()
     tun: str = TUN
     selectors: tuple[Selector, ...] = ()
+    transport: bool = False
+    readable: tuple[str, ...] = ()
 
     @property
     def protected(self) -> tuple[Selector, ...]:

@@ -115,6 +115,8 @@ def _owned(ctx: Context, timer: Timer, owner: Owner) -> bool:
         return owner in ctx.peers
     if timer is Timer.TASK_RETRY:
         return owner in ctx.lineages
+    if timer is Timer.RETIRE:
+        return owner in ctx.inherited
     if timer is Timer.INBOUND_GRACE:
         return owner in ctx.leaving
     if timer in OF_CHILDREN:

@@ -60,7 +60,7 @@ def _ip(local: SocketAddress, remote: SocketAddress, octets: int) -> bytes:
 
 def _key(sa: IkeSa) -> str:
     """Write the line of one IKE SA; nothing where Wireshark has no name for its algorithms here."""
-    cipher = CIPHERS.get(sa.suite.encryption.name) if sa.suite else None
+    cipher = CIPHERS.get(sa.suite.cipher.name) if sa.suite else None
     if cipher is None or sa.keys is None:
         return ""
     spis = f"{sa.spi_i.hex()},{sa.spi_r.hex()}"

@@ -11,7 +11,7 @@ from culvert.addresses import IPNetwork
 from culvert.clock import SECOND
 from culvert.config.model import Child
 from culvert.ike.actions import Action, InstallAssociation, Transmit
-from culvert.ipsec.associations import AssociationId, Direction, SecurityAssociation
+from culvert.ipsec.associations import AssociationId, Direction, Mode, SecurityAssociation
 from culvert.ipsec.selectors import Selector, decompose
 from culvert.sim import bookkeeping
 from culvert.sim.broken import Broken
@@ -70,7 +70,9 @@ def reach(sender: Node, receiver: Node) -> None:
 def _agree(sender: Node, receiver: Node, sent: SecurityAssociation, received: SecurityAssociation) -> None:
     # A NAT makes the destination another one, and each end draws from 32 bits: the SPI tells them apart.
     same = (sent.encryption_key, sent.integrity_key) == (received.encryption_key, received.integrity_key)
-    if not same or frozenset(received.selectors) != frozenset(sent.selectors):
+    # In transport mode they are about addresses, which a NAT may change.
+    alike = frozenset(received.selectors) == frozenset(sent.selectors) or sent.mode is Mode.TRANSPORT
+    if not same or not alike:
         raise Broken(f"{sender.name} and {receiver.name} do not agree on {sent.id}")
 
 
@@ -122,7 +124,7 @@ def plane_as_known(node: Node) -> None:
     """The data plane holds what the endpoint believes, no more and, unless it lost it, no less."""
     expected = dict.fromkeys(_known(node))
     for id_ in node.plane.associations:
-        if id_ not in expected and id_ not in node.inherited and node.lives == 1:
+        if id_ not in expected and id_ not in node.inherited:
             raise Broken(f"{node.name}: nobody owns {id_}")
     for id_ in expected:
         if id_ not in node.plane.associations and not node.lost:

@@ -28,7 +28,6 @@ class Core(Protocol):
 class Node:
     """An endpoint with its address and its data plane. Behind a NAT, `nat` is what others see of it.
 
-    `inherited` are associations of a former process, with their reqids; those that are `retiring` have successors.
     `blobs` are checkpoints, which the data plane keeps. `lives` counts processes.
     """
 
@@ -39,8 +38,6 @@ class Node:
     seed: int = 0
     nat: Nat | None = None
     configured: Configured | None = None
-    inherited: dict[AssociationId, int] = field(default_factory=dict)
-    retiring: dict[AssociationId, None] = field(default_factory=dict)
     blobs: dict[bytes, bytes] = field(default_factory=dict)
     lives: int = 1
     stopped: bool = False
@@ -65,14 +62,12 @@ class Node:
     def lose(self) -> None:
         """Empty the data plane, with all that it keeps."""
         self.plane.flush()
-        self.inherited, self.retiring, self.blobs = {}, {}, {}
+        self.blobs = {}
 
-    def let_go(self, peer: str) -> None:
-        """Remove what a former process left for a peer, as the gateway does when a person ends it."""
-        reqids = [child.reqid for child in self.children(peer)]
-        for id_ in [id_ for id_, reqid in self.inherited.items() if reqid in reqids]:
-            self.plane.remove(id_)
-            del self.inherited[id_]
+    @property
+    def inherited(self) -> dict[AssociationId, None]:
+        """Associations of a former process that no child of this one owns."""
+        return {id_: None for several in self.endpoint.state.inherited.values() for id_ in several}
 
     def up(self, peer: str) -> bool:
         """Tell whether this end says that the tunnel to a peer is up."""

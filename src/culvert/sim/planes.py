@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from culvert.addresses import IPAddress
 from culvert.clock import SECOND
 from culvert.config.model import Child
-from culvert.ike.events import Acquired
-from culvert.ipsec.associations import AssociationId, Direction, SecurityAssociation
+from culvert.ike.events import Acquired, Held
+from culvert.ipsec.associations import AssociationId, Direction, Protocol, SecurityAssociation
 from culvert.ipsec.selectors import Selector
 from culvert.sim.broken import Broken
 
@@ -49,11 +49,11 @@ class DataPlane:
     def _not_in_clear(self, association: SecurityAssociation) -> None:
         cipher = association.encryption
         readable = cipher is None or cipher.name == "null" or not any(association.encryption_key)
-        if readable and not association.legacy:
+        if readable and not association.legacy and association.protocol is Protocol.ESP:
             raise Broken(f"{self.name}: {association.id} would send in clear")
 
     def _fresh_key(self, association: SecurityAssociation) -> None:
-        key = association.encryption_key
+        key = association.encryption_key or association.integrity_key
         if key in self.keys:
             raise Broken(f"{self.name}: {association.id} has the key of {self.keys[key]}, so its IVs would repeat")
         self.keys[key] = association.id
@@ -70,6 +70,11 @@ class DataPlane:
 
     def flush(self) -> None:
         self.associations.clear()
+
+    def held(self) -> tuple[Held, ...]:
+        """Give what is there as another process finds it."""
+        known = self.associations.values()
+        return tuple(Held(one.id, one.reqid, one.direction) for one in known if one.direction is not None)
 
     def side(self, direction: Direction) -> list[SecurityAssociation]:
         return [one for one in self.associations.values() if one.direction is direction]

@@ -27,7 +27,6 @@ from culvert.ike.events import (
     Configured,
     DatagramReceived,
     DeadlineReached,
-    Disconnect,
     EngineRestarted,
     Event,
     PathFailed,
@@ -35,7 +34,7 @@ from culvert.ike.events import (
     Stop,
 )
 from culvert.ike.logs import ERROR
-from culvert.ipsec.associations import AssociationId, Direction, SecurityAssociation
+from culvert.ipsec.associations import SecurityAssociation
 from culvert.reasons import Refusal
 from culvert.sim import invariants, packets
 from culvert.sim.broken import Broken
@@ -57,8 +56,6 @@ UTC_OFFSET_S = 1_800_000_000
 """The worlds begin on 15 January 2027."""
 MAX_EVENTS = 200_000
 """Events of one run; a run that settles has some hundreds."""
-RETIRE_NS = 10 * SECOND
-"""How long inherited associations are kept beside their successors."""
 KEEPALIVE_OCTETS = 1
 
 
@@ -92,20 +89,6 @@ class Occurs:
     def happen(self, world: World) -> None:
         world.tell(f"{self.name} {type(self.event).__name__}")
         world.occur(world.nodes[self.name], self.event)
-
-
-@dataclass(frozen=True, slots=True)
-class Retires:
-    """An association that a former process left has been kept long enough."""
-
-    name: str
-    id: AssociationId
-
-    def happen(self, world: World) -> None:
-        node = world.nodes[self.name]
-        node.plane.remove(self.id)
-        node.inherited.pop(self.id, None)
-        node.retiring.pop(self.id, None)
 
 
 @dataclass(slots=True)
@@ -218,15 +201,20 @@ class World:
         if node.configured is not None:
             self.step(node, node.configured)
 
-    def replace(self, name: str) -> None:
-        """Let the process of an endpoint be killed and another one take over its data plane."""
+    def replace(self, name: str, *, checkpoints: bool = True) -> None:
+        """Let the process of an endpoint be killed and another one take over its data plane, and its `checkpoints`."""
         node = self.nodes[name]
-        node.inherited = {one.id: one.reqid for one in node.plane.associations.values()}
+        if not checkpoints:
+            node.blobs.clear()
+        lost = node.lost
         self._new_process(node)
+        node.lost = lost
         self.tell(f"{name} is taken over")
         if node.configured is not None:
-            held = tuple(dict.fromkeys(node.inherited.values()))
-            self.step(node, replace(node.configured, held=held))
+            left = dict(node.blobs)
+            self.step(node, replace(node.configured, held=node.plane.held(), checkpoints=tuple(left.values())))
+            for key in [key for key, data in left.items() if node.blobs.get(key) is data]:
+                del node.blobs[key]
 
     def _new_process(self, node: Node) -> None:
         node.lives, node.lost, node.stopped = node.lives + 1, False, False
@@ -243,8 +231,6 @@ class World:
         elif isinstance(event, Stop):
             self.wire.hurried[node.name] = None
             node.stopped = True
-        elif isinstance(event, Disconnect):
-            node.let_go(event.peer)
         self.step(node, event)
 
     def step(self, node: Node, event: Event) -> None:
@@ -289,15 +275,6 @@ class World:
         self.tell(f"{node.name} installs {association.direction} {association.id}")
         node.plane.install(association)
         invariants.paired(self, node, association)
-        if association.direction is Direction.OUT:
-            self._outlived(node, association)
-
-    def _outlived(self, node: Node, association: SecurityAssociation) -> None:
-        """What was inherited goes a while after its successors came, as the gateway does it."""
-        succeeded = [id_ for id_, reqid in node.inherited.items() if reqid == association.reqid]
-        for id_ in (id_ for id_ in succeeded if id_ not in node.retiring):
-            node.retiring[id_] = None
-            self.plan(self.now + RETIRE_NS, Retires(node.name, id_))
 
     def _resolve(self, node: Node, peer: str, addresses: tuple[str, ...]) -> None:
         found = [self.names.get(one, one) for one in addresses]

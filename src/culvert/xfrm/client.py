@@ -286,12 +286,15 @@ class XfrmClient:
         mapping: bool = False,
         path_mtu: bool = False,
         strays: bool = False,
+        drops: bool = False,
+        silence: bool = False,
     ) -> None:
         """Have these told from now on, through `events`. `changes` are those of both tables."""
         groups = Groups.ACQUIRE * acquire | Groups.EXPIRE * expire | Groups.IKE * ike
         groups |= (Groups.ASSOCIATIONS | Groups.POLICIES) * changes
         groups |= Groups.MIGRATE * migrations | Groups.MAPPING * mapping | Groups.PATH_MTU * path_mtu
-        groups |= Groups.UNKNOWN_SPI * strays
+        groups |= Groups.UNKNOWN_SPI * strays | Groups.DROPPED * drops
+        groups |= Groups.SILENCE * silence
         await self._ask(Own.SUBSCRIBE, family.emit_groups(Groups(groups)))
 
     def events(self) -> AsyncIterator[Event]:
@@ -319,8 +322,13 @@ class XfrmClient:
         return EngineInfo(info.version, info.pid, info.tun_name, info.mark, info.features)
 
     async def put_blob(self, key: str, data: bytes) -> None:
-        """Have the engine keep octets in its memory: 1,024 blobs of 16 KiB. ValueError where it is longer."""
-        await self._ask(Own.BLOB_PUT, family.emit_blob(family.BlobWire(key, data)))
+        """Have the engine keep octets in its memory: 32,768 blobs of 256 KiB, 128 MiB in all. ValueError if longer.
+
+        Where it refuses that, what it kept under this key is gone.
+        """
+        *parts, last = family.emit_blob_in_parts(family.BlobWire(key, data))
+        self._exchanges.unawaited(parts)
+        await self._ask(*last)
 
     async def delete_blob(self, key: str) -> bool:
         """Have it forget them. Give False where there were none."""
@@ -329,7 +337,11 @@ class XfrmClient:
     async def blobs(self) -> dict[str, bytes]:
         """Give all blobs by key."""
         messages = await self._exchanges.dumped(Own.BLOB_GET)
-        return {blob.key: blob.data for blob in (_read(family.parse_blob, message) for message in messages)}
+        try:
+            blobs = family.parse_blobs((message.type, message.body) for message in messages)
+        except ParseError as error:
+            raise XfrmError(errno.EPROTO, f"the data plane's answer cannot be read: {error}") from error
+        return {blob.key: blob.data for blob in blobs}
 
     def keep(self, key: str, data: bytes | None, on_refusal: Callable[[XfrmError], None]) -> None:
         """Do as `put_blob` or, without data, `delete_blob`, without waiting: it is done before what is asked later.
@@ -344,7 +356,7 @@ class XfrmClient:
         if data is None:
             self._exchanges.unawaited([(Own.BLOB_DELETE, family.emit_key(key))])
         else:
-            self._exchanges.unawaited([(Own.BLOB_PUT, family.emit_blob(family.BlobWire(key, data)))])
+            self._exchanges.unawaited(family.emit_blob_in_parts(family.BlobWire(key, data)))
 
     async def shutdown(self) -> None:
         """Have the engine remove its TUN and socket and end; return when the connection is gone."""

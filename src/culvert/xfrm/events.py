@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from culvert.addresses import IPAddress, SocketAddress
 from culvert.ipsec.associations import AssociationId
 from culvert.ipsec.policies import Policy
+from culvert.reasons import Drop
 from culvert.wire.netlink import events as wire
 from culvert.wire.netlink.family import DatagramWire, parse_datagram
 from culvert.wire.netlink.framing import Message
@@ -17,6 +18,8 @@ from culvert.wire.netlink.links import PathMtuWire, parse_path_mtu
 from culvert.wire.netlink.migrate import parse_migrate
 from culvert.wire.netlink.numbers import Own, Xfrm
 from culvert.wire.netlink.sa import parse_sa_id
+from culvert.wire.netlink.samples import SampleWire, parse_sample
+from culvert.wire.netlink.silence import SilenceWire, parse_silence
 from culvert.wire.netlink.strays import StrayWire, parse_stray
 from culvert.xfrm import policies
 from culvert.xfrm.associations import id_from_wire
@@ -114,6 +117,32 @@ class StrayEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class DroppedEvent:
+    """A packet that was dropped, one of a few that are told; `reason` is a name of the file of reasons.
+
+    Ends and protocol are its outermost header's; ports and SPI are 0 where there are none to be seen.
+    """
+
+    reason: str
+    inbound: bool
+    source: SocketAddress
+    destination: SocketAddress
+    protocol: int
+    spi: int
+    octets: int
+
+
+@dataclass(frozen=True, slots=True)
+class SilenceEvent:
+    """For a while nothing came on an inbound association, the newest of its policy, that had traffic before; with
+    `sending`, packets leave meanwhile.
+    """
+
+    id: AssociationId
+    sending: bool
+
+
+@dataclass(frozen=True, slots=True)
 class AssociationsChanged:
     """Somebody changed the SAD. `gone` is one that was taken away; `flushed`: all of them, at least those of ESP."""
 
@@ -140,6 +169,8 @@ Event = (
     | PolicyExpireEvent
     | PathMtuEvent
     | StrayEvent
+    | DroppedEvent
+    | SilenceEvent
     | AssociationsChanged
     | PoliciesChanged
     | Overrun
@@ -198,6 +229,20 @@ def _stray(value: StrayWire) -> StrayEvent:
     return StrayEvent(value.local, value.remote, value.protocol, value.spi)
 
 
+def _dropped(value: SampleWire) -> DroppedEvent:
+    reason = _DROPS.get(value.reason, f"reason {value.reason}")
+    ends = value.source, value.destination
+    return DroppedEvent(reason, value.inbound, *ends, value.protocol, value.spi, value.octets)
+
+
+_DROPS = {int(drop): drop.name for drop in Drop}
+"""An engine of another version may know more."""
+
+
+def _silence(value: SilenceWire) -> SilenceEvent:
+    return SilenceEvent(id_from_wire(value.id), value.sending)
+
+
 _FLUSHES_OF_ESP = (b"\x00", b"\x32", b"\xff")
 """Protocols that a flush may name: any, ESP, and IPSEC_PROTO_ANY."""
 _READERS: dict[int, Callable[[bytes], Event]] = {
@@ -208,6 +253,8 @@ _READERS: dict[int, Callable[[bytes], Event]] = {
     Xfrm.POLEXPIRE: lambda body: _policy_expire(wire.parse_policy_expire(body)),
     Own.PATH_MTU: lambda body: _path_mtu(parse_path_mtu(body)),
     Own.UNKNOWN_SPI: lambda body: _stray(parse_stray(body)),
+    Own.DROPPED: lambda body: _dropped(parse_sample(body)),
+    Own.SILENCE: lambda body: _silence(parse_silence(body)),
     Own.IKE_RECEIVED: lambda body: _ike(parse_datagram(body)),
     Own.OVERRUN: lambda _: Overrun(),
     Xfrm.DELSA: lambda body: AssociationsChanged(gone=id_from_wire(parse_sa_id(body))),

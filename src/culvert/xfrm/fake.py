@@ -32,6 +32,8 @@ from culvert.wire.netlink.numbers import Groups, Own, Xfrm
 from culvert.wire.netlink.policy import emit_policy, parse_policy, parse_policy_id
 from culvert.wire.netlink.progress import emit_progress, parse_progress
 from culvert.wire.netlink.sa import emit_sa, parse_sa, parse_sa_id, parse_spi_request
+from culvert.wire.netlink.samples import SampleWire, emit_sample
+from culvert.wire.netlink.silence import SilenceWire, emit_silence
 from culvert.wire.netlink.sizes import emit_sad_size, emit_spd_size
 from culvert.wire.netlink.strays import StrayWire, emit_stray
 from culvert.xfrm.associations import id_to_wire
@@ -120,6 +122,15 @@ class FakeEngine:
         """Have a packet come for an association that is not there."""
         self.notify(Groups.UNKNOWN_SPI, Own.UNKNOWN_SPI, emit_stray(value))
 
+    def drop(self, value: SampleWire) -> None:
+        """Have a packet be dropped, which is told to who wants to see some."""
+        self.notify(Groups.DROPPED, Own.DROPPED, emit_sample(value))
+
+    def fall_silent(self, identity: AssociationId, sending: bool) -> None:
+        """Have nothing come on an inbound association for a while."""
+        silence = SilenceWire(id_to_wire(identity), sending)
+        self.notify(Groups.SILENCE, Own.SILENCE, emit_silence(silence))
+
     def overrun(self) -> None:
         """Tell all subscribers that notifications were lost."""
         self.notify(Groups(sum(Groups)), Own.OVERRUN, b"")
@@ -148,6 +159,7 @@ class _Session:
         self._engine = engine
         self._batch: Policies | None = None
         self._spoiled = False
+        self._parts = b""
         self._transport = SocketTransport(sock, own_family=True)
         self._transport.start(self._received, lambda _: engine.forget(self))
         self._handlers: dict[int, Callable[[Message], None]] = {
@@ -175,6 +187,7 @@ class _Session:
             Own.IKE_SEND: lambda message: self._engine.sent.append(family.parse_datagram(message.body)),
             Own.GETCOUNTERS: self._counters,
             Own.GETINFO: self._info,
+            Own.BLOB_PART: self._take_part,
             Own.BLOB_PUT: self._put_blob,
             Own.BLOB_DELETE: lambda message: self._engine.blobs.remove(family.parse_key(message.body)),
             Own.BLOB_GET: self._get_blobs,
@@ -314,12 +327,20 @@ class _Session:
         self._answer(message, Own.GETINFO, family.emit_info(info))
 
     def _put_blob(self, message: Message) -> None:
-        blob = family.parse_blob(message.body)
-        self._engine.blobs.put(blob.key, blob.data)
+        blob, parts = family.parse_blob(message.body), self._parts
+        self._parts = b""
+        self._engine.blobs.put(blob.key, parts + blob.data)
+
+    def _take_part(self, message: Message) -> None:
+        self._parts += family.parse_part(message.body)
+        if len(self._parts) > family.MAX_BLOB_OCTETS:
+            raise XfrmError(errno.EMSGSIZE, f"a blob has at most {family.MAX_BLOB_OCTETS} octets")
 
     def _get_blobs(self, message: Message) -> None:
-        blobs = self._engine.blobs.by_key.items()
-        self._dump(message, Own.BLOB_PUT, [family.emit_blob(family.BlobWire(key, data)) for key, data in blobs])
+        blobs = sorted(self._engine.blobs.by_key.items())
+        parts = [part for key, data in blobs for part in family.emit_blob_in_parts(family.BlobWire(key, data))]
+        answers = [Message(kind, NLM_F_MULTI, message.sequence, 0, body) for kind, body in parts]
+        self.send([*answers, dump_done(message)])
 
     def _get_links(self, message: Message) -> None:
         self._dump(message, Own.GIF_SET, [emit_gif(link) for link in self._engine.links.by_name.values()])

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from culvert.crypto.transforms import ENCRYPTION, INTEGRITY
-from culvert.wire.netlink.family import MAX_BLOBS
+from culvert.wire.netlink.family import MAX_BLOB_OCTETS, MAX_BLOBS, MAX_BLOBS_OCTETS
 from culvert.wire.netlink.links import GifWire
 from culvert.wire.netlink.migrate import MigrateWire, MoveWire
 from culvert.wire.netlink.policy import POLICY_FORWARD, POLICY_IN, POLICY_OUT, PolicyIdWire, PolicyWire, TemplateWire
@@ -235,9 +235,14 @@ class Blobs:
         self.by_key: dict[str, bytes] = {}
 
     def put(self, key: str, data: bytes) -> None:
-        """BLOB_PUT."""
-        if key not in self.by_key and len(self.by_key) >= MAX_BLOBS:
-            raise XfrmError(errno.ENOSPC, f"{MAX_BLOBS} blobs are there already")
+        """BLOB_PUT; where it is refused, what was there is gone."""
+        self.by_key.pop(key, None)
+        if len(data) > MAX_BLOB_OCTETS:
+            raise XfrmError(errno.EMSGSIZE, f"a blob has at most {MAX_BLOB_OCTETS} octets")
+        if len(self.by_key) >= MAX_BLOBS:
+            raise XfrmError(errno.ENOSPC, f"there are {MAX_BLOBS} blobs already")
+        if sum(map(len, self.by_key.values())) + len(data) > MAX_BLOBS_OCTETS:
+            raise XfrmError(errno.ENOSPC, "there are 128 MiB of blobs already")
         self.by_key[key] = data
 
     def remove(self, key: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from cryptography.hazmat.primitives.hashes import SHA256
 
 from culvert.cli import pki as command
 from culvert.cli.failures import WordsError
@@ -159,6 +160,17 @@ def test_der_is_shown_too(run: Any, tmp_path: Path) -> None:
         lines = (tmp_path / "pki" / name).read_text().splitlines()
         (tmp_path / "x").write_bytes(base64.b64decode("".join(lines[1:-1])))
         assert json.loads(said(run("show", "--json", "x")))[0]["kind"] == kind
+
+
+def test_dates_far_away_are_shown(run: Any, tmp_path: Path) -> None:
+    from tests.unit.crypto.certificates.authorities import certificate, constraint, key
+
+    for span in ((-631_152_000, 253_402_300_799), (0, 1)):
+        made = certificate("CN=x", "CN=x", key(), key(), [constraint()], validity=span, hash_=SHA256())
+        (tmp_path / "x").write_bytes(made.der)
+        (entry,) = json.loads(said(run("show", "--json", "x")))
+        assert entry["valid_until"] in ("9999-12-31T23:59:59Z", "1970-01-01T00:00:01Z")
+        assert "NOT NOW" in said(run("show", "x")) or entry["valid"]
 
 
 def test_the_words_of_the_command_are_those_of_the_rooms_below() -> None:

@@ -236,7 +236,8 @@ def test_a_key_where_a_certificate_belongs(office: Office) -> None:
 def test_certificates_of_a_peer_with_a_secret(office: Office, line: str) -> None:
     (problem,) = office.problems(CONFIGURATION.replace('auth = "certificate"', line))
     name = line.split(" ", maxsplit=1)[0]
-    assert f'peer "warehouse" has {name}, and proves itself with a secret\n    Write auth = "certificate"' in problem
+    whose = "we prove ourselves" if name == "certificate" else "it proves itself"
+    assert f'peer "warehouse" has {name}, and {whose} with a secret\n    Write auth = "certificate"' in problem
 
 
 def test_a_secret_of_a_peer_with_a_certificate(office: Office) -> None:
@@ -347,6 +348,15 @@ def test_a_list_reaches_the_model(office: Office) -> None:
     assert office.peer(WITH_LIST).trust.crls == (crl,)
 
 
+def test_a_list_may_be_longer_than_a_configuration(office: Office) -> None:
+    crl = office.ca.crl(1, until_s=NOW_S + 10 * DAY_S)
+    office.write("crl.pem", b"text\n" * 300_000 + listed(crl))
+    assert office.peer(WITH_LIST).trust.crls == (crl,)
+    office.write("crl.pem", b"text\n" * 1_000_000 + listed(crl))
+    (problem,) = office.problems(WITH_LIST)
+    assert "crl.pem is larger than" in problem
+
+
 def test_a_list_that_may_be_required(office: Office) -> None:
     assert office.peer(CONFIGURATION.replace("[gateway]", "[gateway]\nrequire_crl = true")).trust.require_crl
     overridden = CONFIGURATION.replace("[gateway]", "[gateway]\nrequire_crl = true") + "require_crl = false\n"
@@ -402,3 +412,31 @@ def test_legacy_reaches_the_trust(office: Office) -> None:
 
 def test_an_authority_of_the_tests_is_one(office: Office) -> None:
     assert isinstance(office.ca, Authority)
+
+
+def test_each_way_may_have_its_own_proof(office: Office) -> None:
+    """We by our certificate, the peer by the secret; and the other way round."""
+    office.write("psk.txt", b"198.51.100.1 " + b"s" * 32, 0o600)
+    ours = office.peer(CONFIGURATION.replace('auth = "certificate"', 'local_auth = "certificate"'))
+    assert ours.auths == (Authentication.CERTIFICATE, Authentication.SECRET)
+    assert ours.credential is not None
+    assert ours.trust is None
+    assert ours.secret == b"s" * 32
+    theirs = office.peer(CONFIGURATION + 'local_auth = "secret"\n')
+    assert theirs.auths == (Authentication.SECRET, Authentication.CERTIFICATE)
+    assert theirs.credential is None
+    assert theirs.trust is not None
+    assert theirs.secret == b"s" * 32
+
+
+def test_what_one_way_needs_is_asked_for(office: Office) -> None:
+    office.write("psk.txt", b"198.51.100.1 " + b"s" * 32, 0o600)
+    elsewhere = CONFIGURATION.replace("198.51.100.1", "198.51.100.9")
+    (problem,) = office.problems(elsewhere + 'local_auth = "secret"\n')
+    assert 'no secret for peer "warehouse"' in problem
+    without = CONFIGURATION.replace('auth = "certificate"', 'local_auth = "certificate"')
+    without = without.replace('certificate = "gw.pem"\nkey = "gw.key"\n', "")
+    (problem,) = office.problems(without)
+    assert "there is no certificate" in problem
+    (problem,) = office.problems(CONFIGURATION + 'local_auth = "secret"\ncertificate = "gw.pem"\nkey = "gw.key"\n')
+    assert "has certificate, and we prove ourselves with a secret" in problem

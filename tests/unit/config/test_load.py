@@ -142,6 +142,16 @@ def test_a_peer_of_several_addresses_is_known_by_any_of_them(folder: Any) -> Non
     assert peer.identity is None
 
 
+def test_a_peer_knows_the_line_of_its_secret_and_is_no_other_for_that(folder: Any) -> None:
+    folder.write("psk.txt", "# ours\nshop a long enough secret\n198.51.100.1 another long one, too\n", 0o600)
+    (peer,) = folder.load(LEAST).gateway.peers
+    assert peer.secret_from.endswith('psk.txt:3 ("198.51.100.1")')
+    folder.write("psk.txt", "198.51.100.1 another long one, too\n", 0o600)
+    (moved,) = folder.load(LEAST).gateway.peers
+    assert moved.secret_from.endswith('psk.txt:1 ("198.51.100.1")')
+    assert moved == peer
+
+
 def test_secrets_never_show_in_representations(folder: Any) -> None:
     loaded = folder.load(LEAST)
     assert "horse" not in repr(loaded)

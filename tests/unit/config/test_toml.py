@@ -22,7 +22,6 @@ def found(text: str) -> list[str]:
     ("line", "what"),
     [
         ("ike = 1", 'ike = "1" is not built yet\n    Write ike = 2'),
-        ("mode = 'transport'", 'mode = "transport" is not built yet\n    Write mode = "tunnel"'),
         ("link = 'gif'", 'link = "gif" is not built yet\n    Write link = "policy"'),
         ("link = 'route'", 'link = "route" is not built yet\n    Write link = "policy"'),
         ("link_addresses = ['10.0.0.1']", "link_addresses is not built yet\n    Write link"),

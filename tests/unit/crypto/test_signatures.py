@@ -332,6 +332,14 @@ def test_what_is_no_key_is_refused(data: bytes) -> None:
         load_private_key(data)
 
 
+def test_a_key_of_a_wrong_length_is_refused_and_not_the_librarys_fault() -> None:
+    """The library calls this an error of its own, and asks to be told of it."""
+    inner = der.encode(der.OCTET_STRING, der.encode(der.OCTET_STRING, bytes(31)))
+    algorithm = der.encode(der.SEQUENCE, der.encode_oid("1.3.101.112"))
+    with pytest.raises(KeyRefused):
+        load_private_key(der.encode(der.SEQUENCE, der.encode_integer(0), algorithm, inner))
+
+
 def test_an_encrypted_key_is_refused_by_name() -> None:
     from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 

@@ -14,7 +14,7 @@ from culvert.daemon.drop_watch import DropWatch
 from culvert.daemon.fake import FakeNetwork, FakePlane, Story
 from culvert.daemon.log_book import LogBook
 from culvert.daemon.logging import Journal
-from culvert.daemon.seams import CountedAssociation, HostChange
+from culvert.daemon.seams import CountedAssociation, DroppedPacket, HostChange
 from culvert.daemon.telling import TellingNetwork
 from culvert.ike import actions, events
 from culvert.ike.status import ChildStatus, PeerState, PeerStatus
@@ -285,6 +285,30 @@ async def test_an_engine_that_is_lost_ends_no_watch(journal, plane):
     await plane.looked_at()
     plane.counts["NO_SA"] += 1
     await until(lambda: told(journal))
+
+
+async def test_a_few_dropped_packets_are_told_while_somebody_wants_to_see_some(journal, plane):
+    watch = DropWatch(plane, status, journal)
+    task = asyncio.ensure_future(watch.show())
+    packet = DroppedPacket("NO_POLICY", Direction.OUT, "192.168.1.2:443", "198.18.0.1:9", 6, 1_500)
+    journal.topics.keep(frozenset({"esp"}))
+    for one in (packet, replace(packet, reason="UNKNOWN_SPI", spi=0x1234, direction=Direction.IN)):
+        plane.shown.put_nowait(one)
+    await until(lambda: len(told(journal)) >= 2)
+    first, second = journal.book.last(2)
+    assert first["message"] == "A packet was dropped."
+    assert (first["reason"], first["packet"]) == ("NO_POLICY", "192.168.1.2:443 -> 198.18.0.1:9")
+    assert (first["protocol"], first["octets"], first["way"]) == (6, 1_500, "out")
+    assert (second["spi"], second["way"]) == ("0x00001234", "in")
+    assert "spi" not in first
+    journal.topics.keep(frozenset())
+    plane.shown.put_nowait(packet)
+    await until(plane.shown.empty)
+    plane.running = False
+    journal.topics.keep(frozenset({"esp"}))
+    await until(lambda: "esp: The engine does not show what it drops." in told(journal))
+    assert told(journal).count("esp: A packet was dropped.") == 2
+    task.cancel()
 
 
 async def test_nobody_looks_while_nobody_wants_to_know(journal, plane):

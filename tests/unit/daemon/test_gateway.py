@@ -14,8 +14,8 @@ from culvert.daemon.parts import Ending, Phase
 from culvert.daemon.seams import CountedAssociation, Finding, HostChange
 from culvert.daemon.supervision import Supervisor
 from culvert.errors import ConfigurationError, CulvertError, HostError, Problem
-from culvert.ike.actions import InstallAssociation, PeerChanged
-from culvert.ike.events import Acquired, Configured, Disconnect, EngineRestarted, PathResolved, PathsChanged, Stop
+from culvert.ike.actions import Checkpoint, PeerChanged
+from culvert.ike.events import Acquired, Configured, EngineRestarted, Held, PathResolved, PathsChanged, Stop
 from culvert.ike.status import IkeStatus, PeerState
 from culvert.ipsec.associations import AssociationId, Direction, SecurityAssociation
 from culvert.ipsec.policies import Action, Policy
@@ -137,28 +137,28 @@ async def test_a_start_that_fails_leaves_a_fence_that_stood_before(world):
     assert world.network.firewall is not None
 
 
-async def test_inherited_associations_serve_until_new_ones_come(world):
+async def test_the_core_is_told_what_a_former_daemon_left(world):
     reqid = world.configuration.peers[0].children[0].reqid
     old = AssociationId(ip_address("198.51.100.1"), 0x77)
-    orphan = AssociationId(ip_address("198.51.100.9"), 0x78)
     world.plane.running = True
-    world.plane.held = {one: held_by_ike(one, number) for one, number in ((old, reqid), (orphan, 5))}
-    world.gateway.retire_s = 0
+    world.plane.held = {old: held_by_ike(old, reqid)}
+    world.plane.kept_checkpoints = {b"ike/1": b"one", b"ike/2": b"two"}
+    world.core.script[Configured] = [Checkpoint(b"ike/2", b"two, taken up")]
     await world.gateway.start()
-    assert set(world.plane.held) == {old}
-    await settled(world)
-    assert world.core.events == [Configured(world.configuration.peers, None, (reqid,))]
-
-    inbound, outbound = association(reqid, Direction.IN, 0x1001), association(reqid)
-    world.core.script[Acquired] = [InstallAssociation(inbound, "warehouse", "warehouse")]
-    world.gateway.post(Acquired(reqid, old.destination, old.destination))
-    await settled(world)
+    await reached(lambda: world.plane.kept_checkpoints == {b"ike/2": b"two, taken up"})
+    held = (Held(old, reqid, Direction.OUT),)
+    assert world.core.events == [Configured(world.configuration.peers, None, held, (b"one", b"two"))]
     assert old in world.plane.held
+    await world.gateway.reload()
+    await settled(world)
+    assert world.core.events[-1] == Configured(world.configuration.peers)
+    await world.gateway.stop(Ending.OPEN)
 
-    world.core.script[Acquired] = [InstallAssociation(outbound, "warehouse", "warehouse")]
-    world.gateway.post(Acquired(reqid, old.destination, old.destination))
-    await reached(lambda: old not in world.plane.held)
-    assert {inbound.id, outbound.id} <= set(world.plane.held)
+
+async def test_a_fresh_data_plane_has_nothing_to_take_up(world):
+    await world.gateway.start()
+    await settled(world)
+    assert world.core.events == [Configured(world.configuration.peers)]
     await world.gateway.stop(Ending.OPEN)
 
 
@@ -167,30 +167,10 @@ async def test_what_was_keyed_by_hand_is_nobodys_to_take(world):
     plain, numbered = (AssociationId(ip_address("198.51.100.1"), spi) for spi in (0x100, 0x101))
     world.plane.running = True
     world.plane.held = {plain: CountedAssociation(plain, 0), numbered: CountedAssociation(numbered, reqid)}
-    world.gateway.retire_s = 0
     await world.gateway.start()
     await settled(world)
-    assert world.core.events == [Configured(world.configuration.peers, None, ())]
-    world.core.script[Acquired] = [InstallAssociation(association(reqid), "warehouse", "warehouse")]
-    world.gateway.post(Acquired(reqid, plain.destination, plain.destination))
-    await settled(world)
-    await world.gateway.perform(Disconnect("warehouse"))
+    assert world.core.events == [Configured(world.configuration.peers)]
     assert {plain, numbered} <= set(world.plane.held)
-    await world.gateway.stop(Ending.OPEN)
-
-
-async def test_disconnect_ends_what_was_inherited(world):
-    reqid = world.configuration.peers[0].children[0].reqid
-    old = AssociationId(ip_address("198.51.100.1"), 0x77)
-    world.plane.running = True
-    world.plane.held = {old: held_by_ike(old, reqid)}
-    await world.gateway.start()
-    world.core.script[Acquired] = [InstallAssociation(association(reqid), "warehouse", "warehouse")]
-    world.gateway.post(Acquired(reqid, old.destination, old.destination))
-    await settled(world)
-    assert old in world.plane.held  # for a while, beside its successor
-    await world.gateway.perform(Disconnect("warehouse"))
-    assert old not in world.plane.held
     await world.gateway.stop(Ending.OPEN)
 
 
@@ -458,18 +438,6 @@ async def test_a_take_over_fences_what_others_wrote_from_the_first_moment(world)
     await world.gateway.start()
     assert world.story.steps.index("engine") < world.story.steps.index("firewall")
     assert all(wall.out for wall in world.network.walls)
-    await world.gateway.stop(Ending.OPEN)
-
-
-async def test_a_take_over_leaves_associations_made_by_hand(world):
-    world.plane.running = True
-    by_hand, of_ike = (AssociationId(ip_address("198.51.100.1"), spi) for spi in (1, 2))
-    world.plane.held = {
-        by_hand: CountedAssociation(by_hand, 0),
-        of_ike: CountedAssociation(of_ike, 12345, direction=Direction.IN),
-    }
-    await world.gateway.start()
-    assert list(world.plane.held) == [by_hand]
     await world.gateway.stop(Ending.OPEN)
 
 

@@ -40,6 +40,9 @@ def up():
         SocketAddress(ip_address("198.51.100.1"), 4500),
         40 * SECOND,
         400 * SECOND,
+        "warehouse.example.org",
+        "certificate",
+        86_500 * SECOND,
     )
     child = ChildStatus(
         "warehouse",
@@ -75,6 +78,9 @@ def test_a_peer_that_is_up_is_joined_with_what_the_data_plane_counted(make):
             "age_s": 60,
             "rekey_in_s": 300,
             "suite": "aes256gcm16-prfsha256-x25519",
+            "identity": "warehouse.example.org",
+            "proven_by": "certificate",
+            "certificate_ends_in_s": 86_400,
             "local": "203.0.113.1:4500",
             "remote": "198.51.100.1:4500",
         },
@@ -87,6 +93,7 @@ def test_a_peer_that_is_up_is_joined_with_what_the_data_plane_counted(make):
                 "remote": ["192.168.2.0/24"],
                 "cipher": "aes128gcm16",
                 "encapsulation": "udp",
+                "mode": "tunnel",
                 "bytes_in": 1000,
                 "bytes_out": 2000,
                 "packets_in": 10,

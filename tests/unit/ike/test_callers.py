@@ -150,6 +150,17 @@ def test_whom_the_caller_asks_for_decides_between_peers_of_one_identity(wish: st
     assert star.up("b") == (wish == "second")
 
 
+def test_who_asks_for_one_tunnel_with_the_secret_of_another_is_told_of_the_secret() -> None:
+    star = Star()
+    here, there = (Identity.parse(f"{one}.example.org") for one in ("first", "second"))
+    first = replace(star.peers[0], local_identity=here)
+    second = replace(star.peers[1], local_identity=there, identity=first.identity)
+    star.tell("east", Configured((first, second)))
+    said = star.call("a", replace(_hub("a", "10.10.0.0/16", b"secret of b"), identity=here))
+    assert any("its secret is not the one that we have" in line for line in said)
+    assert star.hub.endpoint.status("b").reason is None
+
+
 def test_the_proof_decides_between_peers_of_one_identity() -> None:
     star = Star()
     second = replace(star.peers[1], identity=star.peers[0].identity)
@@ -180,3 +191,16 @@ def test_certificates_of_all_authorities_are_asked_for_that_may_be_meant() -> No
     ctx = star.hub.endpoint._ctx
     asked = [one.peer.trust for one in admission.who_may_show_certificates(ctx, SocketAddress(PUBLIC, 500))]
     assert asked == stores
+
+
+def test_who_takes_the_place_of_another_by_a_wildcard_is_named() -> None:
+    """A wildcard says who may be a peer; one gateway is it at a time, the one that came last."""
+    star = Star()
+    anybody = replace(star.peers[0], identity=Identity.parse("*.example.org"))
+    star.tell("east", Configured((anybody,)))
+    star.call("a", _hub("a", "10.10.0.0/16", b"secret of a"))
+    assert star.up("a")
+    said = star.call("b", replace(_hub("b", "10.10.0.0/16", b"secret of a")))
+    assert any("b.example.org takes the place of a.example.org" in line for line in said)
+    star.world.run(star.world.now + 60 * 10**9)
+    assert star.hub.endpoint.census().established == 1

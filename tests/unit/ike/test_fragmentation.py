@@ -9,12 +9,13 @@ import pytest
 
 from culvert.addresses import SocketAddress
 from culvert.ike.events import Disconnect, RekeyRequested
-from culvert.ike.v2 import extensions
+from culvert.ike.v2 import extensions, sealing
 from culvert.ike.v2.opening import sealed_in
 from culvert.ike.v2.sa import IkeSa
 from culvert.ike.v2.sealing import open_sealed, seal
 from culvert.ipsec.proposals import Proposal, ike_proposal
 from culvert.limits import MAX_ANSWERS_ASTRAY, MAX_FRAGMENTS
+from culvert.wire.isakmp.encrypted import EncryptedFragment
 from culvert.wire.isakmp.header import read_header
 from culvert.wire.isakmp.message import parse_payloads
 from culvert.wire.isakmp.notify import Notify, NotifyType
@@ -270,6 +271,18 @@ def _inside(sa: IkeSa, fragments: list[bytes]) -> tuple[int, bytes]:
     sealed = [(data, sealed_in(data)) for data in fragments]
     inner = b"".join(open_sealed(sa, data, one) for data, one in sealed if one is not None)
     return fragments[0][28], inner
+
+
+def test_the_only_fragment_of_one_is_taken_though_we_send_none() -> None:
+    """Some write such fragments, RFC 7383 allows it; others fail on them, so we do not."""
+    line = Line().connect()
+    west = line.sa("west")
+    entropy = line.ends["west"]._ctx.entropy
+    whole = seal(west, entropy, ExchangeType.INFORMATIONAL, (), message_id=2, response=False)
+    plain = EncryptedFragment(0, 1, 1, b"")
+    line.receive("east", sealing._fragment(west, entropy, read_header(whole), plain))
+    assert [header.message_id for header in line.headers("east") if header.response] == [0, 1, 2]
+    assert not line.fragments("east")
 
 
 def test_a_recorded_request_leads_few_answers_elsewhere() -> None:

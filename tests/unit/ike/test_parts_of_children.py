@@ -62,12 +62,12 @@ def _answers(monkeypatch: pytest.MonkeyPatch, judge: Callable[[Selectors, Select
     """Let responders take one pair at a time: the first that both sides name. `judge` may refuse before that."""
     real, asked = child_negotiation._narrow, []
 
-    def narrow(lineage, peer, contents, rekeyed):  # type: ignore[no-untyped-def]
-        found = real(lineage, peer, contents, rekeyed)
+    def narrow(sa, lineage, peer, contents, rekeyed):  # type: ignore[no-untyped-def]
+        found, written = real(sa, lineage, peer, contents, rekeyed)
         asked.append((found.remote, found.local))
         if judge is not None:
             judge(found.remote, found.local)
-        return replace(found, local=found.local[:1], remote=found.remote[:1])
+        return replace(found, local=found.local[:1], remote=found.remote[:1]), written
 
     monkeypatch.setattr(child_negotiation, "_narrow", narrow)
     return asked
@@ -133,7 +133,7 @@ def test_a_peer_that_wants_pairs_of_hosts_gets_them_as_traffic_asks(monkeypatch:
     _both_have(pair, (ts("10.1.0.1"), ts("10.4.0.9")), (ts("10.1.0.2"), ts("10.4.0.9")))
     status = pair.west.endpoint.status("east")
     assert (status.state, status.reason) == (PeerState.UP, Refusal.PARTIAL)
-    assert "traffic asks for them" in status.message
+    assert "as traffic asks" in status.message
 
 
 def test_a_peer_that_does_not_narrow_is_asked_for_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,11 +203,11 @@ def test_nothing_in_common_is_said_once_and_costs_a_few_questions(monkeypatch: p
 def test_a_peer_that_gives_crumbs_is_not_asked_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     real, given = child_negotiation._narrow, []
 
-    def narrow(lineage, peer, contents, rekeyed):  # type: ignore[no-untyped-def]
-        found = real(lineage, peer, contents, rekeyed)
-        local, remote = found.local[0], found.remote[0]
-        given.append((local, remote))
-        return replace(found, local=(replace(local, end=local.start),), remote=(replace(remote, end=remote.start),))
+    def narrow(sa, lineage, peer, contents, rekeyed):  # type: ignore[no-untyped-def]
+        found, written = real(sa, lineage, peer, contents, rekeyed)
+        crumb = [(replace(side[0], end=side[0].start),) for side in written]
+        given.append(crumb)
+        return replace(found, local=crumb[0], remote=crumb[1]), written
 
     monkeypatch.setattr(child_negotiation, "_narrow", narrow)
     pair = _pair(((A,), (C,)), ((C,), (A,)), start=Start.TRAFFIC).connect()
@@ -215,7 +215,7 @@ def test_a_peer_that_gives_crumbs_is_not_asked_without_end(monkeypatch: pytest.M
     assert len(given) == 1
     status = pair.west.endpoint.status("east")
     assert (status.state, status.reason) == (PeerState.UP, Refusal.PARTIAL)
-    assert "traffic asks for them" in status.message
+    assert "as traffic asks" in status.message
     pair.wait(40 * 600)
     assert len(pair.west.endpoint.status("east").children) == 1
     reqid = pair.west_peer.children[0].reqid
@@ -228,13 +228,13 @@ def test_a_peer_that_gives_crumbs_is_not_asked_without_end(monkeypatch: pytest.M
 def test_a_peer_that_halves_everything_fills_a_bounded_number_of_associations(monkeypatch: pytest.MonkeyPatch) -> None:
     real = child_negotiation._narrow
 
-    def narrow(lineage, peer, contents, rekeyed):  # type: ignore[no-untyped-def]
-        found = real(lineage, peer, contents, rekeyed)
+    def narrow(sa, lineage, peer, contents, rekeyed):  # type: ignore[no-untyped-def]
+        found, written = real(sa, lineage, peer, contents, rekeyed)
         if rekeyed is not None:
-            return found
+            return found, written
         local = found.local[0]
         half = type(local.start)((int(local.start) + int(local.end)) // 2)
-        return replace(found, local=(replace(local, end=half),), remote=found.remote[:1])
+        return replace(found, local=(replace(local, end=half),), remote=found.remote[:1]), written
 
     monkeypatch.setattr(child_negotiation, "_narrow", narrow)
     pair = _pair(((ts("10.0.0.0-10.0.255.254"),), (C,)), ((C,), (ts("10.0.0.0/8"),))).connect()

@@ -93,6 +93,44 @@ def test_what_nobody_knows_is_called_by_its_number() -> None:
     assert "an empty answer" in refusals.child(CHILD, None, key_exchange=True)
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (None, "nothing that we understand"),
+        (Notify(NotifyType.NO_ADDITIONAL_SAS), "NO_ADDITIONAL_SAS"),
+        (
+            Notify(NotifyType.NO_PROPOSAL_CHOSEN),
+            "NO_PROPOSAL_CHOSEN, it takes none of what we offer, aes128gcm16-prfsha256-x25519",
+        ),
+        (
+            Notify(NotifyType.INVALID_KE_PAYLOAD, b"\0\x0e"),
+            "INVALID_KE_PAYLOAD, it wants the key exchange modp2048, and we allow x25519; "
+            "add modp2048 to `proposals` of [peers.east]",
+        ),
+    ],
+)
+def test_an_ike_sa_that_gets_no_successor(error: Notify | None, said: str) -> None:
+    head = "the IKE SA gets no new keys and ends with those it has: "
+    assert refusals.rekey_of_ike(PEER, error) == head + said
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (None, "nothing that we understand, an empty answer"),
+        (
+            Notify(NotifyType.NO_PROPOSAL_CHOSEN),
+            "NO_PROPOSAL_CHOSEN, the peer wants another group for PFS than x25519, or none; "
+            "write the peer's into `esp_proposals` of [peers.east.children.net]",
+        ),
+        (Notify(NotifyType.TS_UNACCEPTABLE), "TS_UNACCEPTABLE"),
+        (Notify(NotifyType.SINGLE_PAIR_REQUIRED), "SINGLE_PAIR_REQUIRED, it takes a single pair of addresses only"),
+    ],
+)
+def test_a_child_that_gets_no_successor(error: Notify | None, said: str) -> None:
+    assert refusals.rekey(CHILD, error).startswith(f"net gets no new keys and ends with those it has: {said}")
+
+
 @pytest.mark.parametrize("type_", list(NotifyType))
 @pytest.mark.parametrize("data", [b"", b"\0", b"\0\0", bytes(300)])
 def test_no_data_of_a_peer_is_too_strange(type_: NotifyType, data: bytes) -> None:

@@ -47,6 +47,10 @@ CASES: dict[str, tuple[Payload, str]] = {
         f"CERTREQ X509_SIGNATURE for {'00' * 20}",
     ),
     "certreq for any": (CertificateRequest(CertificateEncoding.X509_SIGNATURE), "CERTREQ X509_SIGNATURE for any"),
+    "cert that is none": (
+        Certificate(CertificateEncoding.X509_SIGNATURE, b"0"),
+        "CERT X509_SIGNATURE, 1 octets: no certificate that can be read: a value without its length",
+    ),
     "cert": (Certificate(CertificateEncoding.CRL, bytes(9)), "CERT CRL, 9 octets"),
     "delete of children": (
         Delete(ProtocolId.ESP, (b"\0\0\1\0", b"\0\0\1\1")),
@@ -137,7 +141,7 @@ def test_a_message_of_nothing_says_so() -> None:
 def test_the_lines_of_a_message_are_bounded() -> None:
     found = rendering.lines([Proposals(128)])
     assert len(found) == rendering.MAX_LINES + 1
-    assert found[-1] == "and 32 more"
+    assert found[-1] == "and more"
 
 
 def Proposals(count: int) -> SecurityAssociation:  # noqa: N802 - reads as the payload that it makes

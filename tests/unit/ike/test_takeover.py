@@ -61,7 +61,7 @@ def _no_packet_is_lost_for(pair: Pair, seconds: float) -> None:
 def test_traffic_goes_on_while_the_process_is_another(start: Start) -> None:
     pair = _pair(start)
     old = pair.east.endpoint.status("west").ike
-    pair.world.replace("west")
+    pair.world.replace("west", checkpoints=False)
     _no_packet_is_lost_for(pair, 30)
     assert pair.west.endpoint.status("east").state is pair.east.endpoint.status("west").state is PeerState.UP
     assert pair.east.endpoint.census().established == pair.west.endpoint.census().established == 1
@@ -78,7 +78,7 @@ def test_who_does_not_call_by_itself_calls_for_what_it_holds(start: Start) -> No
     pair = Pair()
     pair.west_peer = replace(pair.west_peer, start=start)
     pair.connect()
-    pair.world.replace("west")
+    pair.world.replace("west", checkpoints=False)
     _no_packet_is_lost_for(pair, 30)
     assert pair.west.endpoint.status("east").state is PeerState.UP
 
@@ -89,7 +89,7 @@ def test_several_children_go_over_one_after_the_other() -> None:
     pair.east_peer = with_child(pair.east_peer, "10.9.0.0/16", "10.1.0.0/16", "more")
     pair.configure()
     pair.wait(10)
-    pair.world.replace("west")
+    pair.world.replace("west", checkpoints=False)
     for _ in range(30_000):
         pair.wait(STEP_S)
         for sender, receiver in ((pair.west, pair.east), (pair.east, pair.west)):
@@ -102,7 +102,7 @@ def test_several_children_go_over_one_after_the_other() -> None:
 def test_the_old_ike_sa_is_gone_within_half_a_minute_also_where_it_was_rekeyed() -> None:
     pair = _pair()
     pair.tell("east", RekeyRequested("west", ike=True))
-    pair.world.replace("west")
+    pair.world.replace("west", checkpoints=False)
     pair.wait(30)
     assert pair.east.endpoint.census() == replace(pair.west.endpoint.census(), children=1)
     assert pair.east.endpoint.census().established == 1
@@ -112,7 +112,7 @@ def test_a_tunnel_set_up_shortly_before_is_no_collision() -> None:
     pair = Pair(start=Start.ALWAYS).configure()
     pair.wait(2)
     for name in ("west", "east"):
-        pair.world.replace(name)
+        pair.world.replace(name, checkpoints=False)
         _no_packet_is_lost_for(pair, 3)
     pair.wait(40)
     assert pair.east.endpoint.census().established == pair.west.endpoint.census().established == 1
@@ -134,7 +134,7 @@ def test_an_unknown_ike_sa_is_named_without_protection_and_ends_nothing() -> Non
 
 def test_what_is_being_ended_goes_when_the_peer_does_not_know_it() -> None:
     pair = _pair(Start.PASSIVE)
-    pair.world.replace("west")
+    pair.world.replace("west", checkpoints=False)
     pair.wait(21)
     assert pair.east.endpoint.census().ending == 0
     assert not [key for key in pair.east.endpoint._ctx.timers._due if key[0] is Timer.RETRANSMIT]
@@ -168,7 +168,7 @@ def test_where_the_peer_shows_nothing_we_change_over_after_a_second(
 
     monkeypatch.setattr(peering.lineages, "enqueue", asking_nothing)
     old = _sends_on(pair.east)
-    pair.world.replace("west")
+    pair.world.replace("west", checkpoints=False)
     pair.wait(0.5)
     assert _sends_on(pair.east) == old
     pair.wait(1)

@@ -104,6 +104,19 @@ def test_it_is_told_within_the_ike_sa_and_not_too_often() -> None:
     assert len(_transmitted(_stray(line, "west", UNKNOWN))) == 1
 
 
+def test_forged_packets_do_not_fill_the_queue() -> None:
+    """The peer is slow to answer, and somebody sends packets in its name all the time."""
+    line = _later(Line().connect())
+    line.fate = lambda *_: ()
+    for spi in range(UNKNOWN, UNKNOWN + 300):
+        _stray(line, "west", spi)
+        line.wait(0.1)
+    ctx = line.ends["west"]._ctx
+    (lineage,) = ctx.live("east")
+    assert sum(isinstance(one, InvalidSpi) for one in lineage.queue) == 0
+    assert len(lineage.queue) < 4
+
+
 def test_behind_one_address_the_port_tells_who_it_is() -> None:
     """Another port is another machine behind the same NAT; that one may have no IKE SA with us."""
     line = _later(Line().connect())

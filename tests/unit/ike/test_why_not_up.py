@@ -6,15 +6,26 @@ from dataclasses import replace
 
 import pytest
 
+from culvert.addresses import SocketAddress
 from culvert.clock import SECOND
 from culvert.config.model import Rekey, Start
 from culvert.identities import Identity
-from culvert.ike.events import Configured, Connect
+from culvert.ike import explaining
+from culvert.ike.actions import Log
+from culvert.ike.events import Configured, Connect, DatagramReceived
 from culvert.ike.status import PeerState, PeerStatus
 from culvert.ike.timers import Timer
+from culvert.ipsec.proposals import ike_proposal
+from culvert.limits import LOG_BURST
 from culvert.reasons import Refusal
 from culvert.sim.link import Conditions
 from culvert.sim.pair import Pair, with_child
+from culvert.wire.isakmp.header import NO_SPI
+from culvert.wire.isakmp.ke import KeyExchangePayload
+from culvert.wire.isakmp.message import Message, emit_message
+from culvert.wire.isakmp.nonce import Nonce
+from culvert.wire.isakmp.numbers import ExchangeType, ProtocolId
+from culvert.wire.isakmp.sa import Proposal, SecurityAssociation, TransformSubstructure
 
 
 def _both(start: Start = Start.ALWAYS) -> Pair:
@@ -49,6 +60,64 @@ def test_a_wrong_secret_is_shown_steadily_at_both_ends(starts: str) -> None:
     for messages in _steady(pair, Refusal.AUTHENTICATION_FAILED, 3):
         (message,) = messages
         assert "secret" in message
+
+
+def test_who_is_called_shows_where_the_algorithms_differ() -> None:
+    pair = _both(Start.PASSIVE)
+    pair.east_peer = replace(pair.east_peer, proposals=(ike_proposal("aes256gcm16-prfsha384-ecp384"),))
+    pair.connect()
+    pair.wait(5)
+    here, there = _statuses(pair)
+    assert here.reason is there.reason is Refusal.NO_PROPOSAL_CHOSEN
+    assert "it takes none of what we offer, aes128gcm16-prfsha256-x25519" in here.message
+    assert "the first difference is in the encryption (the peer's aes128gcm16, ours aes256gcm16)" in there.message
+    assert there.state is PeerState.IDLE
+
+
+def _first_messages(pair: Pair, count: int) -> list[DatagramReceived]:
+    """Give first messages with algorithms that nobody here has, each with another SPI, as if from west."""
+    transforms = tuple(TransformSubstructure(kind, 900) for kind in (1, 2, 3, 4))
+    payloads = (
+        SecurityAssociation((Proposal(1, ProtocolId.IKE, b"", transforms),)),
+        KeyExchangePayload(900, bytes(32)),
+        Nonce(bytes(32)),
+    )
+    ends = SocketAddress(pair.east.address, 500), SocketAddress(pair.west.address, 500)
+    kind = ExchangeType.IKE_SA_INIT
+    spis = (number.to_bytes(8, "big") for number in range(1, count + 1))
+    messages = (Message(spi, NO_SPI, kind, True, False, 0, payloads) for spi in spis)
+    return [DatagramReceived(*ends, emit_message(message)) for message in messages]
+
+
+def test_a_flood_of_algorithms_that_nobody_has_is_explained_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    explained, real = [], explaining.proposals
+    monkeypatch.setattr(explaining, "proposals", lambda *words, **more: explained.append(1) or real(*words, **more))
+    pair = _both(Start.PASSIVE).configure()
+    lines = [
+        action
+        for event in _first_messages(pair, 1_000)
+        for action in pair.east.endpoint.step(event, pair.world.now)
+        if isinstance(action, Log)
+    ]
+    assert len(explained) == len(lines) <= LOG_BURST
+    assert pair.east.endpoint.refused()["NO_PROPOSAL_CHOSEN"] == 1_000
+
+
+def test_who_says_that_it_is_at_the_address_of_a_peer_that_is_up_changes_nothing_that_is_told() -> None:
+    pair = _both(Start.PASSIVE).connect()
+    for event in _first_messages(pair, 3):
+        pair.east.endpoint.step(event, pair.world.now)
+    assert (_statuses(pair)[1].state, _statuses(pair)[1].reason) == (PeerState.UP, None)
+
+
+def test_the_line_of_the_secret_is_named_at_both_ends() -> None:
+    pair = _both(Start.PASSIVE)
+    pair.west_peer = replace(pair.west_peer, secret_from="psk.txt:3")
+    pair.east_peer = replace(pair.east_peer, secret=b"another secret", secret_from="keys.txt:7")
+    pair.connect()
+    here, there = _statuses(pair)
+    assert "our secret is that in psk.txt:3" in here.message
+    assert "its secret is not the one that we have for this peer in keys.txt:7" in there.message
 
 
 def test_who_asks_for_somebody_else_is_shown_here_too() -> None:

@@ -223,6 +223,23 @@ def test_there_must_be_something_to_renew(authority: Directory) -> None:
         make_gateway(authority, "gw1", [], EDGE, renew=True)
 
 
+def test_a_key_that_is_not_the_former_one_is_not_renewed(authority: Directory) -> None:
+    make_gateway(authority, "gw1", [], EDGE)
+    other = make_gateway(authority, "gw2", [], EDGE)
+    (authority.path / "gw1.key").write_bytes((authority.path / "gw2.key").read_bytes())
+    with pytest.raises(PkiError, match=r"this is not the key of gw1\.pem"):
+        make_gateway(authority, "gw1", [], EDGE, renew=True)
+    assert parse_pem((authority.path / "gw1.pem").read_bytes())[0].public_key != other.certificate.public_key
+
+
+def test_what_a_command_left_that_was_killed_does_not_disturb(authority: Directory) -> None:
+    import os
+
+    (authority.path / f".gw1.key.{os.getpid()}").write_bytes(b"half")
+    make_gateway(authority, "gw1", [], EDGE)
+    assert not list(authority.path.glob(".*"))
+
+
 def test_an_authority_that_expired_certifies_nobody(authority: Directory) -> None:
     with pytest.raises(PkiError, match="certifies nobody now"):
         make_gateway(authority, "gw1", [], Edge(NOW_S + 5000 * DAY_S, RealEntropy()))

@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 
 from culvert.crypto.transforms import ENCRYPTION, INTEGRITY, Encryption, Integrity, transform_named
-from culvert.ipsec.proposals import esp_proposal
+from culvert.ipsec.associations import Mode, Protocol
+from culvert.ipsec.proposals import ah_proposal, esp_proposal
 from culvert.plan.desired import HostFacts
 from culvert.plan.mtu import Sizes, Suite, inner_mtu, outer_versions
 from culvert.plan.pairs import protected
+
+TUNNEL, TRANSPORT = Mode.TUNNEL, Mode.TRANSPORT
 
 
 def suite(words: str, *, udp: bool = False, version: int = 4) -> Suite:
@@ -42,6 +45,7 @@ def test_counted_by_hand(words: str, udp: bool, version: int, expected: int) -> 
 
 def built(inner: int, of: Suite) -> int:
     """Build a packet as RFC 4303 section 2 draws it; give its length."""
+    assert of.encryption is not None
     align = max(4, of.encryption.block_octets)
     body = b"p" * inner
     padding = 0
@@ -63,6 +67,41 @@ def test_against_packets_that_are_built(udp: bool, version: int) -> None:
             for path_mtu in (*range(1280, 1345), 1492, 1500, 9000):
                 largest = inner_mtu(path_mtu, one)
                 assert built(largest, one) <= path_mtu < built(largest + 1, one)
+
+
+@pytest.mark.parametrize("udp", [False, True])
+@pytest.mark.parametrize("version", [4, 6])
+def test_in_transport_mode_the_packet_s_own_header_is_outside(udp: bool, version: int) -> None:
+    header = 20 if version == 4 else 40
+    for encryption in ENCRYPTION:
+        for integrity in (None,) if encryption.aead else INTEGRITY:
+            tunnel, transport = (Suite(encryption, integrity, udp, version, mode) for mode in (TUNNEL, TRANSPORT))
+            for path_mtu in (*range(1280, 1345), 1500):
+                assert inner_mtu(path_mtu, transport) == inner_mtu(path_mtu, tunnel) + header
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "mode", "around"),
+    [
+        # 12 and the ICV of 16, 24 or 12; over IPv6 up to a multiple of 8 (RFC 4302 section 3.3.3.2.1)
+        ("sha256", 4, TUNNEL, 20 + 28),
+        ("sha256", 6, TUNNEL, 40 + 32),
+        ("sha384", 4, TRANSPORT, 36),
+        ("sha384", 6, TRANSPORT, 40),
+        ("sha512", 4, TRANSPORT, 44),
+        ("aesxcbc", 6, TRANSPORT, 24),
+    ],
+)
+def test_ah(name: str, version: int, mode: Mode, around: int) -> None:
+    mac = transform_named(name)
+    assert isinstance(mac, Integrity)
+    assert inner_mtu(1500, Suite(None, mac, False, version, mode)) == 1500 - around
+
+
+def test_ah_is_never_in_udp(build: Any, facts: Any) -> None:
+    ah = {"protocol": Protocol.AH, "proposals": (ah_proposal("sha256"),)}
+    child = build.child("p", "p", "192.168.1.0/24", "10.0.0.0/8", **ah)
+    assert mtu_of(build.gateway(build.peer("p", "198.51.100.1", child)), facts) == 1500 - 20 - 28
 
 
 def mtu_of(gateway: Any, facts: HostFacts, suites: Any = None) -> int:

@@ -6,7 +6,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from culvert.addresses import unspecified_like
-from culvert.ipsec.associations import Direction, reqid_of
+from culvert.ipsec.associations import Direction, Mode, Protocol, reqid_of
 from culvert.ipsec.policies import Action, Policy, Template
 from culvert.ipsec.selectors import Selector
 from culvert.plan.policies import PRIORITY, policies, priority
@@ -28,6 +28,15 @@ def test_a_tunnel_over_ipv6_has_templates_of_that_family(build: Any) -> None:
     for addresses, ours in (("2001:db8::1", "203.0.113.1"), ("gw.example.org", "2001:db8::2")):
         found = policies(build.gateway(build.peer("p", addresses, child), addresses=ours))
         assert {template.source for policy in found for template in policy.templates} == {ip_address("::")}
+
+
+def test_mode_and_protocol_stand_in_the_template(build: Any) -> None:
+    """In transport mode the template is of the packets' family, whatever else is known of the peer."""
+    hosts = build.child("p", "p", "2001:db8::1/128", "2001:db8::2/128", mode=Mode.TRANSPORT, protocol=Protocol.AH)
+    found = policies(build.gateway(build.peer("p", "198.51.100.1", hosts)))
+    (template,) = {template for policy in found for template in policy.templates}
+    anybody = ip_address("::")
+    assert template == Template(anybody, anybody, hosts.reqid, Protocol.AH, Mode.TRANSPORT)
 
 
 def test_every_pair_of_one_family(build: Any) -> None:

@@ -332,3 +332,16 @@ async def test_few_octets_are_not_judged() -> None:
 async def test_markers_are_not_printed() -> None:
     verdict = await verdict_of(honest())
     assert SeededEntropy(7).octets(32).hex() not in repr(verdict)
+
+
+async def test_in_transport_mode_the_header_of_a_probe_is_not_inside() -> None:
+    wire = Wire(lambda sequence, inner: cipher(sequence, inner[20:]))
+    assert check(await verdict_of(wire), "encrypted").ok is False
+    wire = Wire(lambda sequence, inner: cipher(sequence, inner[20:]))
+    assert (await verdict_of(wire, replace(SUBJECT, transport=True))).ok
+
+
+async def test_what_ah_protects_is_never_proven() -> None:
+    found = check(verdict := await verdict_of(honest(), replace(SUBJECT, readable=("net",))), "unreadable")
+    assert (verdict.ok, found.ok) == (False, False)
+    assert "AH encrypts nothing: what net carries" in found.message

@@ -245,6 +245,29 @@ async def test_what_is_kept_without_waiting_is_kept_before_what_comes_after(clie
     assert not refused
 
 
+async def test_a_long_blob_travels_in_parts(client: XfrmClient) -> None:
+    longest = bytes(at % 251 for at in range(family.MAX_BLOB_OCTETS))
+    await client.put_blob("a", longest)
+    await client.put_blob("b", b"")
+    refused: list[XfrmError] = []
+    client.keep("c", longest[:100_000], refused.append)
+    client.keep("a", longest[1:], refused.append)
+    assert await client.blobs() == {"a": longest[1:], "b": b"", "c": longest[:100_000]}
+    assert not refused
+
+
+async def test_what_a_connection_began_and_did_not_end_is_nobodys(client: XfrmClient, listening: Path) -> None:
+    longest = bytes(family.MAX_BLOB_OCTETS)
+    client.keep("a", longest, lambda _error: None)
+    assert list(await client.blobs()) == ["a"]
+    client._exchanges.unawaited(family.emit_blob_in_parts(family.BlobWire("a", longest))[:-1])
+    client.close()
+    successor = await XfrmClient.connect(listening)
+    await successor.put_blob("b", b"short")
+    assert await successor.blobs() == {"a": longest, "b": b"short"}
+    successor.close()
+
+
 async def test_what_cannot_be_kept_is_told_and_what_was_there_is_gone(client: XfrmClient) -> None:
     refused: list[XfrmError] = []
     client.keep("a", b"1", refused.append)

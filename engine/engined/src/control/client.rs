@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::batch::Batch;
 use super::dump::Dump;
+use crate::blobs::Parts;
 use crate::family::message::OVERRUN;
 use crate::limits::{MAX_ANSWER_OCTETS, MAX_IKE_MESSAGES, MAX_NOTIFICATIONS};
 use crate::netlink::{self, DATAGRAM_OCTETS, Header};
@@ -39,6 +40,8 @@ pub struct Client {
     pub pending: Option<Pending>,
     /// Its open batch.
     pub batch: Option<Batch>,
+    /// The parts of the blob that it puts next.
+    pub parts: Parts,
     /// The connection has ended.
     pub gone: bool,
     answers: VecDeque<Zeroizing<Vec<u8>>>,
@@ -58,6 +61,7 @@ impl Client {
             groups: 0,
             pending: None,
             batch: None,
+            parts: Parts::default(),
             gone: false,
             answers: VecDeque::new(),
             answer_octets: 0,

@@ -101,10 +101,14 @@ impl Control {
             }
             family::GETCOUNTERS => self.get_counters(client, header),
             family::GETINFO => self.get_info(client, header),
+            family::BLOB_PART => client
+                .parts
+                .push(attributes.require(attribute::DATA, "DATA")?),
             family::BLOB_PUT => {
+                let parts = std::mem::take(&mut client.parts);
                 let key = attributes.require(attribute::KEY, "KEY")?;
                 self.blobs
-                    .put(key, attributes.require(attribute::DATA, "DATA")?)
+                    .put(key, parts, attributes.require(attribute::DATA, "DATA")?)
             }
             family::BLOB_DELETE => self
                 .blobs

@@ -8,7 +8,7 @@ use packet::sad::SaEntry;
 use packet::spd::Policy;
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::blobs::Blob;
+use crate::blobs::Piece;
 use crate::clock::Clock;
 use crate::family::{attribute, message as family};
 use crate::gif::GifLink;
@@ -30,7 +30,7 @@ pub enum Rows {
     /// What the ways to the peers carry.
     PathMtus(VecDeque<(IpAddr, u32)>),
     /// Blobs.
-    Blobs(VecDeque<(String, Blob)>),
+    Blobs(VecDeque<Piece>),
 }
 
 /// A dump under way.
@@ -106,10 +106,16 @@ impl Dump {
                 let header = request.answer(family::PATH_MTU, flags);
                 put_message(datagram, header, |body| put_path_mtu(body, remote, mtu));
             }),
-            Rows::Blobs(rows) => rows.pop_front().map(|(key, blob)| {
-                put_message(datagram, request.answer(family::BLOB_PUT, flags), |body| {
-                    put_attribute(body, attribute::KEY, key.as_bytes());
-                    put_attribute(body, attribute::DATA, &blob);
+            Rows::Blobs(rows) => rows.pop_front().map(|piece| {
+                let kind = piece
+                    .key
+                    .as_ref()
+                    .map_or(family::BLOB_PART, |_| family::BLOB_PUT);
+                put_message(datagram, request.answer(kind, flags), |body| {
+                    if let Some(key) = &piece.key {
+                        put_attribute(body, attribute::KEY, key.as_bytes());
+                    }
+                    put_attribute(body, attribute::DATA, piece.octets());
                 });
             }),
         }

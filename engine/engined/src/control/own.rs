@@ -33,6 +33,9 @@ impl Control {
             return Err(Refusal::new(libc::EINVAL, "there is no such group"));
         }
         client.groups = groups;
+        if groups & group::DROPPED != 0 {
+            self.shared.samples.want(true);
+        }
         if groups & group::IKE != 0 {
             for ike in self.kept.take() {
                 if !client.notify_ike(&ike::received(&ike).into()) {
@@ -97,7 +100,7 @@ impl Control {
             }
             family::GIF_GET => Rows::Gifs(self.shared.gifs.links().into()),
             family::GETPATHMTU => Rows::PathMtus(self.shared.path_mtus.list().into()),
-            _ => Rows::Blobs(self.blobs.list().into()),
+            _ => Rows::Blobs(self.blobs.list()),
         };
         let generation = self.generation_of(&rows);
         client.pending = Some(Pending::Dump(Dump::new(header, rows, generation)));

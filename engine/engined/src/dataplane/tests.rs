@@ -23,6 +23,7 @@ mod sizes;
 use super::inbound::InboundThread;
 use super::outbound::OutboundThread;
 use crate::gif::memory::MemoryGifs;
+use crate::samples::Sample;
 use crate::shared::{Devices, Notice, PerFamily, Shared, Socket};
 use crate::strays::Stray;
 use crate::testing::{OURS, REQID, SPI, THEIRS, devices, protected, protecting};
@@ -302,6 +303,52 @@ fn what_no_policy_protects_is_dropped() {
         (world.drops(Drop::NoPolicy), world.drops(Drop::Truncated)),
         (1, 2)
     );
+}
+
+/// What the control thread is told of dropped packets.
+fn samples(world: &World) -> Vec<Sample> {
+    let notices = world.shared.take_notices().into_iter();
+    notices
+        .filter_map(|notice| match notice {
+            Notice::Dropped(sample) => Some(sample),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_dropped_packet_is_told_where_somebody_wants_to_see_some() {
+    let mut world = World::new();
+    world.put(&packet(b"clear"));
+    world.outbound.turn();
+    assert_eq!(samples(&world), []);
+    world.shared.samples.want(true);
+    world.put(&packet(b"clear"));
+    world.put(&packet(b"at the same time"));
+    world.outbound.turn();
+    let told = samples(&world);
+    assert_eq!(told.len(), 1);
+    assert_eq!(
+        (told[0].reason, told[0].inbound, told[0].protocol),
+        (Drop::NoPolicy, false, 17)
+    );
+    assert_eq!(told[0].octets as usize, packet(b"clear").len());
+}
+
+#[test]
+fn a_datagram_that_is_dropped_is_told_with_its_spi() {
+    let mut world = World::with_policies();
+    world.add_sa(true);
+    world.shared.samples.want(true);
+    let unknown = [&(SPI + 1).to_be_bytes()[..], &[0; 60]].concat();
+    world.deliver(&unknown, unknown.len());
+    let told = samples(&world);
+    assert_eq!(told.len(), 1);
+    assert_eq!(
+        (told[0].reason, told[0].inbound, told[0].spi),
+        (Drop::UnknownSpi, true, SPI + 1)
+    );
+    assert_eq!(told[0].destination, SocketAddr::new(THEIRS.into(), 4_500));
 }
 
 #[test]

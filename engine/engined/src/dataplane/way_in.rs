@@ -20,6 +20,7 @@ use super::arrival::Exits;
 use super::links::Links;
 use super::local::LocalAddresses;
 use crate::limits::MAX_IKE_OCTETS;
+use crate::samples::Sample;
 use crate::shared::{IKE_PORT, IkeMessage, NAT_T_PORT, Notice, Shared};
 use crate::strays::{Stray, StrayRates};
 
@@ -125,8 +126,23 @@ impl WayIn {
                 Kind::Bare => self.bare(snapshot, datagram),
                 Kind::Icmp => self.icmp(snapshot, datagram),
             };
+            if let Err(reason) = outcome {
+                self.sample(kind, received, reason, datagram);
+            }
             self.count(outcome);
         }
+    }
+
+    fn sample(&self, kind: Kind, received: &Received, reason: Drop, datagram: &[u8]) {
+        let local = |port| SocketAddr::new(received.local, port);
+        let of_datagram =
+            |port| Sample::of_datagram(reason, local(port), received.remote, datagram);
+        self.shared.sample(self.now_ns, || match kind {
+            _ if reason == Drop::Keepalive => None,
+            Kind::Ike => Some(of_datagram(IKE_PORT)),
+            Kind::NatT => Some(of_datagram(NAT_T_PORT)),
+            Kind::Secured | Kind::Bare | Kind::Icmp => Sample::of_packet(reason, true, datagram),
+        });
     }
 
     fn count(&self, outcome: Result<(), Drop>) {

@@ -22,6 +22,7 @@ use super::paths::Paths;
 use super::sender::Sender;
 use super::too_big::Allowance;
 use crate::gif::GifLink;
+use crate::samples::Sample;
 use crate::shared::{Notice, Shared};
 
 /// No address: for packets that are not from us.
@@ -127,6 +128,9 @@ impl WayOut {
                 false => self.decide(snapshot, &segments, octets, Origin::Tun),
             }
         });
+        if let Err(reason) = outcome {
+            self.sample(reason, octets.get(VIRTIO_HEADER..).unwrap_or_default());
+        }
         self.count(outcome);
     }
 
@@ -155,6 +159,9 @@ impl WayOut {
                 inner.resize(segments.length(number), 0);
                 segments.write(number, &mut inner);
                 let outcome = self.encapsulate(snapshot, link, &inner, &mut outer);
+                if let Err(reason) = outcome {
+                    self.sample(reason, &inner);
+                }
                 self.count(outcome);
             }
         });
@@ -181,6 +188,11 @@ impl WayOut {
         outer.splice(..0, VirtioHeader::NONE.to_octets());
         let segments = judge(outer)?;
         self.decide(snapshot, &segments, outer, Origin::Link)
+    }
+
+    fn sample(&self, reason: Drop, packet: &[u8]) {
+        let taken = || Sample::of_packet(reason, false, packet);
+        self.shared.sample(self.now_ns, taken);
     }
 
     pub fn count(&self, outcome: Result<(), Drop>) {

@@ -29,6 +29,11 @@ class Entry:
     secret: bytes = field(repr=False)
     origin: Origin = Origin()
 
+    @property
+    def place(self) -> str:
+        """Name the line for people."""
+        return f"{self.origin} ({shown(self.identifier)})" if self.identifier else str(self.origin)
+
 
 def read(data: bytes, file: str, findings: Findings) -> tuple[Entry, ...]:
     """Read a psk.txt; lines that cannot be used become problems, and no message repeats a secret."""

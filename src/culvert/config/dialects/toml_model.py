@@ -6,30 +6,28 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from culvert.addresses import IPNetwork
 from culvert.config.credentials import Proof
-from culvert.config.dialects.toml_tables import ChildTable, GatewayTable, GifTable, PeerTable
+from culvert.config.dialects.psk import Entry
+from culvert.config.dialects.toml_children import Site, children_of
+from culvert.config.dialects.toml_tables import GatewayTable, GifTable, PeerTable
 from culvert.config.findings import Findings, UnusableError
 from culvert.config.gifs import pairs
-from culvert.config.model import Backend, Child, EncapsulationChoice, Ends, Gateway, Gif, Peer, Rekey, Start
+from culvert.config.model import Backend, EncapsulationChoice, Ends, Gateway, Gif, Peer, Rekey, Start
 from culvert.config.origins import Origins
 from culvert.config.values import literal
 from culvert.identities import Identity
-from culvert.ipsec.associations import Mode
-from culvert.ipsec.proposals import DEFAULT_ESP, DEFAULT_IKE
-from culvert.ipsec.selectors import TrafficSelector
+from culvert.ipsec.proposals import DEFAULT_IKE
 
 T = TypeVar("T")
 
 _GIF = Gif("")
-_CHILD = Child("", "", (), ())
 _PEER = Peer("", (), None, None, ())
 
 
 def gateway_of(
     table: GatewayTable,
     peers: Mapping[str, PeerTable],
-    secrets: Mapping[str, bytes],
+    secrets: Mapping[str, Entry],
     proofs: Mapping[str, Proof],
     *,
     origins: Origins,
@@ -42,13 +40,13 @@ def gateway_of(
     hosts = table.address or []
     names = tuple(host for host in hosts if literal(host) is None)
     addresses = tuple(address for host in hosts if (address := literal(host)) is not None)
-    networks = tuple(table.networks or ())
+    site = Site(addresses, tuple(table.networks or ()))
     return Gateway(
         name=table.name or name,
         addresses=addresses,
-        networks=networks,
+        networks=site.networks,
         peers=tuple(
-            replace(_peer(key, peer, networks, origins), secret=secrets.get(key), **_proven(proofs.get(key)))
+            replace(_peer(key, peer, site, origins), **_shared(secrets.get(key)), **_proven(proofs.get(key)))
             for key, peer in peers.items()
         ),
         identity=table.identity or (Identity.parse(names[0]) if names and not addresses else None),
@@ -57,6 +55,11 @@ def gateway_of(
         origin=origins.at("gateway"),
         address_names=names,
     )
+
+
+def _shared(entry: Entry | None) -> dict[str, Any]:
+    """What a peer has that proves itself with a secret."""
+    return {} if entry is None else {"secret": entry.secret, "secret_from": entry.place}
 
 
 def _proven(proof: Proof | None) -> dict[str, Any]:
@@ -102,14 +105,14 @@ def _or(written: T | None, default: T) -> T:
     return default if written is None else written
 
 
-def _peer(name: str, table: PeerTable, networks: tuple[IPNetwork, ...], origins: Origins) -> Peer:
+def _peer(name: str, table: PeerTable, site: Site, origins: Origins) -> Peer:
     start = _or(table.start, Start.ALWAYS if table.address or origins.has("peers", name, "address") else Start.PASSIVE)
     return Peer(
         name=name,
         addresses=tuple(table.address or ()),
         identity=identity_of(table),
         local_identity=table.local_identity,
-        children=_children(name, table, networks, start, origins),
+        children=children_of(name, table, site, start, origins),
         ike=_or(table.ike, 2),
         proposals=tuple(table.proposals or DEFAULT_IKE),
         rekey=_PEER.rekey if table.rekey is None else Rekey(table.rekey),
@@ -123,41 +126,6 @@ def _peer(name: str, table: PeerTable, networks: tuple[IPNetwork, ...], origins:
         origin=origins.at("peers", name),
         legacy=_or(table.legacy, _PEER.legacy),
         auth=_or(table.auth, _PEER.auth),
+        local_auth=table.local_auth,
         split=_or(table.split, _PEER.split),
     )
-
-
-def _children(
-    peer: str, table: PeerTable, networks: tuple[IPNetwork, ...], start: Start, origins: Origins
-) -> tuple[Child, ...]:
-    """`networks` on the peer is one child, named as the peer; the others follow."""
-    tables = list((table.children or {}).items())
-    if table.networks:
-        origins.inherited["peers", peer, "children", peer, "remote"] = ("peers", peer, "networks")
-        tables.insert(0, (peer, ChildTable.model_construct(remote=table.networks)))
-    for name, child in tables:
-        if child.local is None:
-            origins.inherited["peers", peer, "children", name, "local"] = ("gateway", "networks")
-    return tuple(_child((peer, name), child, table, networks, start) for name, child in tables)
-
-
-def _child(
-    names: tuple[str, str], table: ChildTable, parent: PeerTable, networks: tuple[IPNetwork, ...], start: Start
-) -> Child:
-    remote = tuple(table.remote or ())
-    return Child(
-        peer=names[0],
-        name=names[1],
-        local=_families_of(remote, networks) if table.local is None else tuple(table.local),
-        remote=remote,
-        proposals=tuple(table.esp_proposals or parent.esp_proposals or DEFAULT_ESP),
-        mode=Mode.TUNNEL,
-        rekey=Rekey(_or(table.rekey, _or(parent.rekey, _CHILD.rekey.after_s))),
-        start=_or(table.start, start),
-    )
-
-
-def _families_of(remote: tuple[TrafficSelector, ...], networks: tuple[IPNetwork, ...]) -> tuple[TrafficSelector, ...]:
-    """Our networks that can talk with `remote`: an IPv6 network says nothing to an IPv4 one."""
-    versions = {selector.version for selector in remote}
-    return tuple(TrafficSelector.of_network(network) for network in networks if network.version in versions)

@@ -16,6 +16,7 @@ from culvert.config import values
 from culvert.config.findings import UnusableError
 from culvert.config.model import Authentication, Backend, EncapsulationChoice, Start
 from culvert.identities import Identity
+from culvert.ipsec.associations import Mode
 from culvert.ipsec.proposals import Proposal
 from culvert.ipsec.selectors import TrafficSelector
 
@@ -27,6 +28,8 @@ MIN_MTU, MAX_MTU = 576, 65_535
 """Every IPv4 host takes 576 octets (RFC 791 section 3.1)."""
 MAX_GIF_MTU = 8192
 """gif(4): its largest."""
+MIN_TFC, MAX_TFC = 64, 65_535
+"""The length to which inner packets are padded; what does not fit the path is padded less."""
 MIN_MSS, MAX_MSS = 216, 65_495
 MAX_METRIC = 3_999_999
 """Below the metric of the unreachable routes that stand behind ours."""
@@ -94,6 +97,19 @@ def _whole(lowest: int, highest: int) -> PlainValidator:
     return PlainValidator(validate)
 
 
+def _whole_or_off(lowest: int, highest: int) -> PlainValidator:
+    """A whole number; "off" is 0."""
+
+    def validate(value: object) -> int:
+        if value == "off":
+            return 0
+        if type(value) is not int or not lowest <= value <= highest:
+            raise unusable(f"{{key}} is {_kind(value)} that it cannot be", f'Write {lowest} to {highest}, or "off".')
+        return value
+
+    return PlainValidator(validate)
+
+
 def _truth(value: object) -> bool:
     if not isinstance(value, bool):
         raise unusable(f"{{key}} is {_kind(value)}, and must be true or false", "Write true or false, without quotes.")
@@ -133,11 +149,13 @@ Hosts = Annotated[list[Annotated[str, _from_text(values.host)]], BeforeValidator
 File = Annotated[str, _from_text(values.file)]
 Files = Annotated[list[File], BeforeValidator(_listed)]
 IkeProposals = Annotated[list[Annotated[Proposal, _from_text(values.ike)]], BeforeValidator(_listed)]
+AhProposals = Annotated[list[Annotated[Proposal, _from_text(values.ah)]], BeforeValidator(_listed)]
 EspProposals = Annotated[list[Annotated[Proposal, _from_text(values.esp)]], BeforeValidator(_listed)]
 Name = Annotated[str, _from_text(values.name)]
 Text = Annotated[str, _from_text(str)]
 Who = Annotated[Identity, _from_text(values.identity)]
 Ourselves = Annotated[Identity, _from_text(values.own_identity)]
+Padding = Annotated[int, _whole_or_off(MIN_TFC, MAX_TFC)]
 Duration = Annotated[int, _from_text(values.duration)]
 Truth = Annotated[bool, PlainValidator(_truth)]
 StartWord = Annotated[Start, _one_of({start.value: start for start in Start})]
@@ -151,12 +169,7 @@ BackendWord = Annotated[
 ]
 AuthWord = Annotated[Authentication, _one_of({word.value: word for word in Authentication})]
 IkeVersion = Annotated[int, _one_of({"2": 2}, {"1": "Write ike = 2, or leave the key out; the peer must speak IKEv2."})]
-ModeWord = Annotated[
-    str,
-    _one_of(
-        {"tunnel": "tunnel"}, {"transport": 'Write mode = "tunnel", or leave the key out; it carries hosts as well.'}
-    ),
-]
+ModeWord = Annotated[Mode, _one_of({mode.value: mode for mode in (Mode.TUNNEL, Mode.TRANSPORT)})]
 _POLICY = 'Write link = "policy", or leave the key out: the networks decide what goes through the tunnel.'
 LinkWord = Annotated[str, _one_of({"policy": "policy"}, {"gif": _POLICY, "route": _POLICY})]
 LinkLater = Annotated[None, _not_built(_POLICY)]
@@ -195,9 +208,11 @@ class ChildTable(_Table):
     local: Selectors | None = None
     remote: Selectors | None = None
     esp_proposals: EspProposals | None = None
+    ah_proposals: AhProposals | None = None
     mode: ModeWord | None = None
     rekey: Duration | None = None
     start: StartWord | None = None
+    tfc: Padding | None = None
 
 
 class PeerTable(_Table):
@@ -209,10 +224,13 @@ class PeerTable(_Table):
     identity: Who | None = None
     local_identity: Ourselves | None = None
     auth: AuthWord | None = None
+    local_auth: AuthWord | None = None
     ike: IkeVersion | None = None
     proposals: IkeProposals | None = None
     esp_proposals: EspProposals | None = None
+    ah_proposals: AhProposals | None = None
     mode: ModeWord | None = None
+    tfc: Padding | None = None
     link: LinkWord | None = None
     start: StartWord | None = None
     encapsulation: EncapsulationWord | None = None

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from culvert.crypto.certificates.certificate import Certificate
 from culvert.crypto.certificates.extensions import Name
-from culvert.distinguished_names import ATTRIBUTES
+from culvert.distinguished_names import ATTRIBUTES, DistinguishedName
 
 MAX_COMPARISONS = 65_536
 """Names times constraints of a path; nobody honest comes near, and a peer's own chain could ask for more."""
@@ -27,7 +27,9 @@ def violation(issuer: Certificate, below: Certificate) -> str:
         if name.kind not in _JUDGED:
             if any(limit.kind == name.kind for limit in limits):
                 return f"{_shown(name)}, of a kind that is not judged here"
-        elif any(_within(name, limit) for limit in excluded or ()) or not _permits(permitted or (), name):
+        elif any(_within(name, limit) or _nearly(name, limit) for limit in excluded or ()) or not _permits(
+            permitted or (), name
+        ):
             return _shown(name)
     return ""
 
@@ -43,6 +45,10 @@ def _names_of(certificate: Certificate) -> Iterator[Name]:
         for one in (one for rdn in certificate.subject.rdns for one in rdn):
             if one.type == ATTRIBUTES["E"] and one.text is not None:
                 yield Name("email", one.text.lower())
+
+
+def _excludes(excluded: tuple[Name, ...], name: Name) -> bool:
+    return any(_within(name, limit) or _nearly(name, limit) for limit in excluded)
 
 
 def _permits(permitted: tuple[Name, ...], name: Name) -> bool:
@@ -61,8 +67,16 @@ def _within(name: Name, limit: Name) -> bool:
             return address in network
         case Name("ip", IPv6Address() as address), Name("ip", IPv6Network() as network):
             return address in network
-        case Name("dn", value), Name("dn", base) if not isinstance(value, str) and not isinstance(base, str):
-            return value.within(base)  # type: ignore[union-attr,arg-type]
+        case Name("dn", DistinguishedName() as value), Name("dn", DistinguishedName() as base):
+            return value.within(base)
+    return False
+
+
+def _nearly(name: Name, limit: Name) -> bool:
+    """Tell whether a distinguished name only looks as if it were without."""
+    match name, limit:
+        case Name("dn", DistinguishedName() as value), Name("dn", DistinguishedName() as base):
+            return value.nearly_within(base)
     return False
 
 

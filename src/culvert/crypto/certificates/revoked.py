@@ -6,11 +6,14 @@ certificate still holds, and it is refused. Whoever wants lists to be optional l
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from culvert.crypto.certificates.certificate import Certificate
 from culvert.crypto.certificates.extensions import KeyUsage
 from culvert.crypto.certificates.revocation import RevocationList
 from culvert.crypto.certificates.store import Distrusted, TrustStore
 from culvert.crypto.certificates.times import written_time
+from culvert.crypto.public_keys import PublicKey
 from culvert.reasons import Refusal
 
 
@@ -41,7 +44,13 @@ def _flaw(store: TrustStore, crl: RevocationList, issuer: Certificate) -> str:
         return "it is signed with an algorithm that is not known here, or too weak"
     if usage is not None and not usage & KeyUsage.CRL_SIGN:
         return "its issuer's key usage does not allow to sign lists"
-    return "" if crl.signed_by(issuer.public_key) else "it is not signed with its issuer's key"
+    return "" if _signed(crl, issuer.public_key) else "it is not signed with its issuer's key"
+
+
+@lru_cache(maxsize=16)
+def _signed(crl: RevocationList, issuer: PublicKey) -> bool:
+    """A list may have megabytes, and every set-up asks anew."""
+    return crl.signed_by(issuer)
 
 
 def _newest(lists: list[RevocationList]) -> list[RevocationList]:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from culvert.addresses import SocketAddress
 from culvert.crypto.transforms import KeyExchange
-from culvert.ike import explaining, negotiation
+from culvert.ike import explaining, negotiation, words
 from culvert.ike.actions import Transmit
 from culvert.ike.negotiation import Chosen
-from culvert.ike.records import PeerRecord
+from culvert.ike.records import CallRefused, PeerRecord
 from culvert.ike.v2.callers import V2
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.reading import Contents, Refused, refused
@@ -31,9 +31,13 @@ from culvert.wire.isakmp.sa import SecurityAssociation
 
 
 def admitted(ctx: Context, message: Message, contents: Contents, local: SocketAddress, remote: SocketAddress) -> bool:
-    """Bound what a flood of first messages costs; tell whether this one may cost us a key exchange."""
+    """Bound what a flood of first messages costs; tell whether this one may cost us a key exchange.
+
+    Where strangers have taken all room there is, peers at addresses that we know still get in, by their cookie.
+    """
     total, here = len(ctx.half_open), ctx.half_open.of(remote.ip)
-    if total >= MAX_HALF_OPEN or here >= MAX_HALF_OPEN_PER_SOURCE:
+    full = total >= MAX_HALF_OPEN and not ctx.peers.known_at(remote.ip)
+    if full or here >= MAX_HALF_OPEN_PER_SOURCE:
         ctx.note(f"a first message from {remote} was dropped", Refusal.TOO_MANY_HALF_OPEN)
         return False
     if total < COOKIE_THRESHOLD and here < COOKIE_THRESHOLD_PER_SOURCE:
@@ -62,14 +66,26 @@ def choose(ctx: Context, contents: Contents, remote: SocketAddress) -> tuple[Pee
             continue
         method = chosen.suite.key_exchange
         if method.id != ke.method:
-            explanation = f"the peer began with group {ke.method}, {method.name} was asked for"
+            explanation = f"the peer began with group {words.group(ke.method)}, {method.name} was asked for"
             raise refused(NotifyType.INVALID_KE_PAYLOAD, explanation, method.id.to_bytes(2, "big"))
         return (record if record.may_be_at(remote.ip) else None), chosen, method
     if not tried:
         raise _stranger(ctx, remote)
     proposals = list(dict.fromkeys(one for some in tried for one in some))
     place = explaining.Place.of_peer(names[0] if len(names) == 1 else "")
-    raise refused(NotifyType.NO_PROPOSAL_CHOSEN, explaining.proposals(offered, proposals, place))
+    raise refused(NotifyType.NO_PROPOSAL_CHOSEN, lambda: explaining.proposals(offered, proposals, place))
+
+
+def remember(ctx: Context, remote: SocketAddress, refusal: Refused) -> None:
+    """Let `status` tell why a peer that may have called was not let in. Anybody can say that this is its address, so it
+    counts only where nothing better is known, as seldom as it is logged.
+    """
+    if refusal.reason is not Refusal.NO_PROPOSAL_CHOSEN:
+        return
+    for record in ctx.peers.known_at(remote.ip):
+        if not record.ended:
+            explanation = f"{remote}: {refusal.explanation}"
+            ctx.outcomes.append(CallRefused(record.peer.name, refusal.reason, explanation))
 
 
 def who_may_show_certificates(ctx: Context, remote: SocketAddress) -> list[PeerRecord]:

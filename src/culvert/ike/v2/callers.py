@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from culvert.ike import negotiation
-from culvert.ike.records import PeerRecord
+from culvert.ike.records import ADDRESS_TYPES, PeerRecord, StrangerCalled
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.sa import IkeSa
 from culvert.limits import MAX_CANDIDATES
 from culvert.wire.isakmp.identification import Identification
 
 V2 = 2
+MAX_SHOWN = 160
+"""Letters of a name that a sentence has room for."""
 
 
 def candidates(ctx: Context, sa: IkeSa, presented: Identification, wished: Identification | None) -> list[PeerRecord]:
@@ -22,6 +24,8 @@ def candidates(ctx: Context, sa: IkeSa, presented: Identification, wished: Ident
     if identity is None:
         return []
     matching = [one for one in ctx.peers.expecting(identity) if one.peer.ike == V2 and not one.ended]
+    if not matching and identity.type in ADDRESS_TYPES:
+        ctx.outcomes.append(StrangerCalled())
     asked_for = [one for one in matching if is_asked_for(sa, one, wished)]
     return sorted(asked_for or matching, key=lambda one: _unlikeliness(sa, one))[:MAX_CANDIDATES]
 
@@ -45,5 +49,11 @@ def expected_at(ctx: Context, sa: IkeSa) -> list[PeerRecord]:
 
 
 def shown(identification: Identification) -> str:
-    """Give an identity for people."""
-    return str(identification.identity) if identification.identity else f"identity type {int(identification.type)}"
+    """Give an identity for people; of a long one its beginning."""
+    identity = identification.identity
+    return shortened(str(identity)) if identity else f"identity type {int(identification.type)}"
+
+
+def shortened(text: str) -> str:
+    """Cut what somebody whom we do not know wrote to what a line has room for."""
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."

@@ -33,8 +33,18 @@ def next_wish(lineage: Lineage, child: Child, parts: Parts, now: int) -> Sides |
     held = carriers(lineage, child.name)
     if len(lineage.children) >= MAX_CHILDREN or parts.exhausted(len(held)):
         return None
+    if parts.by_traffic:
+        return _for_packet(held, child, parts)
     refused = parts.refused_pairs(now)
     return parts.wish(child, left_of(lineage, child, refused), untouched=not held and not refused)
+
+
+def _for_packet(held: list[ChildSa], child: Child, parts: Parts) -> Sides | None:
+    """Give what the packet wants that nothing carries yet; which one of very many parts it is, the peer says."""
+    carried = [pair for one in held for pair in pairs(one.local, one.remote)]
+    if parts.packet is None or missing([parts.packet], carried).nothing:
+        return None
+    return parts.wish(child, Missing(tuple(pairs(child.local, child.remote))), untouched=False)
 
 
 def first_wish(child: Child, parts: Parts) -> Sides:

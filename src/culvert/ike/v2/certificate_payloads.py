@@ -40,7 +40,7 @@ def hashes_of(contents: Contents) -> tuple[int, ...]:
 
 def own_chain(peer: Peer) -> tuple[CertificatePayload, ...]:
     """Show our certificate, the leaf first, for that is the one whose key signs (RFC 7296 section 3.6)."""
-    if peer.auth is not How.CERTIFICATE or peer.credential is None:
+    if peer.own_auth is not How.CERTIFICATE or peer.credential is None:
         return ()
     chain = (peer.credential.certificate, *peer.credential.chain)
     return tuple(CertificatePayload(X509, one.der) for one in chain)
@@ -60,7 +60,7 @@ def asks_for_others(contents: Contents, peer: Peer) -> bool:
     That is no reason not to show it (RFC 7296 section 3.7), but it explains what follows.
     """
     asked = [one.authorities for one in contents.all(CertificateRequest) if one.encoding == X509]
-    if peer.auth is not How.CERTIFICATE or peer.credential is None or not any(asked):
+    if peer.own_auth is not How.CERTIFICATE or peer.credential is None or not any(asked):
         return False
     hashes = {row[at : at + AUTHORITY_OCTETS] for row in asked for at in range(0, len(row), AUTHORITY_OCTETS)}
     issuers = _issuers(peer)

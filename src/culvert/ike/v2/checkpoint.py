@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -49,8 +50,11 @@ from culvert.wire.plain import Codec, Leaf, Reader, UnreadableError
 VERSION = 1
 """Raised where what is written would be understood wrongly, not where fields come or go."""
 _MAGIC = b"CVTI"
-_HEAD = struct.Struct("!4sHQIII")
-"""Then the version, the instant of writing, and the octets of the layout, the configuration and what is pending."""
+_HEAD = struct.Struct("!4sHIQIII")
+"""Then the version, a checksum of all that follows it, the instant of writing, and the octets of the layout, of the
+configuration and of what is pending.
+"""
+_CHECKED_FROM = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,7 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """How a peer is configured. Of what both ends prove themselves with there is a digest in place of the values."""
+    """How a peer is configured. Of secrets and certificates there is a digest in place of the values."""
 
     peer: Peer
     identity: Identity | None
@@ -93,28 +97,16 @@ class Known:
     @classmethod
     def of(cls, peer: Peer, identity: Identity | None) -> Known:
         """`identity` is the gateway's; it matters where the peer has no `local_identity`."""
-        bare = replace(peer, secret=None, credential=None, trust=None, origin=Origin())
-        return cls(bare, None if peer.local_identity else identity, _digest(peer))
-
-
-def _digest(peer: Peer) -> bytes:
-    """Give what is another one where the secret, our certificates, or those whom we believe are others."""
-    ours, trust = peer.credential, peer.trust
-    certificates = (ours.certificate, *ours.chain) if ours else ()
-    believed = [one.der for one in (*trust.anchors, *trust.intermediates)] if trust else []
-    believed += [one.der for one in trust.crls] if trust else []
-    parts = (peer.secret or b"", *(one.der for one in certificates), *believed)
-    digest = hashlib.sha256(bytes([bool(trust and trust.require_crl), bool(trust and trust.legacy)]))
-    for part in parts:
-        digest.update(len(part).to_bytes(4, "big") + part)
-    return digest.digest()
+        bare = replace(peer, secret=None, secret_from="", credential=None, trust=None, origin=Origin())
+        return cls(bare, None if peer.local_identity else identity, hashlib.sha256(peer.secret or b"").digest())
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A checkpoint that was read."""
+    """A checkpoint that was read. `peer` is who it was read for, `known` how that one was configured."""
 
     written_at: int
+    peer: Peer
     known: Known
     pending: tuple[Pending, ...]
     snapshot: Snapshot
@@ -133,39 +125,50 @@ def write_snapshot(snapshot: Snapshot) -> bytes:
 def write(now: int, known: bytes, pending: tuple[Pending, ...], snapshot: bytes) -> bytes:
     """Put a checkpoint together. The parts were written by the functions above."""
     told = _STATE.write(pending)
-    return _HEAD.pack(_MAGIC, VERSION, now, len(_LAYOUT), len(known), len(told)) + _LAYOUT + known + told + snapshot
+    head = _HEAD.pack(_MAGIC, VERSION, 0, now, len(_LAYOUT), len(known), len(told))
+    return sealed(b"".join((head, _LAYOUT, known, told, snapshot)))
+
+
+def sealed(octets: bytes) -> bytes:
+    """Enter the checksum of a checkpoint."""
+    checked = octets[_CHECKED_FROM:]
+    return octets[: _CHECKED_FROM - 4] + zlib.crc32(checked).to_bytes(4, "big") + checked
 
 
 class Parser:
-    """Reads checkpoints; what they have in common is read once."""
+    """Reads checkpoints; what they have in common is read once. `fitting` gives the peer of a configuration."""
 
-    def __init__(self) -> None:
+    def __init__(self, fitting: Callable[[Known], Peer]) -> None:
+        self._fitting = fitting
         self._readers: dict[bytes, Reader] = {}
-        self._known: dict[bytes, Known] = {}
+        self._known: dict[bytes, tuple[Known, Peer]] = {}
 
     def parse(self, octets: bytes) -> Checkpoint:
         """Read a checkpoint. Raise UnreadableError, which says what is wrong with it."""
         if len(octets) > MAX_CHECKPOINT_OCTETS or len(octets) < _HEAD.size:
             raise UnreadableError(f"{len(octets)} octets are no checkpoint")
-        magic, version, written_at, *lengths = _HEAD.unpack_from(octets)
+        magic, version, checksum, written_at, *lengths = _HEAD.unpack_from(octets)
         if magic != _MAGIC:
             raise UnreadableError("no checkpoint of an IKE SA")
         if version != VERSION:
             raise UnreadableError(f"a checkpoint of version {version}, where {VERSION} is read")
+        if checksum != zlib.crc32(octets[_CHECKED_FROM:]):
+            raise UnreadableError("a checkpoint that is damaged")
         layout, configuration, told, state = _cut(octets[_HEAD.size :], lengths)
-        known, reader = self._configuration(configuration), self._reader(layout)
-        pending = reader.read(told, tuple[Pending, ...], known.peer)
-        return Checkpoint(written_at, known, pending, reader.read(state, Snapshot, known.peer))
+        (known, peer), reader = self._configuration(configuration), self._reader(layout)
+        pending = reader.read(told, tuple[Pending, ...], peer)
+        return Checkpoint(written_at, peer, known, pending, reader.read(state, Snapshot, peer))
 
     def _reader(self, layout: bytes) -> Reader:
         if layout not in self._readers:
             self._readers[layout] = _STATE.reader(_inflate(layout))
         return self._readers[layout]
 
-    def _configuration(self, octets: bytes) -> Known:
+    def _configuration(self, octets: bytes) -> tuple[Known, Peer]:
         if octets not in self._known:
             layout, _, body = _inflate(octets).partition(b"\n")
-            self._known[octets] = _CONFIGURATION.reader(layout).read(body, Known)
+            known = _CONFIGURATION.reader(layout).read(body, Known)
+            self._known[octets] = known, self._fitting(known)
         return self._known[octets]
 
 

@@ -10,10 +10,10 @@ from culvert.crypto.key_exchange import begin as begin_key_exchange
 from culvert.ike import explaining, narrowing, negotiation, networks_differ
 from culvert.ike.negotiation import Chosen
 from culvert.ike.parts import Sides
-from culvert.ike.v2 import carrying, children, keys
+from culvert.ike.v2 import carrying, children, keys, transport_mode
 from culvert.ike.v2.context import LOWEST_CHILD_SPI, Context
 from culvert.ike.v2.keys import Nonces
-from culvert.ike.v2.reading import Contents, Refused, child_notify, refused, selectors_of, wire_selectors
+from culvert.ike.v2.reading import PROTOCOL_IDS, Contents, Refused, child_notify, refused, selectors_of, wire_selectors
 from culvert.ike.v2.sa import ChildOffer, ChildSa, IkeSa, Lineage
 from culvert.ike.v2.sealing import Payloads
 from culvert.ipsec.associations import Mode
@@ -32,21 +32,37 @@ def request(offer: ChildOffer, *, key_exchange: bool, old_spi_in: int | None = N
     """Write the payloads that ask for a child. With `key_exchange` it is CREATE_CHILD_SA, with a nonce of its own."""
     child = offer.child
     spi = offer.spi_in.to_bytes(4, "big")
-    rekey = (child_notify(NotifyType.REKEY_SA, old_spi_in),) if old_spi_in is not None else ()
-    transport = (Notify(NotifyType.USE_TRANSPORT_MODE),) if child.mode is Mode.TRANSPORT else ()
+    protocol = PROTOCOL_IDS[child.protocol]
+    rekey = (child_notify(NotifyType.REKEY_SA, old_spi_in, protocol),) if old_spi_in is not None else ()
     nonce: tuple[Payload, ...] = (Nonce(offer.nonce),) if key_exchange else ()
     ke: tuple[Payload, ...] = ()
     if offer.private is not None and offer.method is not None:
         ke = (KeyExchangePayload(offer.method.id, offer.private.public),)
     return (
         *rekey,
-        *transport,
-        negotiation.offer(child.proposals, ProtocolId.ESP, spi, key_exchange=offer.method is not None),
+        *_mode_notifies(child, protocol),
+        negotiation.offer(child.proposals, protocol, spi, key_exchange=offer.method is not None),
         *nonce,
         *ke,
         TSi(wire_selectors(offer.local)),
         TSr(wire_selectors(offer.remote)),
     )
+
+
+def _mode_notifies(child: Child, protocol: ProtocolId) -> Payloads:
+    """Ask for transport mode, or agree to it. There the length of what is inside cannot be told from padding."""
+    if child.mode is not Mode.TRANSPORT:
+        return ()
+    no_padding = Notify(NotifyType.ESP_TFC_PADDING_NOT_SUPPORTED, b"", protocol)
+    return Notify(NotifyType.USE_TRANSPORT_MODE), *((no_padding,) if protocol is ProtocolId.ESP else ())
+
+
+def _padding(ctx: Context, peer: Peer, child: Child, contents: Contents) -> int:
+    """Give the length to which we pad: never where the peer does not take that (RFC 7296 section 1.3.1)."""
+    if child.tfc_octets and contents.notify(NotifyType.ESP_TFC_PADDING_NOT_SUPPORTED):
+        ctx.log(peer.name, f"{child.name}: the peer takes no padded packets, so none are")
+        return 0
+    return child.tfc_octets
 
 
 def respond(
@@ -62,7 +78,7 @@ def respond(
     """Answer a request for a child; it is not installed yet. Raise Refused."""
     if len(ctx.lineage_of(sa).children) >= MAX_CHILDREN:
         raise refused(NotifyType.NO_ADDITIONAL_SAS, f"the peer has {MAX_CHILDREN} children already")
-    narrowed = _narrow(ctx.lineage_of(sa), peer, contents, rekeyed)
+    narrowed, asked = _narrow(sa, ctx.lineage_of(sa), peer, contents, rekeyed)
     mode = _mode(narrowed.child, contents)
     chosen = _choose(narrowed.child, contents, key_exchange)
     shared, public = _key_exchange(ctx, chosen, contents)
@@ -78,26 +94,37 @@ def respond(
         mode,
         False,
         min(nonces.i, nonces.r),
+        _padding(ctx, peer, narrowed.child, contents),
     )
+    protocol = PROTOCOL_IDS[narrowed.child.protocol]
     child = children.build(ctx, sa, peer, agreed)
+    local, remote = transport_mode.as_written(child.sides, asked) if mode is Mode.TRANSPORT else child.sides
     return child, (
-        *((Notify(NotifyType.USE_TRANSPORT_MODE),) if mode is Mode.TRANSPORT else ()),
-        chosen.answer(ProtocolId.ESP, spi_in.to_bytes(4, "big")),
+        *_mode_notifies(narrowed.child, protocol),
+        chosen.answer(protocol, spi_in.to_bytes(4, "big")),
         *((Nonce(nonces.r),) if key_exchange else ()),
         *public,
-        TSi(wire_selectors(narrowed.remote)),
-        TSr(wire_selectors(narrowed.local)),
+        TSi(wire_selectors(remote)),
+        TSr(wire_selectors(local)),
         *((Notify(NotifyType.ADDITIONAL_TS_POSSIBLE),) if narrowed.others else ()),
     )
 
 
-def _narrow(lineage: Lineage, peer: Peer, contents: Contents, rekeyed: ChildSa | None) -> narrowing.Narrowed:
+def _narrow(
+    sa: IkeSa, lineage: Lineage, peer: Peer, contents: Contents, rekeyed: ChildSa | None
+) -> tuple[narrowing.Narrowed, Sides]:
+    """Find the child that is meant and what both ends take of it; give also what was asked for, as it was written."""
     remote, local = selectors_of(contents.get(TSi)), selectors_of(contents.get(TSr))
+    found = None
+    if _asks_for_transport(contents):
+        seen = transport_mode.as_seen(sa, (local, remote))
+        hosts = [one for one in _candidates(lineage, peer, rekeyed, seen) if one.mode is Mode.TRANSPORT]
+        found = narrowing.choose_child(hosts, *seen)
     candidates = _candidates(lineage, peer, rekeyed, (local, remote))
-    narrowed = narrowing.choose_child(candidates, local, remote)
-    if narrowed is not None:
-        return replace(narrowed, child=rekeyed.child) if rekeyed else narrowed
-    raise refused(NotifyType.TS_UNACCEPTABLE, networks_differ.explain(peer.name, candidates, local, remote))
+    found = found or narrowing.choose_child(candidates, local, remote)
+    if found is None:
+        raise refused(NotifyType.TS_UNACCEPTABLE, networks_differ.explain(peer.name, candidates, local, remote))
+    return (replace(found, child=rekeyed.child) if rekeyed else found), (local, remote)
 
 
 def _candidates(lineage: Lineage, peer: Peer, rekeyed: ChildSa | None, asked: Sides) -> list[Child]:
@@ -114,22 +141,32 @@ def _candidates(lineage: Lineage, peer: Peer, rekeyed: ChildSa | None, asked: Si
 
 
 def _mode(child: Child, contents: Contents) -> Mode:
-    asked = contents.notify(NotifyType.USE_TRANSPORT_MODE) is not None
-    if child.mode is Mode.TRANSPORT and not asked:
-        raise refused(NotifyType.NO_PROPOSAL_CHOSEN, f"{child.name} is in transport mode here, and not at the peer")
+    """Give the mode of a child that the peer asks for; in place of transport mode it may always get a tunnel."""
+    if child.mode is Mode.TRANSPORT and not _asks_for_transport(contents):
+        raise _other_mode(child, "the peer asks for tunnel mode")
     return child.mode
+
+
+def _asks_for_transport(contents: Contents) -> bool:
+    return contents.notify(NotifyType.USE_TRANSPORT_MODE) is not None
+
+
+def _other_mode(child: Child, what: str) -> Refused:
+    why = f'{child.name}: {what}, and mode = "{child.mode}" is configured here; write the same one on both gateways'
+    return Refused(Notify(NotifyType.NO_PROPOSAL_CHOSEN), Refusal.MODE_MISMATCH, why)
 
 
 def _choose(child: Child, contents: Contents, key_exchange: bool) -> Chosen:
     offered, ke = contents.get(SecurityAssociation), contents.find(KeyExchangePayload)
     method = ke.method if ke else None
+    protocol = PROTOCOL_IDS[child.protocol]
     chosen = negotiation.choose(
-        offered, child.proposals, ProtocolId.ESP, key_exchange=key_exchange, method=method if key_exchange else None
+        offered, child.proposals, protocol, key_exchange=key_exchange, method=method if key_exchange else None
     )
     if chosen is None:
         place = explaining.Place.of_child(child)
-        why = explaining.proposals(offered, child.proposals, place, protocol=ProtocolId.ESP, key_exchange=key_exchange)
-        by_group = explaining.only_group_differs(offered, child.proposals, protocol=ProtocolId.ESP)
+        why = explaining.proposals(offered, child.proposals, place, protocol=protocol, key_exchange=key_exchange)
+        by_group = explaining.only_group_differs(offered, child.proposals, protocol=protocol)
         reason = Refusal.PFS_MISMATCH if key_exchange and by_group else Refusal.NO_PROPOSAL_CHOSEN
         raise Refused(Notify(NotifyType.NO_PROPOSAL_CHOSEN), reason, f"{child.name}: {why}")
     if chosen.suite.key_exchange is not None and chosen.suite.key_exchange.id != method:
@@ -171,14 +208,15 @@ def conclude(
     chosen = negotiation.accept(
         contents.get(SecurityAssociation),
         child.proposals,
-        ProtocolId.ESP,
+        PROTOCOL_IDS[child.protocol],
         key_exchange=key_exchange and offer.method is not None,
     )
     if chosen is None:
         raise refused(NotifyType.NO_PROPOSAL_CHOSEN, f"{child.name}: the peer chose algorithms that we did not offer")
-    local, remote = _answered(offer, contents)
-    if (contents.notify(NotifyType.USE_TRANSPORT_MODE) is not None) != (child.mode is Mode.TRANSPORT):
-        raise refused(NotifyType.NO_PROPOSAL_CHOSEN, f"{child.name}: the peer answers in another mode")
+    transport = _asks_for_transport(contents)
+    if transport != (child.mode is Mode.TRANSPORT):
+        raise _other_mode(child, f"the peer answers in {Mode.TRANSPORT if transport else Mode.TUNNEL} mode")
+    local, remote = _answered(sa, offer, contents)
     agreed = children.Agreement(
         child,
         chosen.suite,
@@ -190,15 +228,18 @@ def conclude(
         child.mode,
         True,
         min(nonces.i, nonces.r),
+        _padding(ctx, peer, child, contents),
     )
     return children.build(ctx, sa, peer, agreed)
 
 
-def _answered(offer: ChildOffer, contents: Contents) -> Sides:
+def _answered(sa: IkeSa, offer: ChildOffer, contents: Contents) -> Sides:
     """Give what the peer answered, ours first. Raise Refused where it is not within what we asked for."""
     tsi, tsr = contents.get(TSi), contents.get(TSr)
     sides = selectors_of(tsi), selectors_of(tsr)
     understood = [len(side) == len(payload.selectors) for side, payload in zip(sides, (tsi, tsr), strict=True)]
+    if offer.child.mode is Mode.TRANSPORT:
+        sides = transport_mode.as_seen(sa, sides)
     if all(understood) and all(narrowing.within(*each) for each in zip(sides, offer.sides, strict=True)):
         return narrowing.tidy(sides[0]), narrowing.tidy(sides[1])
     answers, asked = narrowing.describe(*sides), narrowing.describe(*offer.sides)

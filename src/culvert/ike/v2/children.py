@@ -13,11 +13,11 @@ from culvert.ike.actions import InstallAssociation, RemoveAssociation
 from culvert.ike.negotiation import Suite
 from culvert.ike.records import ChildNarrowed, ChildUp, Confirmed
 from culvert.ike.timers import Timer
-from culvert.ike.v2 import carrying
+from culvert.ike.v2 import carrying, transport_mode
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.reading import refused
 from culvert.ike.v2.sa import ChildOffer, ChildSa, DeleteChild, IkeSa, IkeState, Lineage
-from culvert.ipsec.associations import AssociationId, Direction, Encapsulation, Mode, SecurityAssociation
+from culvert.ipsec.associations import AssociationId, Direction, Encapsulation, Mode, Protocol, SecurityAssociation
 from culvert.ipsec.lifetimes import Lifetimes
 from culvert.ipsec.selectors import Selector, SelectorError, TrafficSelector, decompose
 from culvert.limits import MAX_LEAVING
@@ -29,13 +29,15 @@ TAKEOVER_SWITCH_NS = SECOND
 """The same where the old one is another lineage's, which the peer may have lost: it hears nothing until then."""
 INBOUND_GRACE_NS = 5 * SECOND
 """How long we take packets that the peer sent before a DELETE, and that come after it on a slower way."""
+RETIRE_NS = 10 * SECOND
+"""How long inherited associations stay beside their successors: far longer than a peer may hesitate to use those."""
 DELETE_AWAITED_NS = 90 * SECOND
 """How long a child that the peer is to delete waits for that: longer than an established peer repeats its request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """What an exchange agreed on for a child. `initiator`: we began that exchange."""
+    """What an exchange agreed on for a child. `initiator`: we began that exchange. `tfc_octets`: how far we pad."""
 
     child: Child
     suite: Suite
@@ -47,6 +49,7 @@ class Agreement:
     mode: Mode
     initiator: bool
     lowest_nonce: bytes
+    tfc_octets: int = 0
 
 
 def build(ctx: Context, sa: IkeSa, peer: Peer, agreed: Agreement) -> ChildSa:
@@ -55,8 +58,12 @@ def build(ctx: Context, sa: IkeSa, peer: Peer, agreed: Agreement) -> ChildSa:
         selectors = tuple(decompose(agreed.local, agreed.remote))
     except SelectorError as error:
         raise refused(NotifyType.TS_UNACCEPTABLE, str(error)) from error
+    if not selectors:
+        raise refused(NotifyType.TS_UNACCEPTABLE, f"{agreed.child.name}: no packet is of both sides")
+    _fits(agreed, sa)
     mirrored = tuple(one.reversed for one in selectors)
     udp = nat.wants_udp(peer.encapsulation, sa.nat_local or sa.nat_remote, sa.peer_is_culvert)
+    udp = udp and agreed.child.protocol is Protocol.ESP
     return ChildSa(
         agreed.child,
         _association(agreed, peer, sa, direction=Direction.IN, selectors=mirrored, udp=udp),
@@ -68,6 +75,18 @@ def build(ctx: Context, sa: IkeSa, peer: Peer, agreed: Agreement) -> ChildSa:
         agreed.lowest_nonce,
         agreed.initiator,
     )
+
+
+def _fits(agreed: Agreement, sa: IkeSa) -> None:
+    """Raise Refused where mode or protocol cannot work on this path."""
+    child = agreed.child
+    if agreed.mode is Mode.TRANSPORT and not transport_mode.is_between_ends(sa, (agreed.local, agreed.remote)):
+        both = narrowing.describe(agreed.local, agreed.remote)
+        what = f"{child.name}: transport mode for {both}, and the gateways are {sa.local.ip} and {sa.remote.ip}"
+        raise refused(NotifyType.TS_UNACCEPTABLE, what)
+    if child.protocol is Protocol.AH and (sa.nat_local or sa.nat_remote):
+        what = f"{child.name}: AH protects addresses, and a NAT on the path changes them; take ESP"
+        raise refused(NotifyType.NO_PROPOSAL_CHOSEN, what)
 
 
 def _association(
@@ -93,12 +112,14 @@ def _association(
         encryption_key=keys.encryption_i if by_initiator else keys.encryption_r,
         integrity=agreed.suite.integrity,
         integrity_key=keys.integrity_i if by_initiator else keys.integrity_r,
+        protocol=agreed.child.protocol,
         mode=agreed.mode,
         encapsulation=_encapsulation(sa.remote, inbound) if udp else None,
         replay_window_packets=peer.replay_window_packets,
         selectors=selectors,
         lifetimes=Lifetimes(hard_s=agreed.child.rekey.hard_s),
         esn=agreed.suite.esn,
+        tfc_padding_octets=0 if inbound else agreed.tfc_octets,
         legacy=peer.legacy,
     )
 
@@ -168,8 +189,15 @@ def switch(ctx: Context, lineage: Lineage, child: ChildSa) -> None:
         child.waiting = False
         peer = lineage.peer.name if lineage.peer else ""
         ctx.emit(InstallAssociation(child.outbound, peer, child.child.name))
+        _succeed_inherited(ctx, child.child.reqid)
         ctx.outcomes.append(Confirmed(peer, lineage.number))
         settle(ctx, lineage, child)
+
+
+def _succeed_inherited(ctx: Context, reqid: int) -> None:
+    """What a former process left has a successor now; the outbound one is the last that we install."""
+    if reqid in ctx.inherited and ctx.timers.at(Timer.RETIRE, reqid) is None:
+        ctx.timers.set(Timer.RETIRE, reqid, ctx.now + RETIRE_NS)
 
 
 def _arm(ctx: Context, child: ChildSa) -> None:
@@ -204,8 +232,13 @@ def release(ctx: Context, lineage: Lineage, child: ChildSa) -> None:
     """The same after a DELETE, of whichever end: what the peer sent before it is still taken for a moment."""
     silence(ctx, lineage, child)
     lineage.children.pop(child.spi_in, None)
-    ctx.leaving[child.spi_in] = child.inbound.id
-    ctx.timers.set(Timer.INBOUND_GRACE, child.spi_in, ctx.now + INBOUND_GRACE_NS)
+    leave(ctx, child.inbound.id)
+
+
+def leave(ctx: Context, inbound: AssociationId) -> None:
+    """Take what comes on an inbound association for a moment still, then no more."""
+    ctx.leaving[inbound.spi] = inbound
+    ctx.timers.set(Timer.INBOUND_GRACE, inbound.spi, ctx.now + INBOUND_GRACE_NS)
     if len(ctx.leaving) > MAX_LEAVING:
         left(ctx, next(iter(ctx.leaving)))
 
@@ -301,9 +334,10 @@ def _in_use(lineage: Lineage, child: ChildSa) -> bool:
     return any(carrying.overlap(one, child) for one in lineage.children.values() if one.current and not one.waiting)
 
 
-def find_outbound(lineage: Lineage, spi_out: int) -> ChildSa | None:
-    """Find a child by the peer's inbound SPI."""
-    return next((child for child in lineage.children.values() if child.spi_out == spi_out), None)
+def find_outbound(lineage: Lineage, spi_out: int, protocol: Protocol | None = None) -> ChildSa | None:
+    """Find a child by the peer's inbound SPI, of either protocol where none is given."""
+    found = (one for one in lineage.children.values() if one.spi_out == spi_out)
+    return next((one for one in found if protocol in (None, one.protocol)), None)
 
 
 def settle(ctx: Context, lineage: Lineage, new: ChildSa) -> None:
@@ -315,7 +349,7 @@ def settle(ctx: Context, lineage: Lineage, new: ChildSa) -> None:
         if child.initiator and any(_supersedes(one, child) for one in rivals):
             child.deleting = True
             silence(ctx, lineage, child)
-            lineage.queue.append(DeleteChild(child.spi_in))
+            lineage.queue.append(DeleteChild(child.spi_in, protocol=child.protocol))
             ctx.dirty[lineage.number] = None
 
 

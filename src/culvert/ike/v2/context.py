@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from culvert.addresses import SocketAddress
@@ -21,7 +22,14 @@ from culvert.ike.timers import Timers
 from culvert.ike.v2.reassembly import Reassemblies
 from culvert.ike.v2.sa import IkeSa, Lineage
 from culvert.ipsec.associations import AssociationId
-from culvert.limits import HINT_INTERVAL_NS, HINT_PATIENCE_NS, TRACE_BURST, TRACES_PER_S
+from culvert.limits import (
+    HINT_INTERVAL_NS,
+    HINT_PATIENCE_NS,
+    SEARCH_INTERVAL_NS,
+    SEARCH_PATIENCE_NS,
+    TRACE_BURST,
+    TRACES_PER_S,
+)
 from culvert.reasons import Refusal
 from culvert.wire.isakmp.header import NO_SPI
 
@@ -50,6 +58,8 @@ class Context:
     """Bounds the answers that we give without protection, to whoever asks."""
     hints: Pace = field(default_factory=lambda: Pace(HINT_INTERVAL_NS, HINT_PATIENCE_NS))
     """Bounds the questions whether a peer is there that something hints at."""
+    searches: Pace = field(default_factory=lambda: Pace(SEARCH_INTERVAL_NS, SEARCH_PATIENCE_NS))
+    """Bounds the names that are asked for because a stranger called."""
     peers: Directory = field(default_factory=Directory)
     lineages: dict[int, Lineage] = field(default_factory=dict)
     sas: dict[bytes, IkeSa] = field(default_factory=dict)
@@ -57,6 +67,8 @@ class Context:
     child_owners: dict[int, int] = field(default_factory=dict)
     leaving: dict[int, AssociationId] = field(default_factory=dict)
     """Inbound associations of children that are gone, by SPI: packets for them may still be on their way."""
+    inherited: dict[int, list[AssociationId]] = field(default_factory=dict)
+    """Associations by reqid that a former process left in the data plane, and that no child of ours owns."""
     by_peer: dict[str, dict[int, None]] = field(default_factory=dict)
     half_open: HalfOpen = field(default_factory=HalfOpen)
     fragments: Reassemblies = field(default_factory=Reassemblies)
@@ -99,13 +111,18 @@ class Context:
         """Count a message that is dropped."""
         self.refused[reason] = self.refused.get(reason, 0) + 1
 
-    def note(self, message: str, reason: Refusal, level: int = INFO, peer: str = "") -> None:
-        """Count something that anybody could have caused, and log it at a bounded rate."""
+    def note(self, message: str | Callable[[], str], reason: Refusal, level: int = INFO, peer: str = "") -> bool:
+        """Count something that anybody could have caused, and log it at a bounded rate; tell whether that was done.
+
+        A message that takes time is made only for that.
+        """
         self.count(reason)
         if self.limiter.allow(self.now):
-            self.log(peer, message, reason, level)
-        elif IKE in self.topics and self.traced.allow(self.now):
-            self.trace(peer, message)
+            self.log(peer, message if isinstance(message, str) else message(), reason, level)
+            return True
+        if IKE in self.topics and self.traced.allow(self.now):
+            self.trace(peer, message if isinstance(message, str) else message())
+        return False
 
     def changed(self, peer: str) -> None:
         """Say once in a step that a peer's state is another."""
@@ -156,5 +173,8 @@ class Context:
         return [one for one in self.lineages_of_peer(peer) if one.established and not one.closing]
 
     def answers(self, peer: str) -> bool:
-        """Tell whether an established IKE SA with a peer stands on which it is not silent."""
-        return any(not one.silent for one in self.live(peer))
+        """Tell whether an established IKE SA with a peer stands on which it is not silent. The newest counts, for it is
+        on that one's children that packets leave.
+        """
+        live = self.live(peer)
+        return bool(live) and not live[-1].silent

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from culvert.ike.actions import Action, RemoveAssociation, Transmit
-from culvert.ike.v2 import keeping, lineages, runner
+from culvert.ike.v2 import inheritance, keeping, lineages, runner
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.sa import ChildSa, IkeState, Lineage, RekeyChild, RekeyIke
 from culvert.ike.v2.sealing import seal
@@ -47,6 +47,7 @@ def _find(ctx: Context, id_: AssociationId) -> tuple[Lineage, ChildSa] | None:
 def make_anew(ctx: Context) -> None:
     """The data plane lost everything. Old keys never come back: their counters would, too. So successors are made."""
     keeping.write_all_again(ctx)
+    inheritance.lost(ctx)
     for record in ctx.peers.values():
         record.inherited = False
     for lineage in list(ctx.lineages.values()):
@@ -65,6 +66,7 @@ def farewell(ctx: Context) -> list[Action]:
             waiting = () if child.waiting else (child.outbound.id,)
             actions += [RemoveAssociation(one) for one in (*waiting, child.inbound.id)]
     actions += [RemoveAssociation(one) for one in ctx.leaving.values()]
+    actions += [RemoveAssociation(one) for several in ctx.inherited.values() for one in several]
     for sa in ctx.sas.values():
         if sa.keys is not None and sa.state in (IkeState.ESTABLISHED, IkeState.UNDECIDED):
             delete = (Delete(ProtocolId.IKE),)

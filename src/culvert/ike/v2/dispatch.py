@@ -150,9 +150,17 @@ def _judge(contents: Contents, problem: str) -> None:
 
 
 def _heard(ctx: Context, sa: IkeSa, path: Path) -> None:
-    """Enter that the peer lives. Follow it to a new address where a NAT may have moved it (RFC 7296 section 2.23)."""
-    silence.heard(ctx, sa)
+    """Enter that a request of the peer's came."""
+    _lives(ctx, sa, path)
     children.confirm(ctx, ctx.lineage_of(sa))
+
+
+def _lives(ctx: Context, sa: IkeSa, path: Path) -> None:
+    """Enter that the peer lives, by a message that was never here before, a request or a response.
+
+    Follow it to a new address where a NAT may have moved it (RFC 7296 section 2.23).
+    """
+    silence.heard(ctx, sa)
     if (sa.local, sa.remote) == path:
         return
     if sa.state is IkeState.HALF_OPEN:
@@ -191,8 +199,8 @@ def _response(ctx: Context, sa: IkeSa, header: Header, data: bytes, path: Path) 
         contents = response.contents()
         trace.contents(ctx, sa, contents.payloads)
         fragmentation.learn(sa, outstanding)
-        silence.heard(ctx, sa)
         sa.window.outstanding = None
+        _lives(ctx, sa, path)
         ctx.timers.clear(Timer.RETRANSMIT, sa.spi.hex())
         _judge(contents, table.judge_response(sa.state, header.exchange, contents))
         children.answered(ctx, ctx.lineage_of(sa))

@@ -39,7 +39,7 @@ def derive(sa: IkeSa, shared: bytes, predecessor: IkeSa | None = None) -> None:
     rekeyed_from = RekeyedFrom(prf_of(predecessor), keys_of(predecessor).sk_d) if predecessor else None
     sa.keys = derive_ike_keys(
         prf_of(sa),
-        suite.encryption,
+        suite.cipher,
         suite.integrity,
         shared=shared,
         nonce_i=sa.nonce_i,

@@ -9,7 +9,7 @@ from culvert.config.model import Peer
 from culvert.ike.logs import INFO, WARNING
 from culvert.ike.records import Established, Lost, SetUpFailed
 from culvert.ike.timers import Timer
-from culvert.ike.v2 import children
+from culvert.ike.v2 import children, silence
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.sa import ChildSa, DeleteIke, IkeSa, IkeState, Lineage, Task
 from culvert.limits import MAX_LINGERING, MAX_QUEUED_TASKS
@@ -117,6 +117,9 @@ def close(ctx: Context, sa: IkeSa) -> None:
         _linger(ctx, lineage, sa)
         _end_rival(ctx, lineage, sa)
         _bury(ctx, lineage)
+        successor = ctx.sas.get(lineage.current)
+        if successor is not None and successor is not sa:
+            silence.confirm(ctx, successor)
 
 
 def _linger(ctx: Context, lineage: Lineage, sa: IkeSa) -> None:
@@ -159,6 +162,7 @@ def _bury(ctx: Context, lineage: Lineage) -> None:
             if not known:
                 ctx.by_peer.pop(lineage.peer.name, None)
         ctx.timers.clear(Timer.TASK_RETRY, lineage.number)
+        ctx.timers.clear(Timer.CERTIFICATE, lineage.number)
         ctx.touch(lineage.number)
         ctx.lineages.pop(lineage.number, None)
 

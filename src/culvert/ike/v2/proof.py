@@ -24,6 +24,7 @@ from culvert.identities import Identity
 from culvert.ike.records import PeerRecord
 from culvert.ike.v2 import certificate_payloads as certificates
 from culvert.ike.v2 import keys
+from culvert.ike.v2.callers import shortened
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.reading import Contents
 from culvert.ike.v2.sa import IkeSa
@@ -40,9 +41,14 @@ MAX_NAMES_SHOWN = 8
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """The peer is who it says it is. `how` is for the log; empty where there is nothing to say about it."""
+    """The peer is who it says it is. `how` is for the log; empty where there is nothing to say about it.
+
+    `certificates` are those that proved it, its own first; `until_s` is when the first of the path ends.
+    """
 
     how: str = ""
+    certificates: tuple[bytes, ...] = field(default=(), repr=False)
+    until_s: int | None = None
 
     def __bool__(self) -> NoReturn:
         raise TypeError("a judgement is matched, not tested for truth")
@@ -60,6 +66,8 @@ class NotProven:
 
 
 Judgement = Proven | NotProven
+SIGNATURES = tuple(int(one) for one in signatures.SignatureMethod)
+"""AUTH methods that come with a certificate. NULL, passwords and DSS are none of ours."""
 NO_CREDENTIAL = "no certificate with its key, or no authority, is configured for this peer"
 UNKNOWN = NotProven("nobody is configured with this identity")
 
@@ -71,7 +79,7 @@ class NoProof(Exception):  # noqa: N818 - the name says what is the case
 def make(sa: IkeSa, peer: Peer, identification: Identification) -> Authentication:
     """Prove that we are who `identification` says. Raise NoProof."""
     octets = keys.octets_to_prove(sa, identification, by_initiator=sa.initiator)
-    if peer.auth is How.CERTIFICATE:
+    if peer.own_auth is How.CERTIFICATE:
         return _signed(sa, peer, octets)
     return Authentication(AuthMethod.SHARED_KEY, psk_auth(keys.prf_of(sa), peer.secret or b"", octets))
 
@@ -89,9 +97,9 @@ def _signed(sa: IkeSa, peer: Peer, octets: bytes) -> Authentication:
 
 def check_means(peer: Peer, hashes: tuple[int, ...]) -> None:
     """See that we have something by which a peer that announced these hashes would believe us. Raise NoProof."""
-    if peer.auth is How.CERTIFICATE and peer.credential is None:
+    if peer.own_auth is How.CERTIFICATE and peer.credential is None:
         raise NoProof(NO_CREDENTIAL)
-    if peer.auth is How.CERTIFICATE and peer.credential is not None:
+    if peer.own_auth is How.CERTIFICATE and peer.credential is not None:
         _method(peer, peer.credential, hashes)
 
 
@@ -105,9 +113,11 @@ def _method(peer: Peer, credential: Credential, hashes: tuple[int, ...]) -> sign
 
 def lack(peer: Peer) -> tuple[Refusal, str] | None:
     """Say what is missing to set up a tunnel with this peer at all, or None."""
-    if peer.auth is How.SECRET:
-        return None if peer.secret else (Refusal.NO_SECRET, "there is no secret for this peer")
-    return None if peer.credential and peer.trust else (Refusal.NO_CERTIFICATE, NO_CREDENTIAL)
+    if How.SECRET in peer.auths and not peer.secret:
+        return Refusal.NO_SECRET, "there is no secret for this peer"
+    ours = peer.own_auth is not How.CERTIFICATE or peer.credential is not None
+    theirs = peer.auth is not How.CERTIFICATE or peer.trust is not None
+    return None if ours and theirs else (Refusal.NO_CERTIFICATE, NO_CREDENTIAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +136,8 @@ def judge(ctx: Context, sa: IkeSa, peer: Peer | None, identification: Identifica
     given = contents.get(Authentication)
     if given.method == AuthMethod.SHARED_KEY:
         return _by_secret(ctx, sa, peer, octets, given)
+    if given.method not in SIGNATURES:
+        return NotProven(f"it proves itself by authentication method {int(given.method)}, which is none of ours")
     return _by_signature(ctx, sa, peer, _Claim(identification.identity, given, certificates.shown(contents), octets))
 
 
@@ -141,7 +153,12 @@ def _by_secret(ctx: Context, sa: IkeSa, peer: Peer | None, octets: bytes, given:
         return NotProven("it proves itself by a shared secret, and a certificate is asked for")
     if not secret:
         return NotProven("there is no secret for this peer", Refusal.NO_SECRET)
-    return NotProven("its secret is not the one that we have for this peer")
+    return NotProven(f"its secret is not the one that we have for this peer{_place(peer)}")
+
+
+def _place(peer: Peer) -> str:
+    """Name where the secret stands that was used; never the secret."""
+    return f" in {peer.secret_from}" if peer.secret_from else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +188,12 @@ def _by_signature(ctx: Context, sa: IkeSa, peer: Peer | None, claim: _Claim) -> 
     if not _certified(peer):
         return _not_by_certificate(peer)
     if isinstance(found.verdict, Trusted) and found.carried is True and found.signed is True:
-        return Proven(f'by the certificate {leaf} of "{leaf.issuer}", with {found.algorithm}')
+        path = found.verdict.path
+        return Proven(
+            f'by the certificate {leaf} of "{shortened(str(leaf.issuer))}", with {found.algorithm}',
+            (leaf.der, *(one.der for one in path[1:-1])),
+            min(one.not_after_s for one in path),
+        )
     return _why_not(found)
 
 
@@ -192,8 +214,7 @@ def _verdict(ctx: Context, peer: Peer | None, shown: certificates.Shown) -> Verd
     """Judge the certificate; for whom we do not know by another's authorities, for the same work's sake."""
     if ctx.utc_s is None:
         return Distrusted(Refusal.CALENDAR_UNKNOWN, "its certificate cannot be judged: nobody told us the time of day")
-    others = (one.peer.trust for one in ctx.peers.values() if one.peer.trust is not None)
-    store = peer.trust if peer is not None and peer.trust is not None else next(others, NOBODY)
+    store = peer.trust if peer is not None and peer.trust is not None else ctx.peers.any_trust or NOBODY
     return judge_certificate(store, shown.leaf, shown.others, ctx.utc_s)
 
 
@@ -212,17 +233,21 @@ def _why_not(found: _Findings) -> NotProven:
         return NotProven(found.verdict.explanation, found.verdict.reason)
     if not found.carried:
         names = ", ".join(str(one) for one in identities_of(found.leaf)[:MAX_NAMES_SHOWN]) or "nobody"
+        names = shortened(names)
         return NotProven(f"that does not stand in its certificate, which is for {names}")
     if not found.signed:
-        return NotProven(f"its signature ({found.algorithm}) does not show that it has the key of its certificate")
+        return NotProven(
+            f"its signature ({shortened(found.algorithm)}) does not show that it has the key of its certificate"
+        )
     raise TypeError("nothing is wrong with this proof")
 
 
 def not_accepted(ctx: Context, sa: IkeSa, record: PeerRecord) -> str:
     """Say what it means that the peer does not accept our proof; it does not say which part of it."""
     said, peer = f"we say that we are {record.local_identity(sa.local.ip)}", record.peer
-    if peer.auth is How.SECRET:
-        return f"our secret or our identity is not the one that it has for us; {said}"
+    if peer.own_auth is How.SECRET:
+        place = f"; our secret is that in {peer.secret_from}" if peer.secret_from else ""
+        return f"our secret or our identity is not the one that it has for us; {said}{place}"
     said += "; it asks for certificates of other authorities than ours" if sa.other_authorities else ""
     own = peer.credential.certificate if peer.credential else None
     late = own is not None and ctx.utc_s is not None and not own.valid_at(ctx.utc_s)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from culvert.ipsec.associations import Protocol
 from culvert.ipsec.selectors import PortRange, SelectorError, TrafficSelector
 from culvert.limits import MAX_SELECTORS_READ
 from culvert.reasons import Refusal
@@ -21,18 +22,29 @@ P = TypeVar("P")
 class Refused(Exception):  # noqa: N818 - the peer is refused with a notification; this is no failure of ours
     """Ends the handling of a request with an error notification, or of a response with the exchange's failure.
 
-    `explanation` is for our log and status; nothing of it travels. `fatal`: the IKE SA ends too.
+    `explanation` is for our log and status; nothing of it travels. One that takes time is given as a way to make it:
+    whoever floods us with what we refuse is not told of each time. `fatal`: the IKE SA ends too.
     """
 
-    def __init__(self, notify: Notify, reason: Refusal, explanation: str, fatal: bool = False) -> None:
-        super().__init__(explanation)
+    def __init__(
+        self, notify: Notify, reason: Refusal, explanation: str | Callable[[], str], fatal: bool = False
+    ) -> None:
+        super().__init__()
         self.notify = notify
         self.reason = reason
-        self.explanation = explanation
         self.fatal = fatal
+        self._explanation = explanation
+
+    @property
+    def explanation(self) -> str:
+        if not isinstance(self._explanation, str):
+            self._explanation = self._explanation()
+        return self._explanation
 
 
-def refused(type_: NotifyType, explanation: str, data: bytes = b"", *, fatal: bool = False) -> Refused:
+def refused(
+    type_: NotifyType, explanation: str | Callable[[], str], data: bytes = b"", *, fatal: bool = False
+) -> Refused:
     """Make a Refused whose reason has the notification's name."""
     return Refused(Notify(type_, data), reason_of(type_), explanation, fatal)
 
@@ -97,9 +109,17 @@ def wire_selectors(selectors: Iterable[TrafficSelector]) -> tuple[WireSelector, 
     return tuple(WireSelector(one.protocol, one.ports.start, one.ports.end, one.start, one.end) for one in selectors)
 
 
-def child_notify(type_: NotifyType, spi: int) -> Notify:
-    """Write a notification about the ESP SA with this SPI."""
-    return Notify(type_, b"", ProtocolId.ESP, spi.to_bytes(4, "big"))
+PROTOCOL_IDS = {Protocol.ESP: ProtocolId.ESP, Protocol.AH: ProtocolId.AH}
+
+
+def protocol_of(number: ProtocolId | int) -> Protocol | None:
+    """Give the protocol of child SAs with this number, or None."""
+    return next((protocol for protocol, known in PROTOCOL_IDS.items() if known == number), None)
+
+
+def child_notify(type_: NotifyType, spi: int, protocol: ProtocolId | int) -> Notify:
+    """Write a notification about the child SA with this SPI."""
+    return Notify(type_, b"", protocol, spi.to_bytes(4, "big"))
 
 
 def name_of(notify: Notify) -> str:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from ipaddress import ip_address, summarize_address_range
+from itertools import islice
 
 from culvert.addresses import IPAddress
+from culvert.crypto.certificates.certificate import MalformedCertificate, parse_certificate, shortened
 from culvert.ike import nat, words
 from culvert.wire.isakmp.auth import Authentication
 from culvert.wire.isakmp.cert import Certificate, CertificateEncoding
@@ -36,11 +38,10 @@ MAX_SHOWN_OCTETS = 32
 
 def lines(payloads: Iterable[Payload]) -> list[str]:
     """Give the lines of a message's payloads, in their order; SA payloads have one for each proposal."""
-    found = [line for one in payloads for line in _lines(one)]
-    more = len(found) - MAX_LINES
-    if not found:
-        return ["nothing"]
-    return found[:MAX_LINES] + ([f"and {more} more"] if more > 0 else [])
+    told = (line for one in payloads for line in _lines(one))
+    found = list(islice(told, MAX_LINES))
+    more = ["and more"] if next(told, None) is not None else []
+    return [*found, *more] or ["nothing"]
 
 
 def _lines(payload: Payload) -> Iterator[str]:
@@ -69,7 +70,16 @@ def _identification(payload: Identification) -> str:
 
 
 def _certificate(payload: Certificate) -> str:
-    return f"CERT {_name(payload.encoding)}, {len(payload.data)} octets"
+    whose = _subject(payload.data) if payload.encoding == CertificateEncoding.X509_SIGNATURE else ""
+    return f"CERT {_name(payload.encoding)}, {len(payload.data)} octets{whose}"
+
+
+def _subject(data: bytes) -> str:
+    try:
+        certificate = parse_certificate(data)
+    except MalformedCertificate as error:
+        return f": {error}"
+    return f": {certificate} of {shortened(certificate.issuer)}"
 
 
 def _certificate_request(payload: CertificateRequest) -> str:

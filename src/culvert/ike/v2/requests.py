@@ -98,6 +98,7 @@ def answer_again(ctx: Context, sa: IkeSa, path: Path) -> None:
     """
     if path[1] != sa.remote:
         sa.window.astray += 1
+        ctx.touch(sa.lineage)
         if sa.window.astray > MAX_ANSWERS_ASTRAY:
             ctx.note(f"a repeated request from {path[1]} was dropped", Refusal.UNEXPECTED_MESSAGE, DEBUG, sa.peer)
             return

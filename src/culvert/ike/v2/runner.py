@@ -6,7 +6,7 @@ from culvert.addresses import NAT_PORT
 from culvert.clock import SECOND
 from culvert.ike.actions import Transmit
 from culvert.ike.timers import Owner, Timer
-from culvert.ike.v2 import children, lineages, requests, succession
+from culvert.ike.v2 import children, inheritance, lineages, requests, silence, standing, succession
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.exchanges import create_child_sa, informational
 from culvert.ike.v2.sa import (
@@ -41,7 +41,7 @@ def run(ctx: Context) -> None:
 
 def _run(ctx: Context, lineage: Lineage) -> None:
     sa = ctx.current(lineage)
-    while sa is not None and _idle(sa):
+    while sa is not None and _idle(sa) and (lineage.closing or not sa.unconfirmed):
         task = _next(ctx, lineage)
         if task is None:
             return
@@ -80,8 +80,12 @@ def expired(ctx: Context, timer: Timer, owner: Owner) -> None:
             ctx.touch(lineage.number)
             lineage.retry_at = None
             ctx.dirty[lineage.number] = None
+    elif timer is Timer.CERTIFICATE and int(owner) in ctx.lineages:
+        standing.review(ctx, ctx.lineages[int(owner)])
     elif timer is Timer.INBOUND_GRACE:
         children.left(ctx, int(owner))
+    elif timer is Timer.RETIRE:
+        inheritance.let_go(ctx, (int(owner),))
     elif isinstance(owner, int):
         _child_expired(ctx, timer, owner)
     else:
@@ -117,7 +121,7 @@ def end_child(ctx: Context, lineage: Lineage, child: ChildSa) -> None:
     """A child reached its hard limit: it goes at once, and another one comes where it had no successor."""
     current = child.current
     children.remove(ctx, lineage, child)
-    lineages.enqueue(ctx, lineage, DeleteChild(child.spi_in, orphan=True))
+    lineages.enqueue(ctx, lineage, DeleteChild(child.spi_in, orphan=True, protocol=child.protocol))
     if current:
         ctx.log(lineage.peer.name if lineage.peer else "", f"{child.child.name} reached its hard limit")
         lineages.enqueue(ctx, lineage, CreateChild(child.child.name))
@@ -159,6 +163,7 @@ def _liveness(ctx: Context, sa: IkeSa, lineage: Lineage) -> None:
     interval = lineage.peer.dpd_s * SECOND
     silent = ctx.now - sa.last_heard >= interval or 0 < sa.ask_at <= ctx.now
     sa.ask_at = 0
+    silence.confirm(ctx, sa)  # the peer had the time to say the opposite
     if silent and sa.window.outstanding is None and not lineage.queue:
         lineages.enqueue(ctx, lineage, Liveness())
     ctx.timers.set(Timer.LIVENESS, sa.spi.hex(), ctx.now + interval if silent else sa.last_heard + interval)

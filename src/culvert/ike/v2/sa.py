@@ -13,7 +13,7 @@ from culvert.crypto.transforms import KeyExchange
 from culvert.identities import Identity
 from culvert.ike.negotiation import Suite
 from culvert.ike.parts import Sides
-from culvert.ipsec.associations import SecurityAssociation
+from culvert.ipsec.associations import Protocol, SecurityAssociation
 from culvert.ipsec.coverage import Selectors
 from culvert.reasons import Refusal
 
@@ -72,6 +72,7 @@ class DeleteChild:
 
     spi_in: int
     orphan: bool = False
+    protocol: Protocol = Protocol.ESP
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,10 +179,10 @@ class IkeSa:
     `peer_hashes` are those that the peer lets us sign with. `other_authorities`: it asks for certificates, and names
     none of those that ours comes from. `fragmentation`: both ends take fragments. `narrow`: the path turned out to need
     small ones. `childless`: the responder takes an IKE_AUTH without a child; `first_child` is the one that is to come
-    with it, None for none. `epoch` counts the processes that had it before this one; each counts its `ivs_used` from
-    zero. `ask_at`: when the peer is to be asked whether it is there, whatever was heard of it since; 0: by the
-    configured interval. `crash_token` is what the peer shows when it has lost the IKE SA; `token_due`: ours for it is
-    another now.
+    with it, None for none. `unconfirmed`: we made it by answering, in place of another, and nothing shows yet that the
+    peer has our answer. `epoch` counts the processes that had it before this one; each counts its `ivs_used` from zero.
+    `ask_at`: when the peer is to be asked whether it is there, whatever was heard of it since; 0: by the configured
+    interval. `crash_token` is what the peer shows when it has lost the IKE SA; `token_due`: ours for it is another now.
     """
 
     lineage: int
@@ -211,6 +212,7 @@ class IkeSa:
     token_due: bool = False
     first_source: SocketAddress | None = None
     window: Window = field(default_factory=Window)
+    unconfirmed: bool = False
     epoch: int = 0
     ivs_used: int = 0
     last_heard: int = 0
@@ -271,6 +273,10 @@ class ChildSa:
         return self.outbound.spi
 
     @property
+    def protocol(self) -> Protocol:
+        return self.inbound.protocol
+
+    @property
     def current(self) -> bool:
         """Nothing replaces it and nobody ends it."""
         return self.replaced_by is None and not self.redundant and not self.deleting
@@ -285,6 +291,8 @@ class Lineage:
     one was under way. `lingering` are closed ones that still answer what is repeated. `confirmed`: something shows that
     the peer, too, has the first one established. `silent`: a request was repeated and is not answered; nothing follows
     from that but that the peer is called beside it. `spi_told_at`: when we last told it of an SPI that we do not have.
+    `certificates` are those by which the peer proved itself, its own first; `believed_until_s` is when they have
+    to be looked at again, in seconds since 1970.
     """
 
     number: int
@@ -306,3 +314,5 @@ class Lineage:
     spi_told_at: int | None = None
     retries: int = 0
     retry_at: int | None = None
+    certificates: tuple[bytes, ...] = field(default=(), repr=False)
+    believed_until_s: int | None = None

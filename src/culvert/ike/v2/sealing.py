@@ -146,18 +146,26 @@ def _fragment(sa: IkeSa, entropy: Entropy, header: Header, plain: EncryptedFragm
     return protect(cipher, prefix, _next_iv(sa, entropy, cipher.iv_octets), plain.body)
 
 
+def usable(sa: IkeSa) -> bool:
+    """Tell whether an IKE SA has keys, and such as fit its algorithms."""
+    try:
+        return all(_cipher(sa, ours=ours) is not None for ours in (True, False))
+    except ValueError:
+        return False
+
+
 def _cipher(sa: IkeSa, ours: bool) -> IkeCipher:
     keys, suite = keys_of(sa), sa.suite
     if suite is None:
         raise ValueError("an IKE SA without algorithms")
     by_initiator = sa.initiator == ours
     encryption_key, integrity_key = (keys.sk_ei, keys.sk_ai) if by_initiator else (keys.sk_er, keys.sk_ar)
-    return IkeCipher(suite.encryption, suite.integrity, encryption_key, integrity_key)
+    return IkeCipher(suite.cipher, suite.integrity, encryption_key, integrity_key)
 
 
 def _next_iv(sa: IkeSa, entropy: Entropy, octets: int) -> bytes:
     """Give an IV: a counter for an AEAD, which must never repeat; random for CBC, which must not be foreseen."""
-    if sa.suite is not None and sa.suite.encryption.aead:
+    if sa.suite is not None and sa.suite.cipher.aead:
         sa.ivs_used += 1
         return (sa.epoch << EPOCH_SHIFT | sa.ivs_used).to_bytes(octets, "big")
     return entropy.octets(octets)

@@ -30,8 +30,16 @@ def heard(ctx: Context, sa: IkeSa) -> None:
     """An authentic message of the peer came."""
     sa.last_heard = ctx.now
     lineage = ctx.lineage_of(sa)
+    confirm(ctx, sa)
     if lineage.silent:
         lineage.silent = False
         if lineage.established and not lineage.closing and lineage.peer is not None:
             ctx.changed(lineage.peer.name)
             ctx.outcomes.append(Answered(lineage.peer.name))
+
+
+def confirm(ctx: Context, sa: IkeSa) -> None:
+    """The peer has our answer that made this IKE SA: from now on we may begin exchanges there."""
+    if sa.unconfirmed:
+        sa.unconfirmed = False
+        ctx.dirty[sa.lineage] = None

@@ -6,13 +6,13 @@ from culvert.clock import SECOND
 from culvert.crypto.errors import InvalidKeyExchange
 from culvert.crypto.key_exchange import KeyExchangeState
 from culvert.crypto.key_exchange import begin as begin_key_exchange
-from culvert.ike import explaining, negotiation
+from culvert.ike import explaining, negotiation, refusals
 from culvert.ike.logs import WARNING
 from culvert.ike.negotiation import Chosen
 from culvert.ike.timers import Timer
 from culvert.ike.v2 import crash_detection, keys, lineages, requests, retries
 from culvert.ike.v2.context import Context
-from culvert.ike.v2.reading import Contents, Refused, name_of, reason_of, refused
+from culvert.ike.v2.reading import Contents, Refused, reason_of, refused
 from culvert.ike.v2.sa import (
     CreateChild,
     DeleteChild,
@@ -66,7 +66,7 @@ def respond(ctx: Context, sa: IkeSa, lineage: Lineage, contents: Contents) -> Pa
         raise refused(NotifyType.TEMPORARY_FAILURE, "another successor is under way")
     chosen = _choose(lineage, contents)
     new = _successor(sa, chosen, initiator=False, spi_i=chosen.spi, spi_r=ctx.fresh_ike_spi(), now=ctx.now)
-    new.nonce_i, new.nonce_r = contents.get(Nonce).value, ctx.nonce()
+    new.nonce_i, new.nonce_r, new.unconfirmed = contents.get(Nonce).value, ctx.nonce(), True
     payloads = _answer(ctx, sa, new, chosen, contents)
     lineages.enter(ctx, lineage, new)
     if isinstance(task, RekeyIke):
@@ -191,9 +191,9 @@ def _refused(ctx: Context, sa: IkeSa, lineage: Lineage, contents: Contents, task
         if lineage.peer and negotiation.acceptable_method(lineage.peer.proposals, method):
             lineages.enqueue(ctx, lineage, RekeyIke(method), first=True)
             return
-    name = name_of(error) if error else "nothing that we understand"
     reason = reason_of(error.type) if error else None
-    ctx.log(sa.peer, f"the peer refuses to rekey the IKE SA with {name}", reason, WARNING)
+    if lineage.peer is not None:
+        ctx.log(sa.peer, refusals.rekey_of_ike(lineage.peer, error), reason, WARNING)
     ctx.timers.set(Timer.IKE_REKEY, sa.spi.hex(), ctx.now + REFUSED_RETRY_NS)
 
 

@@ -17,7 +17,7 @@ from culvert.ike.logs import DEBUG
 from culvert.ike.v2 import children, hints, lineages
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.reading import Contents
-from culvert.ike.v2.sa import IkeSa, InvalidSpi, Lineage, RekeyChild
+from culvert.ike.v2.sa import IkeSa, InvalidSpi, Lineage, RekeyChild, Task
 from culvert.reasons import Refusal
 from culvert.wire.isakmp.header import NO_SPI, Header
 from culvert.wire.isakmp.message import Message, emit_message, parse_message
@@ -55,9 +55,18 @@ def _at(ctx: Context, remote: SocketAddress) -> Iterator[Lineage]:
 
 
 def _tell(ctx: Context, lineage: Lineage, spi: int) -> None:
-    if lineage.spi_told_at is None or ctx.now - lineage.spi_told_at >= TELL_APART_NS:
+    """Tell the peer, one SPI after the other: forged packets must not fill the queue before what matters."""
+    long_ago = lineage.spi_told_at is None or ctx.now - lineage.spi_told_at >= TELL_APART_NS
+    if long_ago and not any(isinstance(one, InvalidSpi) for one in _tasks(ctx, lineage)):
         lineage.spi_told_at = ctx.now
         lineages.enqueue(ctx, lineage, InvalidSpi(spi))
+
+
+def _tasks(ctx: Context, lineage: Lineage) -> Iterator[Task]:
+    sa = ctx.current(lineage)
+    if sa is not None and sa.window.outstanding is not None:
+        yield sa.window.outstanding.task
+    yield from lineage.queue
 
 
 def _tell_unprotected(ctx: Context, event: UnknownSpi) -> None:

@@ -22,7 +22,8 @@ def judge(subject: Subject, evidence: Evidence) -> Check:
     arrived = _distinct(evidence.esp(subject.spis_in, outgoing=False))
     if not sent or evidence.flow is None:
         return Check(NAME, None, f"{len(left)} ESP packets left, but no probe was among them.")
-    large = [one for one in left if len(one.esp.sealed) >= _least(sent[0], evidence.flow)]
+    least = _least(sent[0], evidence.flow, subject.transport)
+    large = [one for one in left if len(one.esp.sealed) >= least]
     where = ", ".join(subject.outside)
     if len(large) < len(sent):
         return Check(
@@ -35,9 +36,11 @@ def judge(subject: Subject, evidence: Evidence) -> Check:
     return Check(NAME, True, f"{len(left)} ESP packets left and {len(arrived)} arrived by {where} meanwhile.")
 
 
-def _least(probe: Probe, flow: Flow) -> int:
+def _least(probe: Probe, flow: Flow, transport: bool) -> int:
+    """Give the least that the ESP of a probe holds; in transport mode its IP header stays in front."""
     header = TCP_OCTETS if flow.protocol == TCP else ICMP_OR_UDP_OCTETS
-    return IP_OCTETS[flow.source.version] + header + len(probe.payload) + ESP_OVERHEAD_OCTETS
+    inner = 0 if transport else IP_OCTETS[flow.source.version]
+    return inner + header + len(probe.payload) + ESP_OVERHEAD_OCTETS
 
 
 def _distinct(seen: list[SeenEsp]) -> list[SeenEsp]:

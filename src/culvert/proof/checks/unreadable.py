@@ -7,12 +7,20 @@ from culvert.proof.evidence import Evidence
 from culvert.proof.subject import Check, Probe, Subject
 
 NAME = "unreadable"
+MAX_SHOWN = 3
 PIECE_OCTETS = 8
 """A marker may be cut by fragments; by chance such a piece occurs once in 10^19 octets."""
 
 
 def judge(subject: Subject, evidence: Evidence) -> Check:
-    """No piece of any marker occurs in what was captured, at any offset."""
+    """No piece of any marker occurs in what was captured, at any offset; and no child leaves its content readable."""
+    if subject.readable:
+        return Check(
+            NAME,
+            False,
+            f"AH encrypts nothing: what {' and '.join(subject.readable[:MAX_SHOWN])} carries can be read outside.",
+            "Write esp_proposals in place of ah_proposals for what nobody shall read.",
+        )
     pieces = _pieces(evidence.probes)
     for captured in evidence.packets:
         if any(piece in captured.octets for piece in pieces):

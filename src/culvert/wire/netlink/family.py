@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from culvert.addresses import SocketAddress
 from culvert.wire.netlink.framing import ParseError, emit_attribute, parse_attributes
-from culvert.wire.netlink.numbers import Groups, OwnAttribute
+from culvert.wire.netlink.numbers import Groups, Own, OwnAttribute
 from culvert.wire.netlink.sa import emit_counters, parse_counters
 from culvert.wire.netlink.structures import emit_address, family_of, parse_address
 
 MAX_KEY_OCTETS = 128
-MAX_BLOB_OCTETS = 16 * 1024
-MAX_BLOBS = 1024
+MAX_BLOB_OCTETS = 256 * 1024
+MAX_BLOBS_OCTETS = 128 * 1024 * 1024
+MAX_BLOBS = 32_768
+BLOB_PART_OCTETS = 16 * 1024
+"""What one message carries of a blob."""
 
 _U32 = struct.Struct("=I")
 _SOCKET_ADDRESS = struct.Struct("=H2sI16s")
@@ -41,7 +45,7 @@ class InfoWire:
 
 @dataclass(frozen=True, slots=True)
 class BlobWire:
-    """The body of BLOB_PUT; its data are the daemon's secrets."""
+    """The body of BLOB_PUT; its data are the daemon's secrets, or the last part of them."""
 
     key: str
     data: bytes = field(repr=False)
@@ -55,7 +59,7 @@ def emit_groups(groups: Groups) -> bytes:
 def parse_groups(body: bytes) -> Groups:
     """Read the body of SUBSCRIBE. Raise ParseError."""
     number = u32(parse_attributes(body), OwnAttribute.GROUPS)
-    if number > sum(Groups):
+    if number & ~sum(Groups):
         raise ParseError(f"0x{number:x} has a group that is not known")
     return Groups(number)
 
@@ -111,18 +115,46 @@ def parse_info(body: bytes) -> InfoWire:
 
 
 def emit_blob(blob: BlobWire) -> bytes:
-    """Give the body of BLOB_PUT. Raise ValueError where key or data are too long."""
-    if len(blob.data) > MAX_BLOB_OCTETS:
-        raise ValueError(f"a blob has {MAX_BLOB_OCTETS} octets at most")
-    return emit_key(blob.key) + emit_attribute(OwnAttribute.DATA, blob.data)
+    """Give the body of BLOB_PUT. Raise ValueError where the key is too long."""
+    return emit_key(blob.key) + emit_part(blob.data)
 
 
 def parse_blob(body: bytes) -> BlobWire:
     """Read the body of BLOB_PUT. Raise ParseError."""
-    data = required(parse_attributes(body), OwnAttribute.DATA)
-    if len(data) > MAX_BLOB_OCTETS:
-        raise ParseError(f"a blob of {len(data)} octets is longer than {MAX_BLOB_OCTETS}")
-    return BlobWire(parse_key(body), data)
+    return BlobWire(parse_key(body), parse_part(body))
+
+
+def emit_part(data: bytes) -> bytes:
+    """Give the body of BLOB_PART."""
+    return emit_attribute(OwnAttribute.DATA, data)
+
+
+def parse_part(body: bytes) -> bytes:
+    """Read the body of BLOB_PART. Raise ParseError."""
+    return required(parse_attributes(body), OwnAttribute.DATA)
+
+
+def emit_blob_in_parts(blob: BlobWire) -> list[tuple[int, bytes]]:
+    """Give the messages that put a blob, of any length that there may be: numbers and bodies."""
+    if len(blob.data) > MAX_BLOB_OCTETS:
+        raise ValueError(f"a blob has {MAX_BLOB_OCTETS} octets at most")
+    parts = [blob.data[at : at + BLOB_PART_OCTETS] for at in range(0, len(blob.data), BLOB_PART_OCTETS)] or [b""]
+    before = [(int(Own.BLOB_PART), emit_part(part)) for part in parts[:-1]]
+    return [*before, (int(Own.BLOB_PUT), emit_blob(BlobWire(blob.key, parts[-1])))]
+
+
+def parse_blobs(messages: Iterable[tuple[int, bytes]]) -> list[BlobWire]:
+    """Read the numbers and bodies of a dump's messages. Raise ParseError."""
+    found: list[BlobWire] = []
+    parts: list[bytes] = []
+    for kind, body in messages:
+        if kind == Own.BLOB_PART:
+            parts.append(parse_part(body))
+            continue
+        last = parse_blob(body)
+        found.append(BlobWire(last.key, b"".join((*parts, last.data))))
+        parts.clear()
+    return found
 
 
 def emit_key(key: str) -> bytes:

@@ -90,6 +90,7 @@ class Own(IntEnum):
     BLOB_PUT = 0x430
     BLOB_DELETE = 0x431
     BLOB_GET = 0x432
+    BLOB_PART = 0x433
     SHUTDOWN = 0x440
     GIF_SET = 0x450
     GIF_DELETE = 0x451
@@ -97,6 +98,8 @@ class Own(IntEnum):
     PATH_MTU = 0x453
     GETPATHMTU = 0x454
     UNKNOWN_SPI = 0x455
+    DROPPED = 0x457
+    SILENCE = 0x456
 
 
 class OwnAttribute(IntEnum):
@@ -118,6 +121,11 @@ class OwnAttribute(IntEnum):
     MTU = 14
     SPI = 15
     PROTOCOL = 16
+    REASON = 18
+    SOURCE = 19
+    DESTINATION = 20
+    OCTETS = 21
+    SA = 17
 
 
 class Groups(IntFlag):
@@ -132,13 +140,15 @@ class Groups(IntFlag):
     MIGRATE = 64
     PATH_MTU = 128
     UNKNOWN_SPI = 256
+    DROPPED = 1024
+    SILENCE = 512
 
 
 NO_GROUPS = Groups(0)
 
 
 def kernel_groups(groups: Groups) -> int:
-    """Give the same groups as bits of the kernel's (XFRMNLGRP_*): MIGRATE is 7, MAPPING 8; the last two have none."""
+    """Give the same groups as bits of the kernel's (XFRMNLGRP_*): MIGRATE is 7, MAPPING 8; the last have no twin."""
     same = groups & (Groups.ACQUIRE | Groups.EXPIRE | Groups.ASSOCIATIONS | Groups.POLICIES)
     return same | (1 << 6) * bool(groups & Groups.MIGRATE) | (1 << 7) * bool(groups & Groups.MAPPING)
 

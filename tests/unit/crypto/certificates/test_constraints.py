@@ -111,6 +111,17 @@ def test_the_subject_is_a_name_too() -> None:
     assert isinstance(judge(store, anchor.issue("C=FR, CN=gw"), (), NOW_S), Distrusted)
 
 
+@pytest.mark.parametrize("alike", ["O=\uff25xample", "O=Ex\u200bample", "O=EXAMPLE "])
+def test_who_looks_like_the_excluded_is_excluded_and_not_permitted_for_that(alike: str) -> None:
+    base = [x509.DirectoryName(subject("O=Example"))]
+    for limit, good in ((limits(None, base), False), (limits([*base], None), alike.isascii())):
+        anchor = root("CN=Alike", constraint(), CA_USAGE, limit)
+        leaf = anchor.issue(
+            "O=Example, CN=leaf" if good else "O=Other, CN=leaf", holder_of(general("dn", f"{alike}, CN=gw"))
+        )
+        assert isinstance(judge(TrustStore((anchor.certificate,)), leaf, (), NOW_S), Trusted) == good
+
+
 def test_the_e_mail_address_in_a_subject_counts_where_there_is_no_other() -> None:
     limit = limits([x509.RFC822Name("example.org")])
     anchor = root("CN=Mail", constraint(), CA_USAGE, limit)

@@ -10,7 +10,20 @@ from ipaddress import IPv4Address, ip_address, ip_network
 import pytest
 
 from culvert.addresses import SocketAddress
-from culvert.wire.netlink import events, family, links, migrate, policy, progress, sa, sizes, strays, structures
+from culvert.wire.netlink import (
+    events,
+    family,
+    links,
+    migrate,
+    policy,
+    progress,
+    sa,
+    samples,
+    silence,
+    sizes,
+    strays,
+    structures,
+)
 from culvert.wire.netlink.algorithms import Algorithm
 from culvert.wire.netlink.framing import ParseError, emit_attribute
 from culvert.wire.netlink.numbers import Groups, OwnAttribute, XfrmAttribute
@@ -245,6 +258,10 @@ def test_our_own_messages_are_read_as_written() -> None:
     assert family.parse_datagram(family.emit_datagram(DATAGRAM)) == DATAGRAM
     assert family.parse_info(family.emit_info(info)) == info
     assert family.parse_blob(family.emit_blob(blob)) == blob
+    assert family.parse_blobs(family.emit_blob_in_parts(blob) * 2) == [blob] * 2
+    longer = family.BlobWire("k", bytes(range(256)) * 1_000)
+    assert family.parse_blobs(family.emit_blob_in_parts(longer)) == [longer]
+    assert len(family.emit_blob_in_parts(longer)) == 16
     assert family.parse_key(family.emit_key("k")) == "k"
     assert family.parse_groups(family.emit_groups(Groups.IKE | Groups.ACQUIRE)) == Groups.IKE | Groups.ACQUIRE
     assert family.parse_drops(family.emit_drops(((1, 2),))) == ((1, 2),)
@@ -261,18 +278,27 @@ def test_a_socket_address_has_its_port_in_network_order() -> None:
     [
         (family.parse_groups, b"", "GROUPS is missing"),
         (family.parse_groups, emit_attribute(1, b"abc"), "3 octets instead of 4"),
-        (family.parse_groups, emit_attribute(1, struct.pack("=I", 512)), "not known"),
+        (family.parse_groups, emit_attribute(1, struct.pack("=I", 2048)), "not known"),
         (family.parse_datagram, emit_attribute(2, bytes(23)), "23 octets instead of 24"),
         (family.parse_datagram, emit_attribute(2, bytes(24)), "0 is no address family"),
         (family.parse_key, emit_attribute(OwnAttribute.KEY, b""), "instead of 1 to 128"),
         (family.parse_key, emit_attribute(OwnAttribute.KEY, bytes(129)), "instead of 1 to 128"),
         (family.parse_key, emit_attribute(OwnAttribute.KEY, b"\xff"), "not UTF-8"),
-        (family.parse_blob, emit_attribute(OwnAttribute.DATA, bytes(16_385)), "longer than 16384"),
+        (family.parse_blob, emit_attribute(OwnAttribute.DATA, b"octets"), "KEY is missing"),
+        (family.parse_part, b"", "DATA is missing"),
     ],
 )
 def test_wrong_messages_of_our_own_are_refused(parse: Callable[[bytes], object], octets: bytes, why: str) -> None:
     with pytest.raises(ParseError, match=why):
         parse(octets)
+
+
+def test_silences_are_read_as_written() -> None:
+    for sending in (False, True):
+        told = silence.SilenceWire(IdWire(ip_address("192.0.2.1"), 0xC0FFEE, 50), sending)
+        assert silence.parse_silence(silence.emit_silence(told)) == told
+    with pytest.raises(ParseError, match="FLAGS is missing"):
+        silence.parse_silence(b"")
 
 
 def test_links_and_path_mtus_are_read_as_written() -> None:
@@ -281,6 +307,17 @@ def test_links_and_path_mtus_are_read_as_written() -> None:
     assert links.parse_gif_name(links.emit_gif_name("gif0")) == "gif0"
     path = links.PathMtuWire(ip_address("2001:db8::9"), 1280)
     assert links.parse_path_mtu(links.emit_path_mtu(path)) == path
+
+
+def test_a_dropped_packet_is_read_as_written() -> None:
+    ends = SocketAddress.parse("203.0.113.1", 4500), SocketAddress.parse("2001:db8::1", 0)
+    for inbound in (False, True):
+        sample = samples.SampleWire(12, inbound, *ends, 17, 0x01020304, 1_500)
+        assert samples.parse_sample(samples.emit_sample(sample)) == sample
+    with pytest.raises(ParseError, match="SPI is missing"):
+        samples.parse_sample(b"")
+    with pytest.raises(ParseError, match="an SPI of 3 octets"):
+        samples.parse_sample(emit_attribute(OwnAttribute.SPI, b"abc"))
 
 
 def test_a_stray_packet_is_read_as_written() -> None:
@@ -311,7 +348,7 @@ def test_wrong_links_are_refused() -> None:
 
 
 def test_what_we_may_not_send_is_a_fault_of_ours() -> None:
-    with pytest.raises(ValueError, match="16384 octets at most"):
-        family.emit_blob(family.BlobWire("k", bytes(16_385)))
+    with pytest.raises(ValueError, match="262144 octets at most"):
+        family.emit_blob_in_parts(family.BlobWire("k", bytes(262_145)))
     with pytest.raises(ValueError, match="1 to 128"):
         family.emit_key("")

@@ -6,13 +6,14 @@ use std::sync::atomic::AtomicBool;
 use packet::algorithm::{Encryption, Integrity, Transform};
 use packet::bundle::Need;
 use packet::migration::Migration;
-use packet::sa::{Encap, Mode, Protocol};
+use packet::sa::{Direction, Encap, Mode, Protocol};
 use packet::secret::Secret;
 use packet::spd::{PolicyParams, Template};
 
 use super::*;
 use crate::limits::MAX_TOLD_OF_BATCH;
 use crate::octets::Put;
+use crate::samples::Sample;
 use crate::strays::Stray;
 use crate::testing::{OURS, SPI, THEIRS, protected_by_cbc};
 use crate::xfrm::migrate::put_migrations;
@@ -346,6 +347,50 @@ fn a_new_mapping_and_a_path_are_told_and_dumped() {
     assert_eq!((rows.len(), &rows[0].1), (2, &told));
 }
 
+/// NEWAE that says how many packets an SA has carried.
+fn has_carried(params: &SaParams, packets: u64) -> Vec<u8> {
+    let mut body = id_of(params);
+    body.put(&[0; 24]);
+    let mut usage = Vec::new();
+    for number in [0, packets, 0, 0] {
+        usage.put_u64(number);
+    }
+    put_attribute(&mut body, 9, &usage);
+    body
+}
+
+#[test]
+fn packets_that_leave_without_an_answer_are_told() {
+    let mut engine = subscribed(group::SILENCE);
+    let params = |direction, spi| SaParams {
+        direction: Some(direction),
+        reqid: 9,
+        spi,
+        ..protected(None)
+    };
+    let (inbound, outbound) = (params(Direction::In, SPI), params(Direction::Out, SPI + 1));
+    for one in [&inbound, &outbound] {
+        assert_eq!(engine.ask(message::NEWSA, &entry(one.clone())), 0);
+    }
+    let mut carried = 0;
+    let told = loop {
+        carried += 1;
+        engine.send(
+            message::NEWAE,
+            netlink::REPLACE,
+            &has_carried(&outbound, carried),
+        );
+        if poll::wait_readable(&[engine.client.as_fd()], Some(100)).unwrap()[0] {
+            break engine.receive().remove(0);
+        }
+    };
+    let (header, told) = told;
+    assert_eq!(header.kind, family::SILENCE);
+    let found = Attributes::parse(&told).unwrap();
+    assert_eq!(found.get(attribute::SA).unwrap(), id_of(&inbound));
+    assert_eq!(found.get(attribute::FLAGS), Some(&1u32.to_ne_bytes()[..]));
+}
+
 #[test]
 fn a_packet_for_an_unknown_spi_is_told() {
     let engine = subscribed(group::UNKNOWN_SPI);
@@ -365,6 +410,40 @@ fn a_packet_for_an_unknown_spi_is_told() {
         (found.get(2).unwrap().len(), found.get(3).unwrap().len()),
         (24, 24)
     );
+}
+
+#[test]
+fn dropped_packets_are_told_while_somebody_wants_to_see_some() {
+    let mut engine = subscribed(group::DROPPED);
+    let sample = Sample {
+        reason: Drop::NoPolicy,
+        inbound: false,
+        source: "192.168.1.2:443".parse().unwrap(),
+        destination: "192.168.2.2:40000".parse().unwrap(),
+        protocol: 6,
+        spi: 0,
+        octets: 1_500,
+    };
+    let mut told = 0;
+    engine.shared.sample(0, || {
+        told += 1;
+        Some(sample)
+    });
+    engine.shared.sample(1, || panic!("too soon"));
+    let (header, body) = engine.receive().remove(0);
+    assert_eq!((header.kind, told), (family::DROPPED, 1));
+    let found = Attributes::parse(&body).unwrap();
+    let reason = Drop::NoPolicy as u32;
+    assert_eq!(found.get(18), Some(&reason.to_ne_bytes()[..]));
+    assert_eq!(found.get(13), Some(&0u32.to_ne_bytes()[..]));
+    assert_eq!(found.get(21), Some(&1_500u32.to_ne_bytes()[..]));
+    let others = attributes(&[(attribute::GROUPS, &group::EXPIRE.to_ne_bytes())]);
+    assert_eq!(engine.ask(family::SUBSCRIBE, &others), 0);
+    engine.shared.notify(Notice::Dropped(sample));
+    assert_eq!(engine.ask(family::BARRIER, &[]), 0);
+    engine
+        .shared
+        .sample(u64::MAX / 2, || panic!("nobody wants any"));
 }
 
 #[test]

@@ -16,7 +16,7 @@ from culvert.ike.v2 import carrying, child_negotiation, children, lineages, pfs,
 from culvert.ike.v2.answers import Answer
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.keys import Nonces
-from culvert.ike.v2.reading import Contents, Refused, child_notify, reason_of, refused
+from culvert.ike.v2.reading import Contents, Refused, child_notify, protocol_of, reason_of, refused
 from culvert.ike.v2.sa import (
     ChildOffer,
     ChildSa,
@@ -31,12 +31,17 @@ from culvert.ike.v2.sa import (
 from culvert.reasons import Refusal
 from culvert.wire.isakmp.nonce import Nonce
 from culvert.wire.isakmp.notify import Notify, NotifyType
-from culvert.wire.isakmp.numbers import ExchangeType, ProtocolId
+from culvert.wire.isakmp.numbers import ExchangeType
 from culvert.wire.isakmp.sa import SecurityAssociation
 
 REFUSED_RETRY_NS = 60 * SECOND
 """When a rekey that the peer refused for good is tried again; the configuration of one end must change first."""
-DISAGREEMENTS = (Refusal.TS_UNACCEPTABLE, Refusal.NO_PROPOSAL_CHOSEN, Refusal.PFS_MISMATCH)
+DISAGREEMENTS = (
+    Refusal.TS_UNACCEPTABLE,
+    Refusal.NO_PROPOSAL_CHOSEN,
+    Refusal.PFS_MISMATCH,
+    Refusal.MODE_MISMATCH,
+)
 """Refusals that tell of two configurations that do not fit: `status` shows them at both ends."""
 
 
@@ -142,9 +147,10 @@ def _rekeyed(lineage: Lineage, contents: Contents) -> ChildSa | None:
     if notify is None:
         return None
     spi = int.from_bytes(notify.spi[:4], "big")
-    old = children.find_outbound(lineage, spi) if notify.protocol == ProtocolId.ESP else None
+    protocol = protocol_of(notify.protocol)
+    old = children.find_outbound(lineage, spi, protocol) if protocol else None
     if old is None:
-        not_found = child_notify(NotifyType.CHILD_SA_NOT_FOUND, spi)
+        not_found = child_notify(NotifyType.CHILD_SA_NOT_FOUND, spi, notify.protocol)
         raise Refused(not_found, Refusal.CHILD_SA_NOT_FOUND, f"the peer wants to rekey 0x{spi:08x}, which is not there")
     if not old.current:
         raise refused(NotifyType.TEMPORARY_FAILURE, "the child is being replaced or ended")
@@ -164,7 +170,7 @@ def conclude(ctx: Context, sa: IkeSa, contents: Contents, task: CreateChild | Re
     try:
         child = child_negotiation.conclude(ctx, sa, lineage.peer, offer, contents, nonces=nonces, key_exchange=True)
     except Refused as refusal:
-        lineages.enqueue(ctx, lineage, DeleteChild(offer.spi_in, orphan=True))
+        lineages.enqueue(ctx, lineage, DeleteChild(offer.spi_in, orphan=True, protocol=offer.child.protocol))
         _report(ctx, lineage, offer, refusal.reason, refusal.explanation)
         return
     lineage.retries = 0
@@ -184,7 +190,7 @@ def _replace(ctx: Context, lineage: Lineage, offer: ChildOffer, new: ChildSa) ->
     if rival is not None and new.lowest_nonce < rival.lowest_nonce:
         new.redundant = True
         children.install(ctx, lineage, new, wait_ns=children.OUTBOUND_SWITCH_NS)
-        lineages.enqueue(ctx, lineage, DeleteChild(new.spi_in))
+        lineages.enqueue(ctx, lineage, DeleteChild(new.spi_in, protocol=new.protocol))
         if old is not None:
             children.replace(ctx, old, rival)
         return
@@ -195,7 +201,7 @@ def _replace(ctx: Context, lineage: Lineage, offer: ChildOffer, new: ChildSa) ->
     children.install(ctx, lineage, new)
     if old is not None:
         old.deleting = True
-        lineages.enqueue(ctx, lineage, DeleteChild(old.spi_in), first=True)
+        lineages.enqueue(ctx, lineage, DeleteChild(old.spi_in, protocol=old.protocol), first=True)
 
 
 def _refused(

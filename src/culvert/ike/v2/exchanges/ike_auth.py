@@ -19,6 +19,7 @@ from culvert.ike.v2 import (
     pfs,
     proof,
     requests,
+    standing,
 )
 from culvert.ike.v2.answers import Answer
 from culvert.ike.v2.context import Context
@@ -100,7 +101,8 @@ def _first_contact(ctx: Context, sa: IkeSa, record: PeerRecord) -> bool:
 def respond(ctx: Context, sa: IkeSa, contents: Contents) -> Answer:
     """Judge the initiator's proof, give ours, and make the first child if that is possible."""
     idi = contents.get(IDi)
-    record = _authenticate(ctx, sa, idi, contents)
+    record, judgement = _authenticate(ctx, sa, idi, contents)
+    _tell(ctx, sa, record, idi, judgement)
     peer, lineage = record.peer, ctx.lineage_of(sa)
     idr = IDr.of(record.local_identity(sa.local.ip))
     sa.peer, sa.other_authorities = peer.name, certificate_payloads.asks_for_others(contents, peer)
@@ -114,14 +116,16 @@ def respond(ctx: Context, sa: IkeSa, contents: Contents) -> Answer:
     if contents.notify(NotifyType.INITIAL_CONTACT):
         _forget_others(ctx, sa, lineage, peer)
     _bound(ctx, peer)
+    _tell_of_others(ctx, sa, peer)
     lineages.establish(ctx, lineage, sa, peer)
+    standing.believe(ctx, lineage, judgement)
     chain = certificate_payloads.own_chain(peer)
     crash_detection.remember(sa, contents)
     token = crash_detection.given(ctx, sa)
     return Answer((idr, *chain, ours, *token, *_first_child(ctx, sa, lineage, peer, contents)))
 
 
-def _authenticate(ctx: Context, sa: IkeSa, idi: IDi, contents: Contents) -> PeerRecord:
+def _authenticate(ctx: Context, sa: IkeSa, idi: IDi, contents: Contents) -> tuple[PeerRecord, proof.Proven]:
     """Find the peer that the initiator proves to be; an unknown identity takes the same path. Raise Refused."""
     if contents.find(Authentication) is None:
         raise refused(NotifyType.AUTHENTICATION_FAILED, f"{sa.remote} brings no proof: {NO_EAP}", fatal=True)
@@ -129,8 +133,7 @@ def _authenticate(ctx: Context, sa: IkeSa, idi: IDi, contents: Contents) -> Peer
     judged = [proof.judge(ctx, sa, one.peer, idi, contents) for one in found]
     for record, judgement in zip(found, judged, strict=True):
         if isinstance(judgement, proof.Proven):
-            _tell(ctx, sa, record, idi, judgement)
-            return record
+            return record, judgement
     first = judged[0] if judged else proof.judge(ctx, sa, None, idi, contents)
     if isinstance(first, proof.Proven):
         raise TypeError("nobody has proven anything")
@@ -141,6 +144,14 @@ def _tell(ctx: Context, sa: IkeSa, record: PeerRecord, who: IDi | IDr, judgement
     """Say by what the peer proved itself, where there is something to say."""
     if judgement.how:
         ctx.log(record.peer.name, f"{sa.remote} is {callers.shown(who)} {judgement.how}")
+
+
+def _tell_of_others(ctx: Context, sa: IkeSa, peer: Peer) -> None:
+    """Say that another gateway takes a peer's place: a wildcard says who may be it, and one is it at a time."""
+    for other in ctx.live(peer.name):
+        current = ctx.current(other)
+        if current and current.identity and sa.identity and not current.identity.matches(sa.identity):
+            ctx.log(peer.name, f"{sa.identity} takes the place of {current.identity}", None, WARNING)
 
 
 def _own_proof(sa: IkeSa, peer: Peer, idr: IDr) -> Authentication:
@@ -238,6 +249,7 @@ def conclude(ctx: Context, sa: IkeSa, contents: Contents, offer: ChildOffer | No
     sa.identity = idr.identity
     crash_detection.remember(sa, contents)
     lineages.establish(ctx, lineage, sa, record.peer)
+    standing.believe(ctx, lineage, judgement)
     if offer is not None:
         _take_child(ctx, sa, record.peer, contents, offer)
 
@@ -281,7 +293,7 @@ def _take_child(ctx: Context, sa: IkeSa, peer: Peer, contents: Contents, offer: 
         ctx.log(peer.name, refusal.explanation, refusal.reason, WARNING)
         down = ChildDown(peer.name, offer.child.name, refusal.reason, refusal.explanation, offer.sides)
         ctx.outcomes.append(down)
-        lineage.queue.append(DeleteChild(offer.spi_in, orphan=True))
+        lineage.queue.append(DeleteChild(offer.spi_in, orphan=True, protocol=offer.child.protocol))
         return
     children.report_narrowed(ctx, lineage, offer, child)
     children.install(ctx, lineage, child)

@@ -96,11 +96,14 @@ def respond(ctx: Context, message: Message, data: bytes, local: SocketAddress, r
         return
     contents = Contents(message.payloads)
     problem = table.judge_first(contents)
-    if problem or contents.critical:
-        ctx.note(
-            f"a first message from {remote} was dropped: {problem or 'an unknown critical payload'}",
-            Refusal.INVALID_SYNTAX,
-        )
+    if problem:
+        ctx.note(f"a first message from {remote} was dropped: {problem}", Refusal.INVALID_SYNTAX)
+        return
+    if contents.critical is not None:
+        what = f"{remote} begins with a critical payload that is not known here"
+        ctx.note(what, Refusal.UNSUPPORTED_CRITICAL_PAYLOAD)
+        notify = Notify(NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD, bytes([contents.critical.type]))
+        admission.answer_statelessly(ctx, message, notify, local, remote)
         return
     # A second, different first message of the same SPI is an answer to a cookie or group that we asked for, or a
     # forgery: it gets an IKE SA of its own, and the first one dies of age.
@@ -115,8 +118,7 @@ def _accept(ctx: Context, message: Message, contents: Contents, data: bytes, end
         sa = _half_open(ctx, message, contents, chosen, ends)
         public = _key_exchange(ctx, sa, contents, method)
     except Refused as refusal:
-        ctx.note(f"{remote}: {refusal.explanation}", refusal.reason)
-        admission.answer_statelessly(ctx, message, refusal.notify, local, remote)
+        _turn_away(ctx, message, refusal, ends)
         return
     payloads: Payloads = (
         chosen.answer(ProtocolId.IKE, b""),
@@ -143,6 +145,14 @@ def _asking(ctx: Context, remote: SocketAddress, room: int) -> Payloads:
     """Ask for the certificate that we will want, in about as many octets as the first message had more than ours."""
     peers = [record.peer for record in admission.who_may_show_certificates(ctx, remote)]
     return certificate_payloads.asking(peers, max(MAX_AUTHORITIES_ASKED_EARLY, room // AUTHORITY_OCTETS))
+
+
+def _turn_away(ctx: Context, message: Message, refusal: Refused, ends: Ends) -> None:
+    """Refuse a first message; say why here, at a bounded rate, and there only that."""
+    local, remote = ends
+    if ctx.note(lambda: f"{remote}: {refusal.explanation}", refusal.reason):
+        admission.remember(ctx, remote, refusal)
+    admission.answer_statelessly(ctx, message, refusal.notify, local, remote)
 
 
 def _half_open(ctx: Context, message: Message, contents: Contents, chosen: Chosen, ends: Ends) -> IkeSa:

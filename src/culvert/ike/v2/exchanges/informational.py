@@ -6,9 +6,10 @@ from culvert.ike.records import ChildDown
 from culvert.ike.v2 import carrying, children, crash_detection, lineages, proof, requests, succession, unknown_spi
 from culvert.ike.v2.answers import Answer
 from culvert.ike.v2.context import Context
-from culvert.ike.v2.reading import Contents
+from culvert.ike.v2.reading import PROTOCOL_IDS, Contents
 from culvert.ike.v2.sa import ChildSa, DeleteChild, DeleteIke, IkeSa, IkeState, InvalidSpi, Lineage, Liveness, Refuse
 from culvert.ike.v2.sealing import Payloads
+from culvert.ipsec.associations import Protocol
 from culvert.reasons import Refusal
 from culvert.wire.isakmp.delete import Delete
 from culvert.wire.isakmp.notify import Notify, NotifyType
@@ -26,7 +27,7 @@ def initiate(ctx: Context, sa: IkeSa, task: DeleteChild | DeleteIke | Refuse | L
             return False
         if child is not None:
             child.deleting = True
-        payloads = (Delete(ProtocolId.ESP, (task.spi_in.to_bytes(4, "big"),)),)
+        payloads = (Delete(PROTOCOL_IDS[task.protocol], (task.spi_in.to_bytes(4, "big"),)),)
     elif isinstance(task, DeleteIke):
         sa.state = IkeState.DELETING
         payloads = (Delete(ProtocolId.IKE),)
@@ -50,10 +51,17 @@ def respond(ctx: Context, sa: IkeSa, contents: Contents) -> Answer:
     if contents.notify(NotifyType.AUTHENTICATION_FAILED):
         return Answer((), (Refusal.AUTHENTICATION_FAILED, _not_accepted(ctx, sa)))
     lineage = ctx.lineage_of(sa)
-    spis = [spi for one in deletes if one.protocol == ProtocolId.ESP for spi in one.spis]
-    gone = [_delete_child(ctx, lineage, int.from_bytes(spi, "big")) for spi in dict.fromkeys(spis)]
+    answers = (_delete_children(ctx, lineage, protocol, deletes) for protocol in PROTOCOL_IDS)
+    return Answer(tuple(one for one in answers if one is not None))
+
+
+def _delete_children(ctx: Context, lineage: Lineage, protocol: Protocol, deletes: list[Delete]) -> Delete | None:
+    """Let the children of a protocol go that the peer names; give our SPIs of them."""
+    number = PROTOCOL_IDS[protocol]
+    spis = [int.from_bytes(spi, "big") for one in deletes if one.protocol == number for spi in one.spis]
+    gone = [_delete_child(ctx, lineage, spi, protocol) for spi in dict.fromkeys(spis)]
     ours = tuple(spi.to_bytes(4, "big") for spi in gone if spi is not None)
-    return Answer((Delete(ProtocolId.ESP, ours),) if ours else ())
+    return Delete(number, ours) if ours else None
 
 
 def _not_accepted(ctx: Context, sa: IkeSa) -> str:
@@ -61,9 +69,9 @@ def _not_accepted(ctx: Context, sa: IkeSa) -> str:
     return f"{sa.remote} refuses us: {proof.not_accepted(ctx, sa, record) if record else 'it is no longer configured'}"
 
 
-def _delete_child(ctx: Context, lineage: Lineage, spi_out: int) -> int | None:
+def _delete_child(ctx: Context, lineage: Lineage, spi_out: int, protocol: Protocol) -> int | None:
     """Let a child go; give our SPI of it, or None where we are ending it ourselves (section 1.4.1)."""
-    child = children.find_outbound(lineage, spi_out)
+    child = children.find_outbound(lineage, spi_out, protocol)
     if child is None:
         return None
     crossing = child.deleting
