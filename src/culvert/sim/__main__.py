@@ -12,6 +12,8 @@ from pathlib import Path
 
 from culvert.clock import SECOND
 from culvert.sim import failures, script_text
+from culvert.sim.explorer import DEPTH, FAULTS
+from culvert.sim.exploring import explore_all
 from culvert.sim.many import Summary, processors, summaries
 from culvert.sim.play import Played, play, seeded
 
@@ -23,6 +25,8 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = _parser().parse_args(arguments)
     if chosen.replay is not None:
         return _replay(chosen.replay, chosen.out)
+    if chosen.explore:
+        return _explore(chosen.depth, chosen.jobs)
     if chosen.trace:
         return _told(seeded(chosen.seed), chosen.seed)
     seeds = itertools.count(chosen.seed) if chosen.forever else range(chosen.seed, chosen.seed + chosen.runs)
@@ -48,8 +52,22 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--jobs", type=int, default=processors(), help="processes (default: one for each processor)")
     parser.add_argument("--out", type=Path, default=Path("build/sim"), help="where a failure is written to (build/sim)")
     parser.add_argument("--trace", action="store_true", help="print every event of the first seed, and no more")
+    parser.add_argument("--explore", action="store_true", help="try everything that a network can do to two gateways")
+    parser.add_argument("--depth", type=int, default=DEPTH, help=f"how many steps of the network ({DEPTH})")
     parser.add_argument("--replay", type=Path, help="play a script.toml, and draw it")
     return parser
+
+
+def _explore(depth: int, jobs: int) -> int:
+    """Explore from every beginning, and count."""
+    states, failures = 0, []
+    for explored in explore_all(depth, jobs):
+        print(explored, flush=True)
+        states += explored.states
+        failures += [explored.failure] if explored.failure else []
+    print("\n".join(failures[:1]))
+    print(f"depth {depth}, {FAULTS} faults: {states} states, {'all healed' if not failures else 'NOT all good'}")
+    return 1 if failures else 0
 
 
 def _watched(found: Iterable[Summary]) -> Iterator[Summary]:

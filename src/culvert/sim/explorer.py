@@ -13,6 +13,7 @@ from enum import StrEnum
 from culvert.clock import SECOND
 from culvert.ike.endpoint import Endpoint
 from culvert.ike.events import DatagramReceived, DeadlineReached, Event
+from culvert.reasons import Refusal
 from culvert.sim import invariants
 from culvert.sim.broken import Broken
 from culvert.sim.link import Recorded
@@ -25,6 +26,8 @@ from culvert.sim.world import Arrival, Occurs, World, describe
 DEPTH, FAULTS = 8, 3
 HEALS_NS = 420 * SECOND
 """How long a healed network may need until both ends are at rest; see `script.rest_ns`."""
+UNFOUNDED = (Refusal.PEER_DEAD,)
+"""Why nobody may end an IKE SA: so few steps are fewer than a request is repeated."""
 MOST_REACTIONS = 2_000
 """Reactions of one healing; it takes some dozens."""
 
@@ -94,9 +97,10 @@ class Reaction:
 
 @dataclass(slots=True)
 class Explorer:
-    """Searches breadth first. `states` and `reactions` are counted; `failure` is the first thing that did not hold."""
+    """Searches breadth first, and counts. `seamless`: there is a tunnel, and nothing that happens may interrupt it."""
 
     build: Builder = Endpoint
+    seamless: bool = False
     copier: Copier = field(default_factory=Copier)
     digester: Digester = field(init=False)
     states: int = 0
@@ -133,6 +137,8 @@ class Explorer:
     def _worked_out(self, end: Snapshot, event: Event, now: int) -> Reaction:
         node = self.copier.copied(end.node)
         world = World(Recorded(0, {}), {node.name: node}, build=self.build, draw=drawn, watched=True, now=now)
+        world.events = 1  # no round number, at which dearer things are looked at
+        world.forbidden = UNFOUNDED
         world.wire = self.copier.copied(end.wire)
         if isinstance(event, DatagramReceived):
             world.wire.delivered(node.name, event.data)
@@ -159,10 +165,14 @@ class Explorer:
         return State(ends, on_their_way, state.now, state.faults)
 
     def _agree(self, one: Snapshot, other: Snapshot) -> None:
-        if (one.digest, other.digest) not in self._agreed:
-            invariants.agree(one.node, other.node)
-            invariants.agree(other.node, one.node)
-            self._agreed[one.digest, other.digest] = None
+        """See that both have the same keys, and where nothing may be lost, that each takes what the other sends."""
+        if (one.digest, other.digest) in self._agreed:
+            return
+        for sender, receiver in ((one.node, other.node), (other.node, one.node)):
+            invariants.agree(sender, receiver)
+            if self.seamless:
+                invariants.reach(sender, receiver)
+        self._agreed[one.digest, other.digest] = None
 
     def choices(self, state: State, faults: int) -> Iterator[Choice]:
         """Give all that may happen next; no more faults than `faults` in all."""
@@ -234,23 +244,30 @@ class Explorer:
     def _heal(self, state: State) -> str:
         """Deliver everything and let time pass until both ends are at rest; what led to rest before does so again."""
         path: list[Key] = []
-        current, until = state, state.now + HEALS_NS
-        problem = ""
-        for _ in range(MOST_REACTIONS):
-            key = current.key
-            if key in self._good or (not current.flight and not (problem := _unrest(current))):
-                self._good.update(dict.fromkeys([*path, key]))
+        current = state
+        for current, broken in self.undisturbed(state):
+            path.append(current.key)
+            if path[-1] in self._good or (not current.flight and not unrest_of(current)):
+                self._good.update(dict.fromkeys(path))
                 self.healed += 1
                 return ""
+            if broken is not None:
+                return "\n".join((*current.story(), str(broken)))
+        return "\n".join((*current.story(), f"no rest after the network healed: {unrest_of(current)}"))
+
+    def undisturbed(self, state: State) -> Iterator[tuple[State, Broken | None]]:
+        """Give the states that follow where nothing happens to any datagram; the last one with what broke there."""
+        current, until = state, state.now + HEALS_NS
+        for _ in range(MOST_REACTIONS):
             if current.now > until:
-                break
-            path.append(key)
+                return
+            yield current, None
             choice = Choice(Move.DELIVER, current.flight[0]) if current.flight else Choice(Move.TIMER)
             try:
                 current = self.follow(current, choice)
             except Broken as broken:
-                return _told(current, choice, broken)
-        return "\n".join((*current.story(), f"no rest after the network healed: {problem}"))
+                yield current, Broken(f"* {choice}: {broken}")
+                return
 
 
 def drawn(seed: int) -> CountedEntropy:
@@ -263,7 +280,8 @@ def _without(flight: tuple[Arrival, ...], arrival: Arrival) -> tuple[Arrival, ..
     return flight[:at] + flight[at + 1 :]
 
 
-def _unrest(state: State) -> str:
+def unrest_of(state: State) -> str:
+    """Say what is not as it must be in the end, or nothing."""
     nodes = {end.node.name: end.node for end in state.ends}
     pair: Pair = (state.ends[0].node.name, state.ends[1].node.name)
     return unrest(nodes, [pair])

@@ -60,6 +60,13 @@ def agree(sender: Node, receiver: Node) -> None:
             _agree(sender, receiver, sent, received)
 
 
+def reach(sender: Node, receiver: Node) -> None:
+    """What `sender` sends at this moment, `receiver` can open."""
+    for (_, selector), spi in sender.plane.sends_on().items():
+        if not receiver.plane.takes(spi):
+            raise Broken(f"{sender.name} sends {selector} on 0x{spi:08x}, which {receiver.name} does not have")
+
+
 def _agree(sender: Node, receiver: Node, sent: SecurityAssociation, received: SecurityAssociation) -> None:
     # A NAT makes the destination another one, and each end draws from 32 bits: the SPI tells them apart.
     same = (sent.encryption_key, sent.integrity_key) == (received.encryption_key, received.integrity_key)
