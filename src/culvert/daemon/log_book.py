@@ -67,9 +67,13 @@ class LogBook(logging.Handler):
         """Keep a record and tell it to followers."""
         entry = self._entered(record)
         (self._topic_lines if entry.topic else self._lines).append(entry)
-        for peer, follower in tuple(self._followers):
-            if concerns(entry, peer):
-                follower(entry.line())
+        for known in tuple(self._followers):
+            try:
+                if concerns(entry, known[0]):
+                    known[1](entry.line())
+            except Exception:
+                # Whoever logs must not fail because somebody who listens does.
+                self._followers.remove(known)
 
     def _entered(self, record: logging.LogRecord) -> Entry:
         self._count += 1

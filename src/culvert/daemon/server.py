@@ -34,8 +34,8 @@ MAX_CONNECTIONS = 64
 RESERVED_CONNECTIONS = 8
 """As many more for root, so that nobody of the group can lock out `culvert down`."""
 CHUNK_OCTETS = 65_536
-MAX_UNREAD_OCTETS = 1024 * 1024
-"""What a client may leave unread of what it is told unasked; more is lost to it."""
+MAX_UNREAD_OCTETS = 256 * 1024
+"""What a client may leave unread of what it is told unasked; more is lost to it. A thousand lines, for each client."""
 WRITE_S = 10.0
 """How long a client may leave its answer unread."""
 LAST_ANSWERS_S = 1.0

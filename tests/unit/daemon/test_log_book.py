@@ -96,6 +96,20 @@ def test_followers_are_told_what_comes_until_they_leave(journal):
     assert [line["message"] for line in of_shop] == ["two", "three"]
 
 
+def test_a_follower_that_fails_is_none_any_more_and_nobody_else_notices(journal):
+    told = []
+
+    def fail(_line):
+        raise RuntimeError("gone")
+
+    leave = journal.book.follow(fail)
+    journal.book.follow(told.append)
+    journal.info("one")
+    journal.info("two")
+    leave()
+    assert [line["message"] for line in told] == ["one", "two"]
+
+
 def test_topics_are_what_is_kept_and_what_followers_hold(journal):
     heard = []
     topics = journal.topics
