@@ -19,13 +19,15 @@ from culvert.ike.events import (
     Acquired,
     Configured,
     Connect,
+    DebugSet,
     Disconnect,
     EngineRestarted,
     Event,
     RekeyRequested,
     Stop,
 )
-from culvert.ipsec.proposals import ike_proposal
+from culvert.ike.logs import IKE
+from culvert.ipsec.proposals import esp_proposal, ike_proposal
 from culvert.sim.pair import Pair, with_child
 from tests.certified import CREDENTIALS, certified, good, revoking, stranger
 
@@ -52,6 +54,9 @@ def _setting(pair: Pair, words: str) -> None:
         "start": lambda: replace(peer, start=Start(value)),
         "networks": lambda: with_child(peer, *value.split(",")),
         "proposals": lambda: replace(peer, proposals=(ike_proposal(value),)),
+        "esp": lambda: replace(
+            peer, children=tuple(replace(one, proposals=(esp_proposal(value),)) for one in peer.children)
+        ),
         "encapsulation": lambda: replace(peer, encapsulation=EncapsulationChoice(value)),
         "certificate": lambda: replace(certified(peer, side, OTHER[side]), credential=CREDENTIALS[value](side)),
         "trust": lambda: replace(peer, trust=TRUST[value](OTHER[side])),
@@ -76,6 +81,7 @@ def _event(pair: Pair, side: str, words: str) -> Event:
         "rekey ike": RekeyRequested(other, ike=True),
         "traffic": Acquired(child.reqid, child.local[0].start, child.remote[0].start),
         "engine restarted": EngineRestarted(),
+        "told in detail": DebugSet(frozenset({IKE})),
         "stop": Stop(),
     }
     return events[words]
@@ -87,7 +93,8 @@ def _spoken(line: str) -> str | None:
     if " receives " in text or re.fullmatch(r"\w+ [A-Z]\w+", text):
         return None
     text = re.sub(r" \[\w+/\w+ [ir]\]", "", text)
-    return re.sub(r" esp 0x\w+ to [\d.]+", "", text)
+    text = re.sub(r" esp 0x\w+ to [\d.]+", "", text)
+    return re.sub(r"0x(?:[0-9a-f]{8}){1,2}", "0x...", text)
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)

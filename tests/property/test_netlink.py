@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from culvert.wire.netlink import events, family, framing, links, migrate, policy, progress, sa, sizes
+from culvert.wire.netlink import events, family, framing, links, migrate, policy, progress, sa, silence, sizes
 from culvert.wire.netlink.algorithms import Algorithm
 from culvert.wire.netlink.framing import Message, ParseError
 from culvert.wire.netlink.replay import ReplayWire
@@ -38,6 +38,7 @@ PARSERS: list[Callable[[bytes], object]] = [
     links.parse_gif,
     links.parse_gif_name,
     links.parse_path_mtu,
+    silence.parse_silence,
     family.parse_groups,
     family.parse_datagram,
     family.parse_drops,

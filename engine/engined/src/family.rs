@@ -29,6 +29,7 @@ pub mod message {
     pub const GETPATHMTU: u16 = 0x454;
     pub const UNKNOWN_SPI: u16 = 0x455;
     pub const DROPPED: u16 = 0x457;
+    pub const SILENCE: u16 = 0x456;
 }
 
 /// Numbers of the attributes.
@@ -53,6 +54,7 @@ pub mod attribute {
     pub const SOURCE: u16 = 19;
     pub const DESTINATION: u16 = 20;
     pub const OCTETS: u16 = 21;
+    pub const SA: u16 = 17;
 }
 
 /// Groups of notifications, as bits of SUBSCRIBE.
@@ -66,8 +68,9 @@ pub mod group {
     pub const MIGRATE: u32 = 1 << 6;
     pub const PATH_MTU: u32 = 1 << 7;
     pub const UNKNOWN_SPI: u32 = 1 << 8;
+    pub const SILENCE: u32 = 1 << 9;
     pub const DROPPED: u32 = 1 << 10;
-    pub const ALL: u32 = 0x5ff;
+    pub const ALL: u32 = 0x7ff;
 }
 
 /// Reads the value of `LOCAL` or `REMOTE`.

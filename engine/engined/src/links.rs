@@ -1,11 +1,14 @@
-//! What our own family says of gif links and of the ways to the peers.
+//! What our own family says of gif links, of the ways to the peers, and of peers on whose associations nothing comes.
 
 use std::net::{IpAddr, SocketAddr};
+
+use packet::silence::Silence;
 
 use crate::family::{attribute, message, parse_endpoint, parse_u32, put_endpoint};
 use crate::gif::Gif;
 use crate::netlink::{self, Attributes, Header, put_attribute};
 use crate::refusal::Refusal;
+use crate::xfrm::structures::put_sa_id;
 
 const LINK1: u32 = 1;
 const LINK2: u32 = 1 << 1;
@@ -63,6 +66,20 @@ pub fn put_path_mtu(body: &mut Vec<u8>, remote: IpAddr, mtu: u32) {
 pub fn path_mtu(remote: IpAddr, mtu: u32) -> Vec<u8> {
     netlink::message(Header::notification(message::PATH_MTU), |body| {
         put_path_mtu(body, remote, mtu);
+    })
+}
+
+/// The notification SILENCE.
+pub fn silence(silence: &Silence) -> Vec<u8> {
+    netlink::message(Header::notification(message::SILENCE), |body| {
+        let mut id = Vec::with_capacity(24);
+        put_sa_id(&mut id, silence.inbound);
+        put_attribute(body, attribute::SA, &id);
+        put_attribute(
+            body,
+            attribute::FLAGS,
+            &u32::from(silence.sending).to_ne_bytes(),
+        );
     })
 }
 

@@ -47,6 +47,7 @@ mod secpath;
 pub mod secret;
 pub mod segment;
 pub mod selector;
+pub mod silence;
 pub mod snapshot;
 pub mod spd;
 pub mod tcp;

@@ -69,3 +69,6 @@ pub const MAX_FRAGMENTS_PER_PACKET: usize = 64;
 
 /// How long fragments wait for the others (Linux waits as long).
 pub const REASSEMBLY_NANOSECONDS: u64 = 30_000_000_000;
+
+/// Silences that are told at one look; with two looks a second, as many as IKE asks peers about.
+pub const MAX_SILENCES: usize = 256;

@@ -12,8 +12,10 @@ from culvert.ike.events import (
     EngineRestarted,
     Event,
     MappingChanged,
+    NothingReceived,
     PathFailed,
     PathResolved,
+    PathsChanged,
     UnknownSpi,
 )
 from culvert.ipsec.associations import SecurityAssociation
@@ -77,6 +79,12 @@ def tell_event(journal: Journal, event: Event) -> None:
                 spi=f"0x{event.spi:08x}",
                 source=str(event.remote),
             )
+        case NothingReceived(id_, sending):
+            what = "Packets leave and nothing comes back." if sending else "Traffic has ended."
+            journal.tell(ESP, what, sa=str(id_))
+        case PathsChanged(addresses, peers):
+            shown = _shown([str(one) for one in addresses])
+            journal.tell(NET, "Ways or addresses of this host changed.", addresses=shown, peers=_shown(peers))
         case EngineRestarted():
             journal.tell(ESP, "The engine has no associations any more.")
         case PathResolved(peer, paths):

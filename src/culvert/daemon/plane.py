@@ -37,6 +37,7 @@ from culvert.xfrm.events import (
     Overrun,
     PathMtuEvent,
     PoliciesChanged,
+    SilenceEvent,
     StrayEvent,
 )
 from culvert.xfrm.events import Event as XfrmEvent
@@ -96,7 +97,7 @@ class EnginePlane:
         running = await EngineProcess.attach(self._socket)
         self._process = running or await self._spawn()
         self._client = await XfrmClient.connect(self._socket)
-        await self._client.subscribe(changes=True, mapping=True, path_mtu=True, strays=True)
+        await self._client.subscribe(changes=True, mapping=True, path_mtu=True, strays=True, silence=True)
         await self._restore(self._client)
         self._tasks.spawn("read the engine", self._read(self._client))
         return running is not None
@@ -301,6 +302,8 @@ class EnginePlane:
                 self._on_event(ike.AssociationExpired(gone, hard=True))
             case PoliciesChanged():
                 self._on_change()
+            case SilenceEvent(id_, sending):
+                self._on_event(ike.NothingReceived(id_, sending))
             case PathMtuEvent():
                 self._on_path()
             case Overrun():

@@ -145,8 +145,13 @@ def groups(configured: Sequence[Proposal]) -> str:
 
 
 def _written(proposal: Proposal, key_exchange: bool) -> str:
-    names = [_word(one) for kind in _KINDS for one in transforms_of(proposal, kind, key_exchange)]
-    return "-".join(one for one in names if one != "noesn" or "esn" in names)
+    names = [_word(one) for kind in _KINDS for one in _told(transforms_of(proposal, kind, key_exchange))]
+    return "-".join(names)
+
+
+def _told(transforms: Sequence[Transform]) -> Sequence[Transform]:
+    """Leave out what says that there is none of a kind, where nothing else is allowed of it."""
+    return () if [_word(one) for one in transforms] in (["none"], ["noesn"]) else transforms
 
 
 def _joined(proposals: Sequence[str]) -> str:

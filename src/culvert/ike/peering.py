@@ -61,6 +61,8 @@ def _resume(ctx: Context, record: PeerRecord) -> None:
     name, live = record.peer.name, ctx.live(record.peer.name)
     record.demanded = {child.child.name: None for one in live for child in one.children.values() if child.current}
     record.inherited = any(reqid in ctx.inherited for reqid in record.reqids)
+    for lineage in live:
+        standing.review(ctx, lineage)
     if live:
         completing.check_later(ctx, record, ctx.jittered(completing.CHECK_NS, 40))
         settling.begin(ctx, record)

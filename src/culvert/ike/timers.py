@@ -9,8 +9,8 @@ from enum import StrEnum
 
 
 class Timer(StrEnum):
-    """What a deadline is for. The owner is a peer's name, an IKE SA's SPI in hex, a child's inbound SPI, or a reqid; of
-    TASK_RETRY and CERTIFICATE, a lineage's number.
+    """What a deadline is for. The owner is a peer's name, an IKE SA's SPI in hex, or a child's inbound SPI; of
+    TASK_RETRY and CERTIFICATE, a lineage's number; of RETIRE, a reqid.
     """
 
     RETRANSMIT = "retransmit"
@@ -70,9 +70,10 @@ class Timers:
         due = self._due.get((timer, owner))
         return due[0] if due else None
 
-    def set_now(self) -> list[Key]:
-        """Give what is set, in the order in which it was set first."""
-        return list(self._due)
+    def instants(self) -> list[tuple[int, Key]]:
+        """Give what is set and when it is due, in that order."""
+        ordered = sorted(self._due.items(), key=lambda item: item[1])
+        return [(at, key) for key, (at, _) in ordered]
 
     def count(self, timer: Timer) -> int:
         """Count the timers of a kind, whoever's."""

@@ -105,7 +105,7 @@ def _of_owners(ctx: Context) -> Iterator[str]:
 
 
 def _of_timers(ctx: Context) -> Iterator[str]:
-    for timer, owner in ctx.timers.set_now():
+    for _, (timer, owner) in ctx.timers.instants():
         if not _owned(ctx, timer, owner):
             yield f"the timer {timer} of {owner} has outlived its owner"
 

@@ -52,6 +52,14 @@ def paired(world: World, node: Node, association: SecurityAssociation) -> None:
             _had(receiver, node, association)
 
 
+def agree(sender: Node, receiver: Node) -> None:
+    """What `sender` sends on, `receiver` opens with the same keys, where it has it."""
+    for sent in sender.plane.side(Direction.OUT):
+        received = receiver.plane.inbound(sent.spi)
+        if received is not None:
+            _agree(sender, receiver, sent, received)
+
+
 def _agree(sender: Node, receiver: Node, sent: SecurityAssociation, received: SecurityAssociation) -> None:
     # A NAT makes the destination another one, and each end draws from 32 bits: the SPI tells them apart.
     same = (sent.encryption_key, sent.integrity_key) == (received.encryption_key, received.integrity_key)

@@ -21,8 +21,8 @@ from culvert.sim.steps import Done, populate
 from culvert.sim.world import World
 
 Builder = Callable[[Entropy, int], Endpoint]
-HOSTILE = (Refusal.PEER_DEAD,)
-"""Why nobody may end an IKE SA while the network is not bad for long and nobody fails."""
+UNFOUNDED = (Refusal.PEER_DEAD,)
+"""Why nobody may end an IKE SA while the network is good and nobody fails."""
 LOOK_NS = 5 * SECOND
 PACKETS_EVERY_NS = 2 * SECOND
 STREAM_NS = 40 * SECOND
@@ -43,8 +43,8 @@ def play(script: Script, build: Builder = Endpoint, observer: Observer | None = 
     bad = random.Random(f"weather {script.seed}")
     weather = any(one.weather for one in script.rounds)
     calm = steady(script.setting.latency)
-    link = Link(bad, calm, 0, calm) if weather else None
-    world = World(link or Recorded(script.setting.latency, script.fates), build=build, observer=observer)
+    link = Link(bad, calm, 0, calm) if weather else Recorded(script.setting.latency, script.fates)
+    world = World(link, build=build, observer=observer)
     world.latency, world.traffic, world.watched = script.setting.latency, True, True
     world.patience = rest_ns(script.setting.dpd_s)
     failure = ""
@@ -55,18 +55,20 @@ def play(script: Script, build: Builder = Endpoint, observer: Observer | None = 
     except Broken as broken:
         failure = str(broken)
     rounds = tuple(replace(one, weather=None) for one in script.rounds)
-    return Played(replace(script, rounds=rounds, fates=link.decided if link else script.fates), world, failure)
+    return Played(replace(script, rounds=rounds, fates=link.decided), world, failure)
 
 
-def _round(world: World, script: Script, one: Round, link: Link | None) -> None:
+def _round(world: World, script: Script, one: Round, link: Link | Recorded) -> None:
     start = world.now
     for after, step in one.steps:
         world.plan(start + after, Done(step, script.setting))
     world.plan(start + PACKETS_EVERY_NS, Stream(PACKETS_EVERY_NS, start + min(one.lasts_ns, STREAM_NS)))
-    if link is not None and one.weather is not None:
+    if isinstance(link, Recorded):
+        link.heals_at = start + one.lasts_ns
+    elif one.weather is not None:
         link.conditions, link.heals_at = one.weather, start + one.lasts_ns
     world.steady = one.steady
-    world.forbidden = HOSTILE if one.friendly else ()
+    world.forbidden = UNFOUNDED if one.steady else ()
     world.tell(f"-- a round of {one.lasts_ns / SECOND:g} s begins")
     world.run(start + one.lasts_ns)
     _heal(world)
@@ -87,7 +89,7 @@ def _come_to_rest(world: World, script: Script) -> None:
     world.plan(world.now, Stream(PACKETS_EVERY_NS, world.now + STREAM_NS))
     while world.now < give_up:
         world.run(world.now + LOOK_NS)
-        problem = unrest(world, script.setting.pairs)
+        problem = unrest(world.nodes, script.setting.pairs)
         if not problem:
             world.tell("-- at rest")
             return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from culvert.addresses import NAT_PORT, SocketAddress
 from culvert.config.model import Child, Peer, Start
@@ -11,19 +11,18 @@ from culvert.ike.records import start_of
 from culvert.ike.status import PeerState, PeerStatus
 from culvert.ipsec.associations import Direction
 from culvert.sim.node import Node
-from culvert.sim.world import World
 
 Pair = tuple[str, str]
 
 
-def unrest(world: World, pairs: Sequence[Pair]) -> str:
+def unrest(nodes: Mapping[str, Node], pairs: Sequence[Pair]) -> str:
     """Say what is not yet as it must be, or nothing."""
-    ends = [(world.nodes[one], world.nodes[other]) for one, other in pairs]
+    ends = [(nodes[one], nodes[other]) for one, other in pairs]
     for one, other in ends:
         problem = _between(one, other)
         if problem:
             return problem
-    return next((problem for node in world.nodes.values() if (problem := _left_over(node, ends))), "")
+    return next((problem for node in nodes.values() if (problem := _left_over(node, ends))), "")
 
 
 def _between(one: Node, other: Node) -> str:

@@ -18,14 +18,12 @@ class Round:
     """What is done until the network heals, `lasts_ns` after the start; then everything must come to rest.
 
     `weather` is None where nothing happens to datagrams but what is written down. `steady`: packets may not be lost.
-    `friendly`: nobody has a reason to give the other one up.
     """
 
     steps: tuple[Timed, ...]
     lasts_ns: int
     weather: Conditions | None = None
     steady: bool = False
-    friendly: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,8 +53,6 @@ def _lines(script: Script) -> Iterator[str]:
         yield f"\n[[rounds]]\nlasts = {_quoted(_seconds(one.lasts_ns))}"
         if one.steady:
             yield "steady = true"
-        if one.friendly:
-            yield "friendly = true"
         yield "steps = ["
         yield from (f"    {_quoted(f'{_seconds(at)} {step}')}," for at, step in one.steps)
         yield "]"
@@ -108,8 +106,7 @@ def _read(table: dict[str, Any]) -> dict[str, Any]:
 
 def _round(table: dict[str, Any]) -> Round:
     steps = tuple(_step(line) for line in table["steps"])
-    steady, friendly = (bool(table.get(mark)) for mark in ("steady", "friendly"))
-    return Round(steps, _instant(table["lasts"]), steady=steady, friendly=friendly)
+    return Round(steps, _instant(table["lasts"]), steady=table.get("steady", False))
 
 
 def _step(line: str) -> tuple[int, Step]:

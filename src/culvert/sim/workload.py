@@ -17,7 +17,6 @@ from culvert.sim.steps import Step, Verb
 DAY_NS = 24 * 3600 * SECOND
 IDLE_DPD_S = 1800
 """How often a world that idles for a day is asked whether it lives; each time costs real seconds here."""
-LONGEST_FRIENDLY_NS = 30 * SECOND
 Draw = Callable[[random.Random, Setting], list[Timed]]
 """Gives steps around the instant 0; some may lie before it."""
 
@@ -49,12 +48,7 @@ def _later(source: random.Random, setting: Setting) -> Round:
     lasts = source.randint(5, 60) * SECOND
     if source.random() < 0.4:
         gentle = _ordered(_clusters(source, setting, GENTLE, source.choice((1, 1, 2)), lasts))
-        return Round(gentle, lasts, steady=True, friendly=True)
-    if source.random() < 0.4:
-        # The network is never bad for as long as a request is repeated, so that nobody may give the other one up.
-        lasts = min(lasts, LONGEST_FRIENDLY_NS)
-        gentle = _ordered(_clusters(source, setting, GENTLE, source.choice((1, 2, 3)), lasts))
-        return Round(gentle, lasts, drawn(source), friendly=True)
+        return Round(gentle, lasts, steady=True)
     steps = _clusters(source, setting, (*GENTLE, *ROUGH), source.choice((1, 2, 3)), lasts)
     return Round(_ordered(steps), lasts, drawn(source) if source.random() < 0.6 else None)
 

@@ -97,8 +97,8 @@ class World:
 
     `names` are host names with their addresses. `forbidden` are reasons that nothing may end with at the moment.
     `steady`: nothing is lost now but what the endpoints themselves let go. `latency` is that of packets, and
-    `traffic` whether there are any. `build` makes endpoints. `watched`: every invariant is looked at after every
-    event. `patience`: how long what is transient may last where things are lost.
+    `traffic` whether there are any. `build` makes endpoints, and `draw` their randomness. `watched`: every invariant
+    is looked at after every event. `patience`: how long what is transient may last where things are lost.
     """
 
     link: Way
@@ -112,6 +112,7 @@ class World:
     traffic: bool = False
     watched: bool = False
     build: Callable[[Entropy, int], Endpoint] = Endpoint
+    draw: Callable[[int], Entropy] = SeededEntropy
     patience: int = DAY
     now: int = 0
     events: int = 0
@@ -134,9 +135,15 @@ class World:
         self.network.moved()
         return self.nodes[name]
 
+    def planned(self) -> list[Happening]:
+        """Take away what was planned, in its order."""
+        taken = [what for _, _, what in sorted(self._queue, key=lambda due: due[:2])]
+        self._queue.clear()
+        return taken
+
     def _endpoint(self, seed: int) -> Endpoint:
         """Make an endpoint that knows the time of day."""
-        endpoint = self.build(SeededEntropy(seed), self.now)
+        endpoint = self.build(self.draw(seed), self.now)
         endpoint.step(CalendarSet(UTC_OFFSET_S), self.now)
         return endpoint
 

@@ -287,12 +287,14 @@ class XfrmClient:
         path_mtu: bool = False,
         strays: bool = False,
         drops: bool = False,
+        silence: bool = False,
     ) -> None:
         """Have these told from now on, through `events`. `changes` are those of both tables."""
         groups = Groups.ACQUIRE * acquire | Groups.EXPIRE * expire | Groups.IKE * ike
         groups |= (Groups.ASSOCIATIONS | Groups.POLICIES) * changes
         groups |= Groups.MIGRATE * migrations | Groups.MAPPING * mapping | Groups.PATH_MTU * path_mtu
         groups |= Groups.UNKNOWN_SPI * strays | Groups.DROPPED * drops
+        groups |= Groups.SILENCE * silence
         await self._ask(Own.SUBSCRIBE, family.emit_groups(Groups(groups)))
 
     def events(self) -> AsyncIterator[Event]:

@@ -19,6 +19,7 @@ from culvert.wire.netlink.migrate import parse_migrate
 from culvert.wire.netlink.numbers import Own, Xfrm
 from culvert.wire.netlink.sa import parse_sa_id
 from culvert.wire.netlink.samples import SampleWire, parse_sample
+from culvert.wire.netlink.silence import SilenceWire, parse_silence
 from culvert.wire.netlink.strays import StrayWire, parse_stray
 from culvert.xfrm import policies
 from culvert.xfrm.associations import id_from_wire
@@ -132,6 +133,16 @@ class DroppedEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class SilenceEvent:
+    """For a while nothing came on an inbound association, the newest of its policy, that had traffic before; with
+    `sending`, packets leave meanwhile.
+    """
+
+    id: AssociationId
+    sending: bool
+
+
+@dataclass(frozen=True, slots=True)
 class AssociationsChanged:
     """Somebody changed the SAD. `gone` is one that was taken away; `flushed`: all of them, at least those of ESP."""
 
@@ -159,6 +170,7 @@ Event = (
     | PathMtuEvent
     | StrayEvent
     | DroppedEvent
+    | SilenceEvent
     | AssociationsChanged
     | PoliciesChanged
     | Overrun
@@ -225,6 +237,12 @@ def _dropped(value: SampleWire) -> DroppedEvent:
 
 _DROPS = {int(drop): drop.name for drop in Drop}
 """An engine of another version may know more."""
+
+
+def _silence(value: SilenceWire) -> SilenceEvent:
+    return SilenceEvent(id_from_wire(value.id), value.sending)
+
+
 _FLUSHES_OF_ESP = (b"\x00", b"\x32", b"\xff")
 """Protocols that a flush may name: any, ESP, and IPSEC_PROTO_ANY."""
 _READERS: dict[int, Callable[[bytes], Event]] = {
@@ -236,6 +254,7 @@ _READERS: dict[int, Callable[[bytes], Event]] = {
     Own.PATH_MTU: lambda body: _path_mtu(parse_path_mtu(body)),
     Own.UNKNOWN_SPI: lambda body: _stray(parse_stray(body)),
     Own.DROPPED: lambda body: _dropped(parse_sample(body)),
+    Own.SILENCE: lambda body: _silence(parse_silence(body)),
     Own.IKE_RECEIVED: lambda body: _ike(parse_datagram(body)),
     Own.OVERRUN: lambda _: Overrun(),
     Xfrm.DELSA: lambda body: AssociationsChanged(gone=id_from_wire(parse_sa_id(body))),

@@ -33,6 +33,7 @@ from culvert.wire.netlink.policy import emit_policy, parse_policy, parse_policy_
 from culvert.wire.netlink.progress import emit_progress, parse_progress
 from culvert.wire.netlink.sa import emit_sa, parse_sa, parse_sa_id, parse_spi_request
 from culvert.wire.netlink.samples import SampleWire, emit_sample
+from culvert.wire.netlink.silence import SilenceWire, emit_silence
 from culvert.wire.netlink.sizes import emit_sad_size, emit_spd_size
 from culvert.wire.netlink.strays import StrayWire, emit_stray
 from culvert.xfrm.associations import id_to_wire
@@ -124,6 +125,11 @@ class FakeEngine:
     def drop(self, value: SampleWire) -> None:
         """Have a packet be dropped, which is told to who wants to see some."""
         self.notify(Groups.DROPPED, Own.DROPPED, emit_sample(value))
+
+    def fall_silent(self, identity: AssociationId, sending: bool) -> None:
+        """Have nothing come on an inbound association for a while."""
+        silence = SilenceWire(id_to_wire(identity), sending)
+        self.notify(Groups.SILENCE, Own.SILENCE, emit_silence(silence))
 
     def overrun(self) -> None:
         """Tell all subscribers that notifications were lost."""

@@ -28,10 +28,12 @@ from culvert.ipsec.associations import Direction
 from culvert.limits import MAX_CHECKPOINT_OCTETS
 from culvert.reasons import Refusal
 from culvert.sim.pair import Pair, with_child
+from tests.certified import certified_pair, good, revoking
 
 HEAD = struct.Struct("!4sHIQIII")
 SET_ANEW = {
     Timer.HALF_OPEN,
+    Timer.CERTIFICATE,
     Timer.LIVENESS,
     Timer.KEEPALIVE,
     Timer.REASSEMBLY,
@@ -400,3 +402,34 @@ def test_an_ike_sa_that_runs_out_of_epochs_gets_a_successor(pair: Pair) -> None:
     (sent,) = of_kind(Transmit, actions)
     assert sent.data[32:34] == b"\xff\xff"
     assert endpoint.status("east").state is PeerState.UP
+
+
+# --- certificates ---
+
+
+def believed(trust: TrustStore | None = None) -> Pair:
+    """Give a pair that proved itself by certificates, of which west is another process now, which trusts so."""
+    pair = certified_pair()
+    pair.connect()
+    pair.wait(5)
+    assert pair.west.up("east")
+    assert pair.west.configured is not None
+    pair.west_peer = replace(pair.west_peer, trust=trust or pair.west_peer.trust)
+    pair.west.configured = replace(pair.west.configured, peers=(pair.west_peer,))
+    pair.world.replace("west")
+    return pair
+
+
+def test_a_tunnel_by_certificates_goes_on() -> None:
+    pair = believed()
+    assert not any("IKE_SA_INIT" in line for line in pair.wait(40))
+    assert pair.west.up("east")
+    assert pair.east.up("west")
+
+
+def test_whoever_was_revoked_meanwhile_is_let_go_and_nobody_else() -> None:
+    pair = believed(revoking("east", good("east")))
+    pair.wait(20)
+    assert pair.west.endpoint.status("east").reason is Refusal.CERTIFICATE_REVOKED
+    assert not pair.west.plane.associations
+    assert believed(revoking("west", good("west"))).west.up("east")

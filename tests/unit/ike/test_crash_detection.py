@@ -227,6 +227,20 @@ def _ask(line: Line, name: str, spis: tuple[bytes, bytes], flags: int, source: I
     return [one for answer in _transmitted(actions) for one in _tokens(answer)]
 
 
+def test_no_token_is_shown_while_the_data_plane_still_carries_the_traffic() -> None:
+    """A new process has forgotten the IKE SA, but not lost the children: it makes new ones beside them."""
+    line = Line().connect()
+    request = _request(line.sa("west"))
+    line.restart("east")
+    record = line.ends["east"]._ctx.peers["west"]
+    record.inherited = True
+    (answer,) = _transmitted(line.receive("east", request))
+    assert not _tokens(answer)
+    record.inherited = False
+    (answer,) = _transmitted(line.receive("east", request))
+    assert _tokens(answer)
+
+
 def test_another_gateway_with_the_same_secret_shows_no_token_of_ours() -> None:
     """A copied machine, or another member behind one balancer, which does not know this IKE SA."""
     line = Line().connect()

@@ -25,7 +25,7 @@ from culvert.wire.netlink.structures import IdWire, SelectorWire
 from culvert.xfrm import associations, spd
 from culvert.xfrm.client import XfrmClient
 from culvert.xfrm.errors import NotOursError, XfrmError
-from culvert.xfrm.events import MappingEvent, PathMtuEvent, PolicyExpireEvent, read_event
+from culvert.xfrm.events import MappingEvent, PathMtuEvent, PolicyExpireEvent, SilenceEvent, read_event
 from culvert.xfrm.fake import FakeEngine
 
 US, THEM = ip_address("203.0.113.1"), ip_address("198.51.100.1")
@@ -142,13 +142,15 @@ async def test_what_the_plane_learns_is_told(fake: FakeEngine) -> None:
     client = fake.connect()
     events = client.events()
     await client.add_association(SA)
-    await client.subscribe(mapping=True, path_mtu=True, changes=True)
+    await client.subscribe(mapping=True, path_mtu=True, changes=True, silence=True)
     old, new = SocketAddress(THEM, 4500), SocketAddress(THEM, 1024)
     fake.rebind(SA.id, old, new)
     fake.learn_path_mtu(THEM, 1400)
     assert await anext(events) == MappingEvent(SA.id, 7, old, new)
     assert await anext(events) == PathMtuEvent(THEM, 1400)
     assert await client.path_mtus() == {THEM: 1400}
+    fake.fall_silent(SA.id, True)
+    assert await anext(events) == SilenceEvent(SA.id, True)
     body = emit_policy_expire(
         PolicyExpireWire(PolicyWire(SelectorWire(SELECTOR.source, SELECTOR.destination), 1), True)
     )

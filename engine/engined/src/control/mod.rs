@@ -23,6 +23,7 @@ use netio::seqpacket::{Connection, Listener};
 use packet::counters::DropCounters;
 use packet::database::Database;
 use packet::reason::Drop;
+use packet::silence::Silences;
 
 use crate::blobs::Blobs;
 use crate::ike::Kept;
@@ -35,6 +36,8 @@ use publishing::Publishing;
 
 /// How often lifetimes are looked at.
 const TICK_MS: u32 = 1_000;
+/// How often it is looked whether anything comes in.
+const LOOK_MS: u32 = 500;
 /// How often a barrier is looked at; a batch of packets takes less.
 const BARRIER_MS: u32 = 1;
 
@@ -66,6 +69,8 @@ pub struct Control {
     told: Vec<(u32, Arc<[u8]>)>,
     acquires: u32,
     next_tick_ns: u64,
+    silences: Silences,
+    next_look_ns: u64,
     ending: bool,
 }
 
@@ -93,6 +98,8 @@ impl Control {
             told: Vec::new(),
             acquires: 0,
             next_tick_ns: 0,
+            silences: Silences::default(),
+            next_look_ns: 0,
             ending: false,
         }
     }
@@ -132,6 +139,7 @@ impl Control {
         }
         self.handle_notices();
         self.tick();
+        self.look_for_silence();
         self.publish_soon();
         let names: Vec<u64> = self.clients.keys().copied().collect();
         for (name, ready) in names.into_iter().zip(&ready[3..]) {
@@ -181,7 +189,8 @@ impl Control {
             return BARRIER_MS;
         }
         let now_ns = self.shared.clock.nanoseconds();
-        let until_tick_ns = self.next_tick_ns.saturating_sub(now_ns);
+        let next_ns = self.next_tick_ns.min(self.next_look_ns);
+        let until_tick_ns = next_ns.saturating_sub(now_ns);
         let left_ns = self
             .publish_within_ns()
             .map_or(until_tick_ns, |within_ns| within_ns.min(until_tick_ns));

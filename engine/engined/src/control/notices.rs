@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use packet::reason::Drop;
 
-use super::{Control, TICK_MS};
+use super::{Control, LOOK_MS, TICK_MS};
 use crate::family::group;
 use crate::ike;
 use crate::links;
@@ -74,11 +74,7 @@ impl Control {
     }
 
     fn ike_received(&mut self, message: IkeMessage) {
-        if self
-            .clients
-            .values()
-            .any(|client| client.groups & group::IKE != 0)
-        {
+        if self.is_wanted(group::IKE) {
             self.tell(group::IKE, ike::received(&message));
         } else if self.kept.keep(message) {
             self.drops.add(Drop::IkeQueueFull);
@@ -101,6 +97,28 @@ impl Control {
         self.publish();
         self.publishing.free();
         self.deliver();
+    }
+
+    /// Associations on which nothing comes in, for those who want to know.
+    pub(super) fn look_for_silence(&mut self) {
+        let now_ns = self.shared.clock.nanoseconds();
+        if now_ns < self.next_look_ns {
+            return;
+        }
+        self.next_look_ns = now_ns + u64::from(LOOK_MS) * 1_000_000;
+        if !self.is_wanted(group::SILENCE) {
+            return;
+        }
+        for silence in self.silences.look(self.database.sad().iter(), now_ns) {
+            self.tell(group::SILENCE, links::silence(&silence));
+        }
+        self.deliver();
+    }
+
+    fn is_wanted(&self, group: u32) -> bool {
+        self.clients
+            .values()
+            .any(|client| client.groups & group != 0)
     }
 
     fn expire_sas(&mut self, now_s: u64) {

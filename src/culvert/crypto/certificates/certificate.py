@@ -11,6 +11,7 @@ from cryptography import x509
 from culvert import der
 from culvert.crypto import pem
 from culvert.crypto.certificates.extensions import Extensions, read_extensions
+from culvert.crypto.certificates.frame import frame
 from culvert.crypto.public_keys import PublicKey, guarded, public_key
 from culvert.crypto.signature_schemes import Scheme, scheme_of, verifies
 from culvert.distinguished_names import DistinguishedName
@@ -99,7 +100,7 @@ class _Fields:
 
 
 def _parse(data: bytes) -> Certificate:
-    tbs, algorithm, signature = _outer(data)
+    tbs, algorithm, signature = frame(data)
     fields = _fields(tbs)
     if fields.algorithm != algorithm:
         raise MalformedCertificate("it names two signature algorithms, one inside and another outside")
@@ -117,14 +118,6 @@ def _parse(data: bytes) -> Certificate:
         scheme=scheme_of(algorithm),
         signature=signature,
     )
-
-
-def _outer(data: bytes) -> tuple[der.Element, bytes, bytes]:
-    """Take a signed thing apart: what is signed, the AlgorithmIdentifier, the signature."""
-    parts = der.only(data, der.SEQUENCE).elements()
-    if [part.tag for part in parts] != [der.SEQUENCE, der.SEQUENCE, der.BIT_STRING] or parts[2].content[:1] != b"\x00":
-        raise der.DerError("not three parts: contents, algorithm, signature")
-    return parts[0], parts[1].whole, parts[2].content[1:]
 
 
 def _fields(tbs: der.Element) -> _Fields:

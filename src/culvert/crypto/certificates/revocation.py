@@ -11,6 +11,7 @@ from cryptography.x509.oid import ExtensionOID
 
 from culvert import der
 from culvert.crypto import pem
+from culvert.crypto.certificates.frame import frame
 from culvert.crypto.public_keys import PublicKey, guarded
 from culvert.crypto.signature_schemes import Scheme, scheme_of, verifies
 from culvert.distinguished_names import DistinguishedName
@@ -84,13 +85,11 @@ def parse_crls(data: bytes) -> tuple[RevocationList, ...]:
 
 
 def _parse(data: bytes) -> RevocationList:
-    parts = der.only(data, der.SEQUENCE).elements()
-    if [part.tag for part in parts] != [der.SEQUENCE, der.SEQUENCE, der.BIT_STRING] or parts[2].content[:1] != b"\x00":
-        raise der.DerError("not three parts: contents, algorithm, signature")
-    fields = list(parts[0].elements())
+    tbs, algorithm, signature = frame(data)
+    fields = list(tbs.elements())
     if fields and fields[0].tag == der.INTEGER:
         fields.pop(0)
-    if len(fields) < 3 or fields[0].whole != parts[1].whole:
+    if len(fields) < 3 or fields[0].whole != algorithm:
         raise MalformedList("a part is missing, or it names two signature algorithms")
     parsed = guarded(lambda: x509.load_der_x509_crl(data))
     times = guarded(lambda: (parsed.last_update_utc, parsed.next_update_utc))
@@ -103,9 +102,9 @@ def _parse(data: bytes) -> RevocationList:
         this_update_s=int(times[0].timestamp()),
         next_update_s=int(times[1].timestamp()) if times[1] else None,
         serials=serials,
-        scheme=scheme_of(parts[1].whole),
-        signature=parts[2].content[1:],
-        tbs=parts[0].whole,
+        scheme=scheme_of(algorithm),
+        signature=signature,
+        tbs=tbs.whole,
         number=scope.number,
         only=scope.only,
         partial=scope.partial,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -98,7 +98,7 @@ class Known:
     def of(cls, peer: Peer, identity: Identity | None) -> Known:
         """`identity` is the gateway's; it matters where the peer has no `local_identity`."""
         bare = replace(peer, secret=None, secret_from="", credential=None, trust=None, origin=Origin())
-        return cls(bare, None if peer.local_identity else identity, _digest(_secrets(peer)))
+        return cls(bare, None if peer.local_identity else identity, hashlib.sha256(peer.secret or b"").digest())
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,27 +192,6 @@ def _inflate(octets: bytes) -> bytes:
     if not inflater.eof or inflater.unused_data:
         raise UnreadableError("a part that cannot be unpacked")
     return whole
-
-
-def _secrets(peer: Peer) -> Iterator[bytes]:
-    """Give what proves who we are and whom we believe, each part in its place."""
-    yield peer.secret or b""
-    if peer.credential is not None:
-        yield peer.credential.key.public.spki
-        yield from (one.der for one in (peer.credential.certificate, *peer.credential.chain))
-    yield b""
-    if peer.trust is not None:
-        for ders in (peer.trust.anchors, peer.trust.intermediates, peer.trust.crls):
-            yield from (one.der for one in ders)
-            yield b""
-        yield bytes((peer.trust.require_crl, peer.trust.legacy))
-
-
-def _digest(parts: Iterable[bytes]) -> bytes:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(len(part).to_bytes(8, "big") + part)
-    return digest.digest()
 
 
 def _named(kind: type[Any]) -> Leaf:

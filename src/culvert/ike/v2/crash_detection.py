@@ -66,9 +66,12 @@ def renew(ctx: Context, sa: IkeSa) -> None:
 def shown(ctx: Context, header: Header, local: SocketAddress, remote: SocketAddress) -> Payloads:
     """Give our token to somebody who asks an IKE SA that is not here. Never one of an IKE SA that is (section 10.2).
 
-    A message can be for none of ours and yet carry the SPIs of one: in the other's role, or with one SPI changed.
+    A message can be for none of ours and yet carry the SPIs of one: in the other's role, or with one SPI changed. And
+    where our data plane still holds what a former process made with a peer, traffic flows: that must not end at once.
     """
     if header.spi_i in ctx.sas or header.spi_r in ctx.sas:
+        return ()
+    if any(record.inherited for record in ctx.peers.known_at(remote.ip)):
         return ()
     return _notified(ctx, Ends(not header.initiator, header.spi_i, header.spi_r, local.ip, remote.ip))
 

@@ -18,7 +18,7 @@ from culvert.ipsec.associations import Direction
 
 IKE_TIMERS = (Timer.RETRANSMIT, Timer.IKE_REKEY, Timer.IKE_HARD, Timer.IKE_LINGER)
 CHILD_TIMERS = (Timer.CHILD_REKEY, Timer.CHILD_HARD, Timer.OUTBOUND_SWITCH, Timer.PFS_TRIAL)
-LINEAGE_TIMERS = (Timer.TASK_RETRY, Timer.CERTIFICATE)
+LINEAGE_TIMERS = (Timer.TASK_RETRY,)
 """Deadlines that go on where they stood. All others are set anew."""
 _DIGEST_OCTETS = 16
 Told = dict[int, InstallAssociation | MoveAssociation]

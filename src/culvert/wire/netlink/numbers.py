@@ -98,6 +98,7 @@ class Own(IntEnum):
     GETPATHMTU = 0x454
     UNKNOWN_SPI = 0x455
     DROPPED = 0x457
+    SILENCE = 0x456
 
 
 class OwnAttribute(IntEnum):
@@ -123,6 +124,7 @@ class OwnAttribute(IntEnum):
     SOURCE = 19
     DESTINATION = 20
     OCTETS = 21
+    SA = 17
 
 
 class Groups(IntFlag):
@@ -138,13 +140,14 @@ class Groups(IntFlag):
     PATH_MTU = 128
     UNKNOWN_SPI = 256
     DROPPED = 1024
+    SILENCE = 512
 
 
 NO_GROUPS = Groups(0)
 
 
 def kernel_groups(groups: Groups) -> int:
-    """Give the same groups as bits of the kernel's (XFRMNLGRP_*): MIGRATE is 7, MAPPING 8; the last two have none."""
+    """Give the same groups as bits of the kernel's (XFRMNLGRP_*): MIGRATE is 7, MAPPING 8; the last have no twin."""
     same = groups & (Groups.ACQUIRE | Groups.EXPIRE | Groups.ASSOCIATIONS | Groups.POLICIES)
     return same | (1 << 6) * bool(groups & Groups.MIGRATE) | (1 << 7) * bool(groups & Groups.MAPPING)
 

@@ -10,6 +10,7 @@ from culvert import der
 from culvert.crypto.certificates.certificate import Certificate
 from culvert.crypto.certificates.judging import judge
 from culvert.crypto.certificates.store import Distrusted, Trusted, TrustStore, Verdict, trust_store
+from culvert.crypto.public_keys import PrivateKey, public_key
 from culvert.limits import MAX_CERTIFICATE_PATH, MAX_PRESENTED_CERTIFICATES
 from culvert.reasons import Refusal
 from tests.unit.crypto.certificates.authorities import (
@@ -39,6 +40,11 @@ def reason(verdict: Verdict) -> Refusal:
     assert isinstance(verdict, Distrusted), verdict
     assert verdict.explanation
     return verdict.reason
+
+
+def explained(verdict: Verdict) -> str:
+    assert isinstance(verdict, Distrusted), verdict
+    return verdict.explanation
 
 
 def trusted(verdict: Verdict) -> tuple[Certificate, ...]:
@@ -390,6 +396,21 @@ def test_a_short_key_is_refused_wherever_it_stands() -> None:
     assert reason(judge(store(weak_root), weak_root.issue(LEAF), (), NOW_S)) is Refusal.CERTIFICATE_WEAK
 
 
+def test_a_very_short_key_is_for_nobody_not_even_for_legacy_peers() -> None:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    short = RSAPublicNumbers(65_537, (1 << 1000) + 1).public_key()
+    public = public_key(short.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+    anchor = root()
+    leaf = anchor.issue(LEAF, holder=PrivateKey(public, key().key))
+    assert leaf.public_key == public
+    for legacy in (False, True):
+        verdict = judge(store(anchor, legacy=legacy), leaf, (), NOW_S)
+        assert reason(verdict) is Refusal.CERTIFICATE_WEAK
+        assert "1001 bits" in explained(verdict)
+
+
 def sha1_signed(authority: Authority) -> Certificate:
     """The library signs nothing with SHA-1 any more; so by hand."""
     from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePrivateKey
@@ -411,6 +432,41 @@ def test_sha_1_is_for_legacy_peers_alone() -> None:
     leaf = sha1_signed(authority)
     assert reason(judge(store(authority), leaf, (), NOW_S)) is Refusal.CERTIFICATE_WEAK
     assert trusted(judge(store(authority, legacy=True), leaf, (), NOW_S))
+
+
+def test_who_is_not_known_is_named_together_with_those_who_are() -> None:
+    stranger = root("CN=Stranger")
+    verdict = judge(store(root(), root("CN=Second")), stranger.issue(LEAF), (), NOW_S)
+    assert explained(verdict) == (
+        '"C=DE, O=Example, CN=gw1" was issued by "CN=Stranger", which is no authority that is trusted here; '
+        'trusted: "C=DE, O=Example, CN=Root", "CN=Second"'
+    )
+    assert "trusted: none" in explained(judge(TrustStore(()), stranger.issue(LEAF), (), NOW_S))
+    assert "signed its certificate itself" in explained(
+        judge(store(root()), root("CN=Lonely", LEAF_USAGE).certificate, (), NOW_S)
+    )
+
+
+def test_of_several_ways_that_fail_the_one_that_came_furthest_is_told() -> None:
+    """An impostor of the authority's name is tried as well; what is wrong with the true one is the news."""
+    anchor = root()
+    name, own = "CN=Middle", key("ecdsa256", 51)
+    expired = anchor.issue(name, (constraint(), CA_USAGE), holder=own, until_s=NOW_S - 1)
+    false = key("ecdsa256", 52)
+    impostor = certificate(name, name, false, false, (constraint(), CA_USAGE), hash_=SHA256())
+    stale = Authority(expired, own)
+    lower = stale.authority("CN=Lower")
+    for chain in ((impostor, expired, lower.certificate), (lower.certificate, expired, impostor)):
+        verdict = judge(store(anchor), lower.issue(LEAF), chain, NOW_S)
+        assert reason(verdict) in (Refusal.CERTIFICATE_EXPIRED, Refusal.CERTIFICATE_UNTRUSTED)
+        assert "CN=Middle" in explained(verdict)
+    unknown = root("CN=Nobody").issue("CN=Middle", (constraint(), CA_USAGE), holder=own)
+    revoked = TrustStore((anchor.certificate,), crls=(anchor.crl(expired.serial + 1),))
+    good = anchor.issue(name, (constraint(), CA_USAGE), holder=own)
+    assert good.serial == expired.serial + 1
+    for chain in ((unknown, good), (good, unknown)):
+        verdict = judge(revoked, Authority(good, own).issue(LEAF), chain, NOW_S)
+        assert reason(verdict) is Refusal.CERTIFICATE_REVOKED, "the other way merely ends"
 
 
 def test_an_algorithm_that_is_not_known_is_refused() -> None:

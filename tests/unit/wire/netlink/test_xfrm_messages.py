@@ -19,6 +19,7 @@ from culvert.wire.netlink import (
     progress,
     sa,
     samples,
+    silence,
     sizes,
     strays,
     structures,
@@ -273,7 +274,7 @@ def test_a_socket_address_has_its_port_in_network_order() -> None:
     [
         (family.parse_groups, b"", "GROUPS is missing"),
         (family.parse_groups, emit_attribute(1, b"abc"), "3 octets instead of 4"),
-        (family.parse_groups, emit_attribute(1, struct.pack("=I", 512)), "not known"),
+        (family.parse_groups, emit_attribute(1, struct.pack("=I", 2048)), "not known"),
         (family.parse_datagram, emit_attribute(2, bytes(23)), "23 octets instead of 24"),
         (family.parse_datagram, emit_attribute(2, bytes(24)), "0 is no address family"),
         (family.parse_key, emit_attribute(OwnAttribute.KEY, b""), "instead of 1 to 128"),
@@ -285,6 +286,14 @@ def test_a_socket_address_has_its_port_in_network_order() -> None:
 def test_wrong_messages_of_our_own_are_refused(parse: Callable[[bytes], object], octets: bytes, why: str) -> None:
     with pytest.raises(ParseError, match=why):
         parse(octets)
+
+
+def test_silences_are_read_as_written() -> None:
+    for sending in (False, True):
+        told = silence.SilenceWire(IdWire(ip_address("192.0.2.1"), 0xC0FFEE, 50), sending)
+        assert silence.parse_silence(silence.emit_silence(told)) == told
+    with pytest.raises(ParseError, match="FLAGS is missing"):
+        silence.parse_silence(b"")
 
 
 def test_links_and_path_mtus_are_read_as_written() -> None:

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use packet::algorithm::{Encryption, Integrity, Transform};
 use packet::bundle::Need;
 use packet::migration::Migration;
-use packet::sa::{Encap, Mode, Protocol};
+use packet::sa::{Direction, Encap, Mode, Protocol};
 use packet::secret::Secret;
 use packet::spd::{PolicyParams, Template};
 
@@ -345,6 +345,50 @@ fn a_new_mapping_and_a_path_are_told_and_dumped() {
     assert_eq!(header.kind, family::PATH_MTU);
     let rows = engine.dump(family::GETPATHMTU);
     assert_eq!((rows.len(), &rows[0].1), (2, &told));
+}
+
+/// NEWAE that says how many packets an SA has carried.
+fn has_carried(params: &SaParams, packets: u64) -> Vec<u8> {
+    let mut body = id_of(params);
+    body.put(&[0; 24]);
+    let mut usage = Vec::new();
+    for number in [0, packets, 0, 0] {
+        usage.put_u64(number);
+    }
+    put_attribute(&mut body, 9, &usage);
+    body
+}
+
+#[test]
+fn packets_that_leave_without_an_answer_are_told() {
+    let mut engine = subscribed(group::SILENCE);
+    let params = |direction, spi| SaParams {
+        direction: Some(direction),
+        reqid: 9,
+        spi,
+        ..protected(None)
+    };
+    let (inbound, outbound) = (params(Direction::In, SPI), params(Direction::Out, SPI + 1));
+    for one in [&inbound, &outbound] {
+        assert_eq!(engine.ask(message::NEWSA, &entry(one.clone())), 0);
+    }
+    let mut carried = 0;
+    let told = loop {
+        carried += 1;
+        engine.send(
+            message::NEWAE,
+            netlink::REPLACE,
+            &has_carried(&outbound, carried),
+        );
+        if poll::wait_readable(&[engine.client.as_fd()], Some(100)).unwrap()[0] {
+            break engine.receive().remove(0);
+        }
+    };
+    let (header, told) = told;
+    assert_eq!(header.kind, family::SILENCE);
+    let found = Attributes::parse(&told).unwrap();
+    assert_eq!(found.get(attribute::SA).unwrap(), id_of(&inbound));
+    assert_eq!(found.get(attribute::FLAGS), Some(&1u32.to_ne_bytes()[..]));
 }
 
 #[test]
