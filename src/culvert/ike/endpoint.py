@@ -71,11 +71,7 @@ class Endpoint:
         """Take one event at `now` (nanoseconds); give what is to be done, in that order. Raises nothing."""
         ctx = self._ctx
         ctx.now = max(ctx.now, now)
-        if isinstance(event, CalendarSet):
-            ctx.utc_offset_s = event.utc_offset_s
-            standing.watch_all(ctx)
-            return []
-        if self._stopped and not isinstance(event, Configured | DebugSet):
+        if self._stopped and not isinstance(event, Configured | DebugSet | CalendarSet):
             return []
         ctx.touched.clear()
         try:
@@ -126,6 +122,8 @@ class Endpoint:
                 if IKE in ctx.topics:
                     trace.arrival(ctx, event.data, event.local, event.remote, dispatch.find(ctx, event.data))
                 dispatch.receive(ctx, event.data, event.local, event.remote)
+            case CalendarSet():
+                standing.set_calendar(ctx, event.utc_offset_s)
             case DeadlineReached():
                 self._deadlines()
             case Configured():

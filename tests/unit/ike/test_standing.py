@@ -9,6 +9,7 @@ from culvert.config.model import Start
 from culvert.crypto.certificates.store import TrustStore
 from culvert.ike.events import CalendarSet, Configured, Connect, RekeyRequested
 from culvert.ike.status import PeerState
+from culvert.ike.v2 import keeping
 from culvert.reasons import Refusal
 from culvert.sim.pair import Pair
 from culvert.sim.world import UTC_OFFSET_S
@@ -169,3 +170,9 @@ def test_a_process_that_takes_over_goes_on_watching() -> None:
     assert _state(pair, "east") is PeerState.UP
     pair.wait(60)
     assert pair.east.endpoint.status("west").reason is Refusal.CERTIFICATE_EXPIRED
+
+
+def test_what_the_calendar_changes_is_kept_too() -> None:
+    pair = _joined()
+    pair.tell("east", CalendarSet(UTC_OFFSET_S + 3_600))
+    assert keeping.behind(pair.east.endpoint._ctx) == []

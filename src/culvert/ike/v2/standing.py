@@ -26,15 +26,18 @@ def believe(ctx: Context, lineage: Lineage, judgement: Proven) -> None:
 
 def watch(ctx: Context, lineage: Lineage) -> None:
     """Look again when the first certificate of the path ends."""
+    ctx.touch(lineage.number)
     if lineage.believed_until_s is not None and ctx.utc_s is not None:
         left_s = max(lineage.believed_until_s + 1 - ctx.utc_s, 0)
         ctx.timers.set(Timer.CERTIFICATE, lineage.number, ctx.now + left_s * SECOND)
 
 
-def watch_all(ctx: Context) -> None:
-    """The time of day is another one than we thought."""
+def set_calendar(ctx: Context, utc_offset_s: int) -> None:
+    """Take over what the calendar says: what ends, ends then."""
+    ctx.utc_offset_s = utc_offset_s
     for lineage in ctx.lineages.values():
-        watch(ctx, lineage)
+        if lineage.certificates:
+            watch(ctx, lineage)
 
 
 def review(ctx: Context, lineage: Lineage) -> None:
@@ -52,7 +55,6 @@ def review(ctx: Context, lineage: Lineage) -> None:
     else:
         lineages.end(ctx, lineage, verdict.reason, f"not believed any more: {verdict.explanation}")
         return
-    ctx.touch(lineage.number)
     watch(ctx, lineage)
 
 
