@@ -150,7 +150,7 @@ def _killed_after(scenario: Scenario, actions: int, away_s: float) -> None:
         pair.tell("west", Connect("east"))
     pair.wait(REST_S)
     lines = pair.world.trace[since:]
-    problem = unrest(pair.world, [("west", "east")])
+    problem = unrest(pair.world.nodes, [("west", "east")])
     assert (pair.west.up("east"), pair.east.up("west")) == (True, True), "\n".join(pair.world.trace)
     assert not problem, f"after {actions} actions: {problem}\n" + "\n".join(pair.world.trace)
     if kept and not scenario.anew:
