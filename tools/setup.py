@@ -36,6 +36,8 @@ PACKAGES = {
     },
     "test": {
         "tcpdump": "tcpdump",
+        "openssl": "openssl",
+        "pki": "strongswan-pki",
         "tshark": "tshark",
         "linux.uml": "user-mode-linux",
         "modprobe": "kmod",
