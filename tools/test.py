@@ -1,6 +1,7 @@
 """Run all tests: the engine's, then everything else with pytest.
 
-Arguments go to pytest; with any, the engine's tests are left out.
+Arguments go to pytest; with any, the engine's tests are left out. Without, as many run at once as there are cores, a
+file's in one process.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+MAX_PROCESSES = 4
+"""More only wait for each other: the tests make networks of gateways, and guests with kernels of their own."""
 
 
 def main() -> int:
@@ -20,6 +23,7 @@ def main() -> int:
         done = subprocess.run(command, cwd=ROOT, check=False)
         if done.returncode != 0:
             return done.returncode
+        arguments = ["-n", "auto", "--maxprocesses", str(MAX_PROCESSES), "--dist", "loadfile"]
     print("==> unit, property, dialogue, simulation, namespaces, interop", flush=True)
     return subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=ROOT, check=False).returncode
 
