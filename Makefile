@@ -1,6 +1,6 @@
 # One door. `make help` lists the targets; each does its own set-up, and says what it is doing.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench fuzz sim fmt reasons install uninstall
+.PHONY: help setup demo test test-full check bench fuzz sim fmt reasons install uninstall
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -20,6 +20,9 @@ test: python ## everything that proves it, in under 25 minutes
 	@$(PYTHON) tools/setup.py test
 	@$(BIN)/python tools/check.py
 	@$(BIN)/python tools/test.py $(ARGS)
+
+test-full: test ## the same, and everything that a network can do to two gateways within eight steps
+	@$(BIN)/python tools/test.py --exhaustive -m exhaustive
 
 check: python ## formats, types, lints, import contract, generated tables
 	@$(PYTHON) tools/setup.py test

@@ -19,7 +19,7 @@ def test_everything_holds_and_heals_within_a_few_steps(number: int) -> None:
     assert explored.healed > 100
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("number", range(len(cases())), ids=lambda number: f"{cases()[number][0].name} {number}")
 def test_everything_holds_and_heals(number: int, capsys: pytest.CaptureFixture[str]) -> None:

@@ -131,10 +131,10 @@ def _end_all(ctx: Context, name: str, message: str) -> None:
 
 
 def connect(ctx: Context, record: PeerRecord) -> None:
-    """Bring a peer up whatever its `start`."""
-    if record.ended:
-        record.ended = False
+    """Bring a peer up whatever its `start`. What it came to before is no answer to who asks now."""
+    if record.ended or not ctx.answers(record.peer.name):
         record.forgive()
+    record.ended = False
     record.demanded = dict.fromkeys(child.name for child in record.peer.children)
     begin(ctx, record)
 

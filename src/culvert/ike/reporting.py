@@ -64,7 +64,7 @@ def _state(ctx: Context, record: PeerRecord, lineage: Lineage | None) -> tuple[P
     if record.attempts or (record.resolving and record.wanted()):
         return PeerState.CONNECTING, record.reason, record.message
     if ctx.timers.at(Timer.RECONNECT, record.peer.name) is not None:
-        return PeerState.DOWN, record.reason, record.message
+        return (PeerState.DOWN if record.reason else PeerState.CONNECTING), record.reason, record.message
     always = any(start_of(record.peer, child) is Start.ALWAYS for child in record.peer.children)
     waits = not always or not record.peer.addresses
     return (PeerState.IDLE if waits else PeerState.CONNECTING), record.reason, record.message
