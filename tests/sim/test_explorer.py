@@ -61,7 +61,7 @@ FOUND = {
     OutboundFirst: ("child rekey at both ends", "before it can receive"),
     RepeatsIvs: ("IKE rekey at both ends", "uses an IV twice"),
     AlwaysWins: ("child rekey at both ends", ""),
-    ForgetsAnswers: ("IKE rekey at both ends", ""),
+    ForgetsAnswers: ("child rekey at both ends", ""),
 }
 
 
