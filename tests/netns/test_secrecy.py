@@ -63,7 +63,7 @@ async def _keys_of(socket: Path) -> set[bytes]:
         for state in await client.associations(keys=True):
             assert state.keys is not None
             found |= {state.keys.encryption, state.keys.integrity}
-        parser = Parser()
+        parser = Parser(lambda known: known.peer)
         for blob in (await client.blobs()).values():
             try:
                 snapshot = parser.parse(blob).snapshot
@@ -107,18 +107,21 @@ def joined(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Joined]:
             joined.followed.open("wb") as output,
             pair.a.host.start(following, stdout=output, stderr=subprocess.STDOUT) as follower,
         ):
-            pair.b.up()
-            joined.culvert("connect", PEER, "--timeout", "25s")
-            joined.learn_keys()
-            for arguments in (("rekey", PEER), ("rekey", PEER, "--ike"), ("rekey", PEER)):
-                before = _spis(joined)
-                joined.culvert(*arguments)
-                pair.a.until(lambda before=before: _spis(joined) != before, "other keys")
+            try:
+                pair.b.up()
+                joined.culvert("connect", PEER, "--timeout", "25s")
                 joined.learn_keys()
-            assert pair.ping()
-            yield joined
-            joined.culvert("down")
-            follower.wait(timeout=20)
+                for arguments in (("rekey", PEER), ("rekey", PEER, "--ike"), ("rekey", PEER)):
+                    before = _spis(joined)
+                    joined.culvert(*arguments)
+                    pair.a.until(lambda before=before: _spis(joined) != before, "other keys")
+                    joined.learn_keys()
+                assert pair.ping()
+                yield joined
+                joined.culvert("down")
+                follower.wait(timeout=20)
+            finally:
+                follower.terminate()
 
 
 def _spis(joined: Joined) -> tuple[str, ...]:
