@@ -12,6 +12,8 @@ COOKIE_THRESHOLD_PER_SOURCE = 4
 """The same for one address: a gateway needs one, two when both begin at once."""
 MAX_CHILDREN = 256
 """Child SAs of one IKE SA and its successors, those about to be replaced included."""
+MAX_SELECTORS_HELD = 9_000
+"""Pairs of prefixes that the child SAs of one IKE SA carry: all that a configuration may have, and successors."""
 MAX_CARRIERS = 64
 """Child SAs that carry one configured child, where the peer makes one for each pair of networks or of hosts."""
 MAX_PROBES = 4

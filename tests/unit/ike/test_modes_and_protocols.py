@@ -8,7 +8,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from culvert.config.model import Child, Peer
+from culvert.config.model import Peer
 from culvert.identities import Identity
 from culvert.ike.events import RekeyRequested
 from culvert.ike.status import PeerState
@@ -25,7 +25,6 @@ from culvert.wire.isakmp.delete import Delete
 from culvert.wire.isakmp.notify import Notify, NotifyType
 from culvert.wire.isakmp.numbers import ProtocolId
 from culvert.wire.isakmp.payload import Payload
-from culvert.wire.isakmp.ts import TSi, TSr
 
 WEST, EAST, PUBLIC = "203.0.113.1", "198.51.100.1", "192.0.2.1"
 
@@ -298,92 +297,3 @@ def _with(monkeypatch: pytest.MonkeyPatch, side: str, alter: Callable[[Payloads]
         return child, alter(payloads)
 
     monkeypatch.setattr(child_negotiation, side, changed)
-
-
-# Answers that nobody may give
-
-
-@pytest.mark.parametrize(
-    ("tsi", "tsr"),
-    [
-        ((), ()),
-        (("10.1.0.0/16",), ()),
-        (("10.0.0.0/8",), ("10.2.0.0/16",)),
-        (("10.1.0.0/16", "10.1.0.0-10.2.0.0"), ("10.2.0.0/16",)),
-        (("2001:db8::/32",), ("2001:db8::/32",)),
-        (("10.1.0.0/16[tcp]",), ("10.2.0.0/16[udp]",)),
-        (("10.1.0.0/16[icmp/8]",), ("10.2.0.0/16[icmp/0]",)),
-        (("0.0.0.0/0",), ("0.0.0.0/0",)),
-        (tuple(f"10.1.{n}.0/24" for n in range(255)), ("10.2.0.0/16",)),
-    ],
-)
-def test_an_answer_that_is_not_what_was_asked_for_makes_no_child(
-    monkeypatch: pytest.MonkeyPatch, tsi: tuple[str, ...], tsr: tuple[str, ...]
-) -> None:
-    wire = child_negotiation.wire_selectors
-    sides = TSi(wire(map(ts, tsi))), TSr(wire(map(ts, tsr)))
-    _with(
-        monkeypatch,
-        "respond",
-        lambda payloads: (*(one for one in payloads if not isinstance(one, TSi | TSr)), *sides),
-    )
-    pair = Pair().connect()
-    assert not pair.west.plane.associations
-    state, reason, _ = _why(pair.west, "east")
-    assert (state, reason) == (PeerState.DOWN, Refusal.TS_UNACCEPTABLE)
-    pair.wait(8)
-    assert not pair.east.plane.associations
-
-
-@pytest.mark.parametrize(
-    ("tsi", "tsr"),
-    [
-        ((), ()),
-        (("10.1.0.0/16",), ()),
-        (("2001:db8::/32",), ("10.2.0.0/16",)),
-        (("10.1.0.0/16[tcp]",), ("10.2.0.0/16[udp]",)),
-        (("10.1.0.0/16[icmp/8]",), ("10.2.0.0/16[icmp/0]",)),
-        (("10.5.0.0/16",), ("10.6.0.0/16",)),
-        (tuple(f"10.9.{n}.0/24" for n in range(255)), ("10.2.0.0/16",)),
-    ],
-)
-def test_a_request_without_a_packet_in_common_makes_no_child(
-    monkeypatch: pytest.MonkeyPatch, tsi: tuple[str, ...], tsr: tuple[str, ...]
-) -> None:
-    wire = child_negotiation.wire_selectors
-    sides = TSi(wire(map(ts, tsi))), TSr(wire(map(ts, tsr)))
-    _with(
-        monkeypatch, "request", lambda payloads: (*(one for one in payloads if not isinstance(one, TSi | TSr)), *sides)
-    )
-    pair = Pair().connect()
-    assert not pair.west.plane.associations
-    assert not pair.east.plane.associations
-    assert _why(pair.east, "west")[:2] == (PeerState.DOWN, Refusal.TS_UNACCEPTABLE)
-
-
-def test_an_overlapping_offer_of_255_selectors_is_narrowed_to_what_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    wire = child_negotiation.wire_selectors
-    many = [f"10.{n % 4}.{n}.0-10.{n % 4}.{n}.99" for n in range(254)]
-    sides = TSi(wire(map(ts, ["10.1.0.0/16", *many]))), TSr(wire(map(ts, ["10.2.0.0/16", *many])))
-    _with(
-        monkeypatch, "request", lambda payloads: (*(one for one in payloads if not isinstance(one, TSi | TSr)), *sides)
-    )
-    pair = Pair().connect()
-    _up(pair)
-    (child,) = pair.east.endpoint.status("west").children
-    assert (child.local, child.remote) == (("10.2.0.0/16",), ("10.1.0.0/16",))
-
-
-def test_families_that_mix_make_no_empty_association(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An association without selectors takes everything: one side IPv4 and the other IPv6 must not come to that."""
-    pair = Pair()
-    both = (ts("10.1.0.0/16"), ts("2001:db8:1::/48")), (ts("10.2.0.0/16"), ts("2001:db8:2::/48"))
-    pair.west_peer = replace(pair.west_peer, children=(Child("east", "net", *both, ESP),))
-    pair.east_peer = replace(pair.east_peer, children=(Child("west", "net", both[1], both[0], ESP),))
-    wire = child_negotiation.wire_selectors
-    sides = TSi(wire(both[0][:1])), TSr(wire(both[1][1:]))
-    _with(
-        monkeypatch, "request", lambda payloads: (*(one for one in payloads if not isinstance(one, TSi | TSr)), *sides)
-    )
-    pair.connect()
-    assert not pair.east.plane.associations

@@ -9,7 +9,7 @@ from culvert.ike.narrowing import within
 from culvert.ike.parts import Parts, Sides
 from culvert.ike.v2.sa import ChildSa, Lineage
 from culvert.ipsec.coverage import Missing, SelectorPair, missing, pairs
-from culvert.limits import MAX_CHILDREN
+from culvert.limits import MAX_CHILDREN, MAX_SELECTORS_HELD
 
 COMPLETE = Missing()
 
@@ -62,6 +62,12 @@ def may_go_on(lineage: Lineage, child: Child, parts: Parts) -> bool:
     if parts.by_traffic or parts.exhausted(len(held)):
         return False
     return bool(left_of(lineage, child, parts.refused_pairs()).pieces)
+
+
+def has_room(lineage: Lineage, child: ChildSa) -> bool:
+    """Tell whether a new child's selectors are not too many beside those that are there."""
+    held = sum(len(one.inbound.selectors) for one in lineage.children.values())
+    return held + len(child.inbound.selectors) <= MAX_SELECTORS_HELD
 
 
 def overlap(one: ChildSa, other: ChildSa) -> bool:

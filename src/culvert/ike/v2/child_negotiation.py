@@ -17,7 +17,7 @@ from culvert.ike.v2.reading import PROTOCOL_IDS, Contents, Refused, child_notify
 from culvert.ike.v2.sa import ChildOffer, ChildSa, IkeSa, Lineage
 from culvert.ike.v2.sealing import Payloads
 from culvert.ipsec.associations import Mode
-from culvert.limits import MAX_CHILDREN
+from culvert.limits import MAX_CHILDREN, MAX_SELECTORS_HELD
 from culvert.reasons import Refusal
 from culvert.wire.isakmp.ke import KeyExchangePayload
 from culvert.wire.isakmp.nonce import Nonce
@@ -98,6 +98,8 @@ def respond(
     )
     protocol = PROTOCOL_IDS[narrowed.child.protocol]
     child = children.build(ctx, sa, peer, agreed)
+    if not carrying.has_room(ctx.lineage_of(sa), child):
+        raise refused(NotifyType.NO_ADDITIONAL_SAS, f"the peer's children have {MAX_SELECTORS_HELD} selectors already")
     local, remote = transport_mode.as_written(child.sides, asked) if mode is Mode.TRANSPORT else child.sides
     return child, (
         *_mode_notifies(narrowed.child, protocol),

@@ -345,9 +345,11 @@ def settle(ctx: Context, lineage: Lineage, new: ChildSa) -> None:
     """Where both ends made the same child at once, end the one with the lowest nonce, if it is ours to end; and what a
     wider child carries as well. Before the peer has our answer, it could send on that one only.
     """
-    rivals = carrying.carriers(lineage, new.child.name)
-    for child in rivals:
-        if child.initiator and any(_supersedes(one, child) for one in rivals):
+    rivals = [one for one in carrying.carriers(lineage, new.child.name) if one is not new]
+    losers = [one for one in rivals if _supersedes(new, one)]
+    losers += [new] if any(_supersedes(one, new) for one in rivals) else []
+    for child in losers:
+        if child.initiator:
             child.deleting = True
             silence(ctx, lineage, child)
             lineage.queue.append(DeleteChild(child.spi_in, protocol=child.protocol))
@@ -356,6 +358,6 @@ def settle(ctx: Context, lineage: Lineage, new: ChildSa) -> None:
 
 def _supersedes(one: ChildSa, other: ChildSa) -> bool:
     """Tell whether `one` is in use and makes `other` superfluous; of two that are the same, the lowest nonce loses."""
-    if one is other or one.waiting or not one.current or not carrying.covers(one, other):
+    if one.waiting or not one.current or not carrying.covers(one, other):
         return False
     return not carrying.covers(other, one) or other.lowest_nonce < one.lowest_nonce
