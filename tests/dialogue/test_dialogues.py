@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from culvert.config.model import Authentication, EncapsulationChoice, Start
+from culvert.config.model import Authentication, EncapsulationChoice, Peer, Start
 from culvert.crypto.certificates.store import TrustStore
 from culvert.identities import Identity
 from culvert.ike.events import (
@@ -27,7 +28,9 @@ from culvert.ike.events import (
     Stop,
 )
 from culvert.ike.logs import IKE
-from culvert.ipsec.proposals import esp_proposal, ike_proposal
+from culvert.ipsec.associations import Mode, Protocol
+from culvert.ipsec.proposals import ah_proposal, esp_proposal, ike_proposal
+from culvert.ipsec.selectors import TrafficSelector, traffic_selector
 from culvert.sim.pair import Pair, with_child
 from tests.certified import CREDENTIALS, certified, good, revoking, stranger
 
@@ -53,10 +56,12 @@ def _setting(pair: Pair, words: str) -> None:
         "secret": lambda: replace(peer, secret=value.encode()),
         "start": lambda: replace(peer, start=Start(value)),
         "networks": lambda: with_child(peer, *value.split(",")),
+        "sides": lambda: _between(peer, *value.split(",")),
+        "split": lambda: replace(peer, split=value == "true"),
+        "mode": lambda: _children(peer, mode=Mode(value)),
+        "ah": lambda: _children(peer, protocol=Protocol.AH, proposals=(ah_proposal(value),)),
         "proposals": lambda: replace(peer, proposals=(ike_proposal(value),)),
-        "esp": lambda: replace(
-            peer, children=tuple(replace(one, proposals=(esp_proposal(value),)) for one in peer.children)
-        ),
+        "esp": lambda: _children(peer, proposals=(esp_proposal(value),)),
         "encapsulation": lambda: replace(peer, encapsulation=EncapsulationChoice(value)),
         "certificate": lambda: replace(certified(peer, side, OTHER[side]), credential=CREDENTIALS[value](side)),
         "trust": lambda: replace(peer, trust=TRUST[value](OTHER[side])),
@@ -66,6 +71,18 @@ def _setting(pair: Pair, words: str) -> None:
         "expects": lambda: replace(peer, identity=Identity.parse(value)),
     }[key]()
     setattr(pair, attribute, changed)
+
+
+def _children(peer: Peer, **changes: Any) -> Peer:
+    return replace(peer, children=tuple(replace(one, **changes) for one in peer.children))
+
+
+def _between(peer: Peer, local: str, remote: str) -> Peer:
+    return _children(peer, local=_selectors(local), remote=_selectors(remote))
+
+
+def _selectors(text: str) -> tuple[TrafficSelector, ...]:
+    return tuple(traffic_selector(one) for one in text.split())
 
 
 def _event(pair: Pair, side: str, words: str) -> Event:
@@ -93,7 +110,7 @@ def _spoken(line: str) -> str | None:
     if " receives " in text or re.fullmatch(r"\w+ [A-Z]\w+", text):
         return None
     text = re.sub(r" \[\w+/\w+ [ir]\]", "", text)
-    text = re.sub(r" esp 0x\w+ to [\d.]+", "", text)
+    text = re.sub(r" (esp|ah) 0x\w+ to [\d.]+", "", text)
     return re.sub(r"0x(?:[0-9a-f]{8}){1,2}", "0x...", text)
 
 

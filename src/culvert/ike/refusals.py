@@ -9,6 +9,7 @@ from culvert.config.model import Child, Peer
 from culvert.crypto.transforms import BY_NAME
 from culvert.ike import explaining, narrowing, words
 from culvert.ike.explaining import Place
+from culvert.ipsec.associations import Protocol
 from culvert.wire.isakmp.notify import Notify, NotifyType
 
 ITS_LOG = "it does not tell us which; its own log does"
@@ -73,6 +74,8 @@ def _of_child(child: Child, error: Notify, key_exchange: bool) -> str:
     if error.type == N.NO_PROPOSAL_CHOSEN:
         offered = explaining.listed(child.proposals, key_exchange)
         what = "an algorithm, the group for PFS or the mode" if key_exchange else "an algorithm or the mode"
+        if child.protocol is Protocol.AH:
+            offered, what = f"AH with {offered}", f"ESP, {what}"
         return f"we asked for {offered} in {child.mode} mode, and it wants another: {what}; {ITS_LOG}"
     if error.type == N.TS_UNACCEPTABLE:
         return f"we asked for {wanted}, our side first; it has to have the same networks for us, the other way round"
