@@ -24,7 +24,7 @@ from culvert.daemon.seams import CountedAssociation, Finding
 from culvert.daemon.status import LinkStatus
 from culvert.daemon.suites import Known, learned, still_true
 from culvert.errors import CulvertError, Problem
-from culvert.ike.events import Configured, EngineRestarted, Event, Held, PathsChanged
+from culvert.ike.events import CheckpointsLost, Configured, EngineRestarted, Event, Held, PathsChanged
 from culvert.ike.status import PeerState, PeerStatus
 from culvert.plan.desired import HostFacts
 from culvert.plan.links import is_protected
@@ -282,7 +282,7 @@ class Gateway:
             await self._parts.network.apply_steering(self.applied.desired)
             if not ran:
                 self._say_what_is_lost()
-                await self.shell.perform(EngineRestarted())
+            await self.shell.perform(CheckpointsLost() if ran else EngineRestarted())
             self.engine_up = True
             self._peer_changed("")
             return not ran

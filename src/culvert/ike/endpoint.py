@@ -12,6 +12,7 @@ from culvert.ike.events import (
     Acquired,
     AssociationExpired,
     CalendarSet,
+    CheckpointsLost,
     Configured,
     Connect,
     DatagramReceived,
@@ -146,6 +147,8 @@ class Endpoint:
                 | EngineRestarted()
             ):
                 self._told(event)
+            case CheckpointsLost():
+                keeping.write_all_again(ctx)
             case DebugSet(topics):
                 ctx.topics = topics
             case Stop():

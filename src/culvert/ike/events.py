@@ -176,6 +176,11 @@ class DebugSet:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckpointsLost:
+    """What is kept for a later process may be out of date: all of it is to be kept again."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Send DELETE to every peer; afterwards the endpoint holds nothing."""
 
@@ -197,6 +202,7 @@ Event = (
     | NothingReceived
     | PathsChanged
     | EngineRestarted
+    | CheckpointsLost
     | DebugSet
     | Stop
 )

@@ -103,6 +103,7 @@ def _remove(ctx: Context, name: str) -> None:
     _end_all(ctx, name, "no longer configured")
     ctx.timers.clear_all(name)
     ctx.peers.remove(name)
+    ctx.known.pop(name, None)
 
 
 def _renew(ctx: Context, peer: Peer, event: Configured) -> None:

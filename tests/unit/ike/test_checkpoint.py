@@ -16,9 +16,9 @@ from culvert.clock import SECOND
 from culvert.config.model import Credential
 from culvert.crypto.certificates.store import TrustStore
 from culvert.entropy import SeededEntropy
-from culvert.ike.actions import Checkpoint, InstallAssociation, Log, RemoveAssociation, Transmit
+from culvert.ike.actions import Checkpoint, InstallAssociation, Log, RemoveAssociation, ResolvePath, Transmit
 from culvert.ike.endpoint import Endpoint
-from culvert.ike.events import Configured, DeadlineReached, RekeyRequested
+from culvert.ike.events import CheckpointsLost, Configured, DeadlineReached, PathResolved, RekeyRequested
 from culvert.ike.status import PeerState
 from culvert.ike.timers import Timer
 from culvert.ike.v2 import ages, checkpoint, keeping
@@ -242,6 +242,22 @@ def test_on_another_clock_ages_stay(pair: Pair) -> None:
     assert SECOND - after.ike.established_at == written_at - before.ike.established_at
     assert before.ike.rekey_at is not None
     assert after.ike.rekey_at == before.ike.rekey_at - written_at + SECOND
+
+
+def test_what_was_lost_is_kept_again(pair: Pair) -> None:
+    (again,) = pair.west.endpoint.step(CheckpointsLost(), pair.world.now)
+    assert isinstance(again, Checkpoint)
+    assert again.data is not None
+    assert parts(again.data) == parts(kept(pair))
+
+
+def test_who_was_silent_before_is_called_beside_it_again(pair: Pair) -> None:
+    endpoint, actions = successor(pair, setting("Lineage.silent", True)(kept(pair)))
+    (asked,) = of_kind(ResolvePath, actions)
+    paths = ((pair.west.address, pair.east.address),)
+    sent = of_kind(Transmit, endpoint.step(PathResolved(asked.peer, paths), pair.world.now))
+    assert len(sent) == 1
+    assert sent[0].data[18] == 34  # IKE_SA_INIT
 
 
 # --- what another version wrote ---

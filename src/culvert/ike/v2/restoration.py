@@ -47,7 +47,7 @@ def take_up(ctx: Context, event: Configured) -> dict[str, PeerRecord]:
     inheritance.inherit(ctx, event.held, there)
     taken_up = {name: record for name, record in ctx.peers.items() if ctx.lineages_of_peer(name)}
     for lineage in list(ctx.lineages.values()):
-        if lineage.peer and lineage.peer is not ctx.peers[lineage.peer.name].peer:
+        if lineage.peer and lineage.peer is not ctx.peers[lineage.peer.name].peer and not lineage.closing:
             lineages.end(ctx, lineage, Refusal.DISCONNECTED, "the configuration changed")
     return taken_up
 
