@@ -160,6 +160,7 @@ def test_subtrees() -> None:
     assert name("C=de, O=EXAMPLE, CN=gw1").within(base)
     assert base.within(base)
     assert not name("C=DE").within(base)
+    assert not name("C=DE").nearly_within(base)
     assert not name("C=DE, O=Examples, CN=gw1").within(base)
 
 

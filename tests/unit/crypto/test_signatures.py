@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 
+import gmpy2
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
 
 from culvert import der
 from culvert.crypto.public_keys import KeyRefused, PrivateKey, load_private_key, private_key, public_key
@@ -93,6 +96,8 @@ def test_rsa_of_old_is_sha_1_and_for_legacy_peers_alone() -> None:
     signature = sign(owner, DATA, SignatureMethod.RSA, legacy=True)
     assert verify(owner.public, DATA, SignatureMethod.RSA, signature, legacy=True)
     assert not verify(owner.public, DATA, SignatureMethod.RSA, signature)
+    for other in (0, 2, 3, 9, 10, 11, 12, 13, 14, 255):
+        assert not verify(owner.public, DATA, other, signature, legacy=True)
 
 
 def test_a_short_rsa_key_is_for_legacy_peers_alone() -> None:
@@ -103,10 +108,18 @@ def test_a_short_rsa_key_is_for_legacy_peers_alone() -> None:
 
 
 def test_a_very_short_rsa_key_is_for_nobody() -> None:
-    public = public_key(private_key_spki(rsa.RSAPublicNumbers(65_537, (1 << 1000) + 1).public_key()))
+    """The signature is right in every bit, so that nothing but the key's length speaks against it."""
+    p, q = int(gmpy2.next_prime(3 << 502)), int(gmpy2.next_prime(3 << 501 | 1 << 490))
+    modulus, size = p * q, ((p * q).bit_length() + 7) // 8
+    block = b"\0\1" + b"\xff" * (size - 3 - len(digest_info())) + b"\0" + digest_info()
+    number = pow(int.from_bytes(block, "big"), pow(65_537, -1, (p - 1) * (q - 1)), modulus)
+    short = rsa.RSAPublicNumbers(65_537, modulus).public_key()
+    signature = number.to_bytes(size, "big")
+    short.verify(signature, DATA, PKCS1v15(), SHA256())
+    public = public_key(private_key_spki(short))
     assert public.hopelessness
     identifier = next(one.identifier for one in SCHEMES if one.name == "sha256WithRSAEncryption")
-    assert not verify(public, DATA, DIGITAL, bytes((len(identifier),)) + identifier + b"\0" * 126, legacy=True)
+    assert not verify(public, DATA, DIGITAL, bytes((len(identifier),)) + identifier + signature, legacy=True)
 
 
 def private_key_spki(public: rsa.RSAPublicKey) -> bytes:

@@ -27,9 +27,7 @@ def violation(issuer: Certificate, below: Certificate) -> str:
         if name.kind not in _JUDGED:
             if any(limit.kind == name.kind for limit in limits):
                 return f"{_shown(name)}, of a kind that is not judged here"
-        elif any(_within(name, limit) or _nearly(name, limit) for limit in excluded or ()) or not _permits(
-            permitted or (), name
-        ):
+        elif _excludes(excluded or (), name) or not _permits(permitted or (), name):
             return _shown(name)
     return ""
 

@@ -150,6 +150,32 @@ def test_a_part_that_is_not_as_it_should_be(name: str) -> None:
         parse_certificate(altered(at, value))
 
 
+def test_a_certificate_too_long_is_not_read() -> None:
+    padding: Extension = (
+        x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3"), bytes(MAX_CERTIFICATE_OCTETS)),
+        False,
+    )
+    with pytest.raises(MalformedCertificate, match="more than"):
+        root().issue(LEAF, (LEAF_USAGE, padding))
+
+
+def test_a_certificate_of_the_first_version_is_one_and_no_authority() -> None:
+    tbs, algorithm, signature = taken_apart(root().issue(LEAF, ()))
+    assert tbs[0] == b"\xa0\x03\x02\x01\x02"
+    old = parse_certificate(together(tbs[1:7], algorithm, signature))
+    assert str(old.subject) == LEAF
+    assert not old.extensions.ca
+
+
+def test_where_the_issuers_lists_are() -> None:
+    places = [x509.UniformResourceIdentifier("http://example.org/1.crl"), x509.DirectoryName(subject("O=x"))]
+    relative = x509.RelativeDistinguishedName([x509.NameAttribute(x509.NameOID.COMMON_NAME, "1")])
+    points = [x509.DistributionPoint(places, None, None, None), x509.DistributionPoint(None, relative, None, None)]
+    leaf = root().issue(LEAF, ((x509.CRLDistributionPoints(points), False),))
+    assert leaf.extensions.crl_points == ("http://example.org/1.crl",)
+    assert root().issue(LEAF).extensions.crl_points == ()
+
+
 def test_an_algorithm_outside_that_is_not_the_one_inside() -> None:
     tbs, _, signature = taken_apart(root().issue(LEAF))
     with pytest.raises(MalformedCertificate, match="two signature algorithms"):

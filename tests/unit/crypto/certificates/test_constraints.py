@@ -184,6 +184,35 @@ def test_a_kind_that_is_not_judged_is_refused_where_it_is_limited(part: int) -> 
     assert isinstance(verdict_of(limit, "CN=a", x509.DNSName("gw.example.org")), Trusted)
 
 
+@pytest.mark.parametrize("part", [0, 1])
+def test_a_kind_that_is_not_judged_is_no_matter_where_others_are_limited(part: int) -> None:
+    bound = [x509.DNSName("example.com")]
+    limit = limits(bound, None) if part == 0 else limits(None, bound)
+    names = (x509.UniformResourceIdentifier("http://example.org/"), x509.RegisteredID(x509.ObjectIdentifier("1.2.3")))
+    assert isinstance(verdict_of(limit, "CN=a", *names), Trusted)
+
+
+def test_an_empty_subject_is_no_name() -> None:
+    limit = limits([x509.DirectoryName(subject("C=DE"))])
+    anchor = root("C=DE, CN=Anchor", constraint(), CA_USAGE, limit)
+    leaf = anchor.issue("", holder_of(x509.DNSName("gw.example.org")))
+    assert isinstance(judge(TrustStore((anchor.certificate,)), leaf, (), NOW_S), Trusted)
+
+
+def test_the_e_mail_address_in_a_subject_does_not_count_beside_another() -> None:
+    """RFC 5280 section 4.2.1.10: only where the certificate has no alternative name of that kind."""
+    limit = limits([x509.RFC822Name("example.org")])
+    anchor = root("CN=Mail", constraint(), CA_USAGE, limit)
+    leaf = anchor.issue("CN=a, E=a@example.com", holder_of(x509.RFC822Name("a@example.org")))
+    assert isinstance(judge(TrustStore((anchor.certificate,)), leaf, (), NOW_S), Trusted)
+
+
+def test_an_empty_limit_holds_everything_of_its_kind() -> None:
+    empty, name = x509.DNSName(""), x509.DNSName("a.org")
+    assert isinstance(verdict_of(limits([empty]), "CN=a", name), Trusted)
+    assert isinstance(verdict_of(limits(None, [empty]), "CN=a", name), Distrusted)
+
+
 def test_authorities_are_limited_as_well() -> None:
     limit = limits([x509.DirectoryName(subject("C=DE"))])
     anchor = root("CN=Any", constraint(), CA_USAGE, limit)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from culvert import der
 from culvert.crypto.certificates.certificate import Certificate
 from culvert.crypto.certificates.judging import judge
-from culvert.crypto.certificates.revocation import MalformedList, RevocationList, parse_crl, parse_crls
+from culvert.crypto.certificates.revocation import MAX_CRL_OCTETS, MalformedList, RevocationList, parse_crl, parse_crls
 from culvert.crypto.certificates.store import Distrusted, Trusted, TrustStore
 from culvert.crypto.pem import write
 from culvert.reasons import Refusal
@@ -89,14 +92,14 @@ def test_a_list_signed_by_somebody_else_counts_for_nothing_and_the_certificate_i
 
 
 def test_every_flipped_bit_of_a_lists_signature_is_noticed() -> None:
-    from dataclasses import replace
-
     authority = root()
     leaf, crl = authority.issue(LEAF), authority.crl()
-    for position in range(8 * len(crl.signature)):
-        bent = bytearray(crl.signature)
+    begin = 8 * (len(crl.der) - len(crl.signature))
+    for position in range(begin, 8 * len(crl.der)):
+        bent = bytearray(crl.der)
         bent[position // 8] ^= 1 << position % 8
-        assert reason_of(authority, leaf, replace(crl, signature=bytes(bent))) is Refusal.REVOCATION_UNKNOWN
+        assert reason_of(authority, leaf, parse_crl(bytes(bent))) is Refusal.REVOCATION_UNKNOWN
+    assert reason_of(authority, leaf, crl) is None
 
 
 @pytest.mark.parametrize(
@@ -248,6 +251,151 @@ def test_an_authority_whose_key_changed_has_a_list_for_each_key() -> None:
     store = TrustStore((old.certificate, new.certificate), crls=(old.crl(), new.crl(leaves[1].serial)))
     assert isinstance(judge(store, leaves[0], (), NOW_S), Trusted)
     assert judge(store, leaves[1], (), NOW_S).reason is Refusal.CERTIFICATE_REVOKED  # type: ignore[union-attr]
+
+
+def test_a_newer_partial_list_does_not_replace_a_whole_one() -> None:
+    authority = root()
+    leaf = authority.issue(LEAF)
+    place = restricted(full_name=[x509.UniformResourceIdentifier("http://example.org/1.crl")])
+    newer = authority.crl(from_s=NOW_S, extensions=[place])
+    assert reason_of(authority, leaf, authority.crl(leaf.serial), newer) is Refusal.CERTIFICATE_REVOKED
+
+
+def test_an_authority_without_key_usage_may_sign_lists() -> None:
+    authority = root("CN=Old", constraint())
+    leaf = authority.issue(LEAF)
+    assert reason_of(authority, leaf, authority.crl()) is None
+    assert reason_of(authority, leaf, authority.crl(leaf.serial)) is Refusal.CERTIFICATE_REVOKED
+
+
+# Lists that no tool writes: taken apart, changed, and signed anew
+
+GOOD = der.encode(der.SEQUENCE, der.encode_oid("1.2.840.10045.4.3.2"))
+WEAK = der.encode(der.SEQUENCE, der.encode_oid("1.2.840.10045.4.1"))
+STRANGE = der.encode(der.SEQUENCE, der.encode_oid("1.2.840.10045.4.3.1"))
+
+
+def remade(
+    authority: Authority, crl: RevocationList, change: Callable[[list[bytes]], None], outside: bytes = GOOD
+) -> bytes:
+    """Change the parts (version, algorithm, issuer, two dates, revocations) and sign them."""
+    parts = [one.whole for one in der.only(crl.tbs, der.SEQUENCE).elements()]
+    change(parts)
+    tbs = der.encode(der.SEQUENCE, *parts)
+    assert isinstance(authority.key.key, EllipticCurvePrivateKey)
+    hash_ = SHA1() if outside == WEAK else SHA256()  # noqa: S303
+    signature = authority.key.key.sign(tbs, ECDSA(hash_))
+    return der.encode(der.SEQUENCE, tbs, outside, der.encode(der.BIT_STRING, b"\0" + signature))
+
+
+def unchanged(parts: list[bytes]) -> None:
+    """Leave all parts as they are."""
+    assert parts
+
+
+def test_a_list_that_is_made_again_is_the_same() -> None:
+    authority = root()
+    leaf = authority.issue(LEAF)
+    again = parse_crl(remade(authority, authority.crl(leaf.serial), unchanged))
+    assert reason_of(authority, leaf, again) is Refusal.CERTIFICATE_REVOKED
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "legacy", "good"), [(WEAK, False, False), (WEAK, True, True), (STRANGE, True, False)]
+)
+def test_a_list_of_a_weak_or_unknown_algorithm(algorithm: bytes, legacy: bool, good: bool) -> None:
+    authority = root()
+
+    def change(parts: list[bytes]) -> None:
+        parts[1] = algorithm
+
+    crl = parse_crl(remade(authority, authority.crl(7), change, algorithm))
+    expected = None if good else Refusal.REVOCATION_UNKNOWN
+    assert reason_of(authority, authority.issue(LEAF), crl, legacy=legacy) is expected
+
+
+def test_a_list_without_an_end_counts_for_ever() -> None:
+    authority = root()
+    crl = parse_crl(remade(authority, authority.crl(7), lambda parts: parts.pop(4) and None))
+    assert crl.next_update_s is None
+    store = TrustStore((authority.certificate,), crls=(crl,), require_crl=True)
+    assert isinstance(judge(store, authority.issue(LEAF), (), NOW_S), Trusted)
+
+
+def test_a_list_of_the_first_version_is_one() -> None:
+    authority = root()
+    leaf = authority.issue(LEAF)
+    crl = parse_crl(remade(authority, authority.crl(leaf.serial), lambda parts: parts.pop(0) and None))
+    assert reason_of(authority, leaf, crl) is Refusal.CERTIFICATE_REVOKED
+
+
+BROKEN: dict[str, tuple[Callable[[list[bytes]], None], bytes]] = {
+    "another algorithm outside": (unchanged, WEAK),
+    "no dates": (lambda parts: parts.__delitem__(slice(3, 5)), GOOD),
+    "nothing": (lambda parts: parts.clear(), GOOD),
+    "a revocation without a date": (
+        lambda parts: parts.__setitem__(5, der.encode(der.SEQUENCE, der.encode(der.SEQUENCE, der.encode_integer(7)))),
+        GOOD,
+    ),
+    "a revocation of nothing": (
+        lambda parts: parts.__setitem__(5, der.encode(der.SEQUENCE, der.encode(der.SEQUENCE))),
+        GOOD,
+    ),
+    "a revocation that is no number": (
+        lambda parts: parts.__setitem__(5, parts[5].replace(b"\x02\x01\x07", b"\x04\x01\x07")),
+        GOOD,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_list_whose_parts_are_wrong(name: str) -> None:
+    authority = root()
+    change, outside = BROKEN[name]
+    with pytest.raises(MalformedList):
+        parse_crl(remade(authority, authority.crl(7), change, outside))
+
+
+@pytest.mark.parametrize(("critical", "unusable"), [(True, True), (False, False)])
+def test_what_an_entry_says_besides(critical: bool, unusable: bool) -> None:
+    """A reason need not be understood; what is critical must be."""
+    authority = root()
+    number, date = der.encode_integer(7), der.encode(der.UTC_TIME, b"260101000000Z")
+    flag = der.encode(0x01, b"\xff") if critical else b""
+    reason = der.encode(der.SEQUENCE, der.encode_oid("2.5.29.21"), flag, der.encode(der.OCTET_STRING, b"\x0a\x01\x01"))
+    entry = der.encode(der.SEQUENCE, number, date, der.encode(der.SEQUENCE, reason))
+    made = remade(authority, authority.crl(7), lambda parts: parts.__setitem__(5, der.encode(der.SEQUENCE, entry)))
+    crl = parse_crl(made)
+    assert crl.serials == {7}
+    assert bool(crl.unusable) == unusable
+
+
+def test_a_relative_name_makes_a_list_partial() -> None:
+    relative = x509.RelativeDistinguishedName([x509.NameAttribute(x509.NameOID.COMMON_NAME, "1")])
+    assert root().crl(extensions=[restricted(relative_name=relative)]).partial
+    assert not root().crl().partial
+
+
+def test_the_issuers_key_identifier_may_be_critical() -> None:
+    identifier = (x509.AuthorityKeyIdentifier(b"key", None, None), True)
+    assert not root().crl(extensions=[identifier]).unusable
+
+
+def test_a_list_too_long_is_not_read() -> None:
+    with pytest.raises(MalformedList, match="more than"):
+        parse_crl(bytes(MAX_CRL_OCTETS + 1))
+
+
+@pytest.mark.parametrize(
+    ("from_days", "until_days", "what"),
+    [(-9, -1, "is out of date since 2027-01-14 08:00 UTC"), (1, 9, "counts from 2027-01-16 08:00 UTC only")],
+)
+def test_why_a_list_does_not_count_is_said(from_days: int, until_days: int, what: str) -> None:
+    authority = root()
+    crl = authority.crl(from_s=NOW_S + from_days * DAY_S, until_s=NOW_S + until_days * DAY_S)
+    verdict = judge(TrustStore((authority.certificate,), crls=(crl,)), authority.issue(LEAF), (), NOW_S)
+    assert isinstance(verdict, Distrusted)
+    assert verdict.explanation == f'the revocation list of "C=DE, O=Example, CN=Root" {what}'
 
 
 # Reading
