@@ -35,9 +35,9 @@ bench: python ## throughput and latency beside strongSwan's user-space plugin an
 fuzz: setup ## the engine's readers against any octets, a minute for each
 	@$(BIN)/python tools/fuzz.py $(ARGS)
 
-sim: python ## a thousand simulated set-ups over a bad network
+sim: python ## simulated gateways in a bad network, seed after seed until stopped (or ARGS="--seed 7 --runs 100")
 	@$(PYTHON) tools/setup.py run
-	@$(BIN)/python -m culvert.sim --seed 1 --runs 1000 $(ARGS)
+	@$(BIN)/python -m culvert.sim $(or $(ARGS),--seed 2001 --forever)
 
 fmt: python ## format both languages
 	@$(PYTHON) tools/setup.py test

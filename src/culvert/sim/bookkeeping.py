@@ -12,6 +12,7 @@ from culvert.ike.v2.sa import IkeSa, IkeState, Lineage
 from culvert.sim.broken import Broken
 
 OF_PEERS = (Timer.RECONNECT, Timer.NEXT_PATH, Timer.CHILD_CHECK, Timer.SETTLE)
+OF_LINEAGES = (Timer.TASK_RETRY, Timer.CERTIFICATE)
 OF_CHILDREN = (Timer.ANEW, Timer.CHILD_REKEY, Timer.CHILD_HARD, Timer.OUTBOUND_SWITCH)
 ASKING = (IkeState.INIT_SENT, IkeState.AUTH_SENT, IkeState.DELETING)
 
@@ -113,7 +114,7 @@ def _of_timers(ctx: Context) -> Iterator[str]:
 def _owned(ctx: Context, timer: Timer, owner: Owner) -> bool:
     if timer in OF_PEERS:
         return owner in ctx.peers
-    if timer is Timer.TASK_RETRY:
+    if timer in OF_LINEAGES:
         return owner in ctx.lineages
     if timer is Timer.RETIRE:
         return owner in ctx.inherited

@@ -12,7 +12,7 @@ from culvert.wire.isakmp.errors import ParseError
 from culvert.wire.isakmp.header import read_header
 from culvert.wire.isakmp.numbers import ExchangeType
 
-COLUMN = 62
+COLUMN = 64
 TIME = 10
 NAMES = {
     ExchangeType.IKE_SA_INIT: "IKE_SA_INIT",
@@ -20,6 +20,18 @@ NAMES = {
     ExchangeType.CREATE_CHILD_SA: "CREATE_CHILD_SA",
     ExchangeType.INFORMATIONAL: "INFORMATIONAL",
 }
+
+SHORT = {
+    "SecurityAssociation": "SA",
+    "KeyExchangePayload": "KE",
+    "Authentication": "AUTH",
+    "Delete": "D",
+    "Certificate": "CERT",
+    "CertificateRequest": "CERTREQ",
+    **dict.fromkeys(("NAT_DETECTION_SOURCE_IP", "NAT_DETECTION_DESTINATION_IP", "VendorId"), ""),
+    **dict.fromkeys(("IKEV2_FRAGMENTATION_SUPPORTED", "SIGNATURE_HASH_ALGORITHMS", "CHILDLESS_IKEV2_SUPPORTED"), ""),
+}
+"""Payloads as RFC 7296 section 1.2 writes them; empty: left out."""
 
 
 @dataclass(slots=True)
@@ -52,10 +64,11 @@ class Diagram:
             yield self._at(at, owner, f"  {rest}")
 
     def _at(self, at: int, node: str, text: str) -> str:
+        """Write into a column. Where a text is too long for it, the lines of the columns after it are left out."""
         column = self.nodes.index(node) if node in self.nodes else 0
-        before = "".join(f"|{'':<{COLUMN - 1}}" for _ in range(column))
-        after = "".join(f"{'|':<{COLUMN}}" for _ in range(len(self.nodes) - column - 1))
-        return f"{_instant(at)}{before}|{text:<{COLUMN - 1}}{after}".rstrip()
+        after = 0 if len(text) >= COLUMN else len(self.nodes) - column - 1
+        line = f"{'|':<{COLUMN}}" * column + f"|{text:<{COLUMN - 1}}" + f"{'|':<{COLUMN}}" * after
+        return f"{_instant(at)}{line}".rstrip()
 
     def _message(self, sent: Sent) -> str:
         try:
@@ -65,10 +78,16 @@ class Diagram:
         name = NAMES.get(ExchangeType(header.exchange), "?") if header.exchange in set(ExchangeType) else "?"
         kind = "response" if header.response else "request"
         spi = (header.spi_i if header.initiator else header.spi_r).hex()[:4]
-        return f"{self._number(sent.data)} {spi} {name} {kind} {header.message_id} {{{sent.contents}}}"
+        return f"{self._number(sent.data)} {spi} {name} {kind} {header.message_id} {{{_short(sent.contents)}}}"
 
     def _number(self, data: bytes) -> str:
         return f"#{self.numbers.setdefault(data, len(self.numbers) + 1)}"
+
+
+def _short(contents: str) -> str:
+    """Give payloads by the RFC's short names; what hardly ever matters is left out."""
+    words = [SHORT.get(word, word) for word in contents.split(" ")]
+    return " ".join(word for word in words if word)
 
 
 def _instant(at: int) -> str:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 TWO_LIVE_STEADY_NS = 60 * SECOND
 """How long two outbound associations may serve one policy while nothing is lost: until both ends settle on one."""
 
-CHECKPOINTS_EVERY = 32
+DEARER_EVERY = 32
 """Events between two looks at what is kept for a later process; each costs as much as an exchange."""
 
 
@@ -101,23 +101,28 @@ class Rules:
     def judge(self, world: World, node: Node, *, changed: bool) -> None:
         """Look at the endpoint that something happened to, and at its data plane if that changed. Raise Broken."""
         bookkeeping.check(node.name, node.endpoint.state)
-        if world.events % CHECKPOINTS_EVERY == 0:
+        if world.events % DEARER_EVERY == 0:
             bookkeeping.check_kept(node.name, node.endpoint.state)
         plane_as_known(node)
         if changed:
             within_policy(node)
+            self._count(world, node)
         self._one_live(world, node)
 
-    def _one_live(self, world: World, node: Node) -> None:
-        outbound = [one for one in node.plane.side(Direction.OUT) if one.id not in node.inherited]
+    def _count(self, world: World, node: Node) -> None:
+        """Enter which policies have two outbound associations now."""
+        inherited = node.inherited
+        outbound = [one for one in node.plane.side(Direction.OUT) if one.id not in inherited]
         counts = Counter((node.name, one.reqid, selector) for one in outbound for selector in one.selectors)
-        twice = [policy for policy, count in counts.items() if count > 1]
-        for policy in [policy for policy in self.since if policy[0] == node.name and policy not in twice]:
-            del self.since[policy]
+        twice = {policy: count for policy, count in counts.items() if count > 1}
+        kept = {policy: at for policy, at in self.since.items() if policy[0] != node.name or policy in twice}
+        self.since = {**dict.fromkeys(twice, world.now), **kept}
+
+    def _one_live(self, world: World, node: Node) -> None:
         bound = TWO_LIVE_STEADY_NS if world.steady else world.patience
-        for policy in twice:
-            if world.now - self.since.setdefault(policy, world.now) > bound:
-                raise Broken(f"{node.name} has {counts[policy]} outbound associations for {policy[2]}")
+        for policy, at in self.since.items():
+            if policy[0] == node.name and world.now - at > bound:
+                raise Broken(f"{node.name} has two outbound associations for {policy[2]}")
 
 
 def plane_as_known(node: Node) -> None:

@@ -7,9 +7,11 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from culvert.addresses import NAT_PORT, SocketAddress
+from culvert.clock import SECOND
 from culvert.config.model import Child, Peer
-from culvert.ike.events import MappingChanged
-from culvert.ipsec.associations import SecurityAssociation
+from culvert.ike.events import MappingChanged, NothingReceived, UnknownSpi
+from culvert.ike.v2.sa import ChildSa
+from culvert.ipsec.associations import Direction, Protocol, SecurityAssociation
 from culvert.sim.broken import Broken
 from culvert.sim.link import MILLISECOND
 from culvert.sim.node import Node
@@ -18,6 +20,8 @@ from culvert.sim.planes import Ends
 if TYPE_CHECKING:
     from culvert.sim.world import World
 
+SILENT_NS = SECOND
+"""After how long the engine tells that nothing comes although packets leave."""
 LATE_NS = 400 * MILLISECOND
 """How much later than others a packet may come without being lost in a rekey."""
 
@@ -32,19 +36,26 @@ class Packet:
     origin: SocketAddress
     remote: SocketAddress
     due: bool
+    udp: bool
 
     def happen(self, world: World) -> None:
-        for node, _ in world.network.receivers(self.sender, self.origin, self.remote, world.now):
+        for node, local in world.network.receivers(self.sender, self.origin, self.remote, world.now):
             association = node.plane.inbound(self.spi)
             if association is not None:
                 self._opened(world, node, association)
                 return
+            if node.plane.tells(None, world.now):
+                ports = (
+                    (local, self.origin) if self.udp else (SocketAddress(local.ip, 0), SocketAddress(self.origin.ip, 0))
+                )
+                world.at(world.now, node.name, UnknownSpi(*ports, Protocol.ESP.number, self.spi))
         if self.due and world.steady:
             raise Broken(f"a packet of {self.sender} with SPI 0x{self.spi:08x} was lost")
 
     def _opened(self, world: World, node: Node, association: SecurityAssociation) -> None:
         if association.encryption_key != self.key:
             raise Broken(f"{node.name} cannot open a packet of {self.sender} with SPI 0x{self.spi:08x}")
+        node.plane.unanswered.pop(association.reqid, None)
         _follow(world, node, association, self.origin)
 
 
@@ -85,8 +96,18 @@ def _send(world: World, node: Node, policy: tuple[Peer, Child], pair: Ends) -> N
         if acquired is not None:
             world.at(world.now, node.name, acquired)
         return
-    due = world.steady and _has(world, node.name, peer.name, child) and _has(world, peer.name, node.name, child)
+    ends = ((node.name, peer.name, pair), (peer.name, node.name, (pair[1], pair[0])))
+    due = world.steady and all(_has(world, *end) for end in ends)
     _encapsulated(world, node, association, due)
+    _in_vain(world, node, child)
+
+
+def _in_vain(world: World, node: Node, child: Child) -> None:
+    """Tell the endpoint where packets leave and nothing comes, as the engine does."""
+    inbound = next((one for one in reversed(node.plane.side(Direction.IN)) if one.reqid == child.reqid), None)
+    since = node.plane.unanswered.setdefault(child.reqid, world.now)
+    if inbound is not None and world.now - since >= SILENT_NS and node.plane.tells(child.reqid, world.now):
+        world.at(world.now, node.name, NothingReceived(inbound.id, True))
 
 
 def _encapsulated(world: World, node: Node, association: SecurityAssociation, due: bool) -> None:
@@ -97,7 +118,7 @@ def _encapsulated(world: World, node: Node, association: SecurityAssociation, du
     if origin is not None:
         key = association.encryption_key
         world.packets += 1
-        packet = Packet(node.name, association.spi, key, origin, remote, due)
+        packet = Packet(node.name, association.spi, key, origin, remote, due, udp is not None)
         world.plan(world.now + _delay(world.latency, world.packets), packet)
     elif due:
         raise Broken(f"{node.name} sends from {local}, which is not its address")
@@ -108,8 +129,13 @@ def _delay(latency: int, number: int) -> int:
     return (latency, latency * 3 // 4, latency + LATE_NS)[number % 3]
 
 
-def _has(world: World, name: str, peer: str, child: Child) -> bool:
-    """Tell whether a gateway has a child with a peer. The simulated peers have the names of their gateways."""
+def _has(world: World, name: str, peer: str, pair: Ends) -> bool:
+    """Tell whether a gateway has a child for a packet. The simulated peers have the names of their gateways."""
     node = world.nodes.get(name)
     live = node.endpoint.state.live(peer) if node else []
-    return any(one.child.name == child.name and one.current for lineage in live for one in lineage.children.values())
+    return any(one.current and _carries(one, pair) for lineage in live for one in lineage.children.values())
+
+
+def _carries(child: ChildSa, pair: Ends) -> bool:
+    sides = ((child.local, pair[0]), (child.remote, pair[1]))
+    return all(any(int(one.start) <= int(end) <= int(one.end) for one in side) for side, end in sides)

@@ -16,6 +16,8 @@ ACQUIRE_NS = SECOND
 """A policy without an association asks for one this often at most, however many packets it holds."""
 
 
+TOLD_NS = 4 * SECOND
+"""How often the engine tells that packets come for an SPI that it does not have, or that none come for a child."""
 Ends = tuple[IPAddress, IPAddress]
 """Source and destination of a packet."""
 
@@ -26,13 +28,19 @@ def _carries(association: SecurityAssociation, pair: Ends) -> bool:
 
 @dataclass(slots=True)
 class DataPlane:
-    """One endpoint's SAD. `used` are inbound SPIs that there were, `keys` those that were sent with."""
+    """One endpoint's SAD. `used` are inbound SPIs that there were, `keys` those that were sent with.
+
+    By reqid: `asked` is when an association was asked for, `unanswered` since when packets leave and none come, `told`
+    when that was told.
+    """
 
     name: str
     associations: dict[AssociationId, SecurityAssociation] = field(default_factory=dict)
     used: dict[AssociationId, None] = field(default_factory=dict)
     keys: dict[bytes, AssociationId] = field(default_factory=dict)
     asked: dict[int, int] = field(default_factory=dict)
+    unanswered: dict[int, int] = field(default_factory=dict)
+    told: dict[int | None, int] = field(default_factory=dict)
 
     def install(self, association: SecurityAssociation) -> None:
         """Take an association. No inbound SPI and no outbound key comes twice, even where the first one is gone."""
@@ -95,6 +103,13 @@ class DataPlane:
 
     def takes(self, spi: int) -> bool:
         return self.inbound(spi) is not None
+
+    def tells(self, reqid: int | None, now: int) -> bool:
+        """Bound how often something is told about a child, or about nobody's packets."""
+        if now - self.told.get(reqid, -TOLD_NS) < TOLD_NS:
+            return False
+        self.told[reqid] = now
+        return True
 
     def acquire(self, child: Child, pair: Ends, now: int) -> Acquired | None:
         """Hold a packet of a policy without an association; give what is asked for, where it is time to ask."""

@@ -24,7 +24,7 @@ Builder = Callable[[Entropy, int], Endpoint]
 UNFOUNDED = (Refusal.PEER_DEAD,)
 """Why nobody may end an IKE SA while the network is good and nobody fails."""
 LOOK_NS = 5 * SECOND
-PACKETS_EVERY_NS = 2 * SECOND
+PACKETS_EVERY_NS = 4 * SECOND
 STREAM_NS = 40 * SECOND
 """How long packets go on after a round has begun; a longer one is a time without traffic."""
 

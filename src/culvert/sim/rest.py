@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 
 from culvert.addresses import NAT_PORT, SocketAddress
 from culvert.config.model import Child, Peer, Start
 from culvert.ike import narrowing
+from culvert.ike.narrowing import Narrowed
 from culvert.ike.records import start_of
-from culvert.ike.status import PeerState, PeerStatus
+from culvert.ike.status import ChildStatus, PeerState, PeerStatus
 from culvert.ipsec.associations import Direction
 from culvert.sim.node import Node
 
@@ -45,8 +47,8 @@ def _peer(node: Node, other: Node) -> Peer | None:
     return next((one for one in peers if one.name == other.name), None)
 
 
-def _wanted(one: Node, other: Node) -> list[str]:
-    """Give the names of the children that there must be: those that an end wants always, where both have them."""
+def _wanted(one: Node, other: Node) -> list[Narrowed]:
+    """Give the children that there must be, as `one` has them: those that an end wants always and both have."""
     ours, theirs = _peer(one, other), _peer(other, one)
     if ours is None or theirs is None or ours.secret != theirs.secret or _ended(one, other) or _ended(other, one):
         return []
@@ -54,9 +56,9 @@ def _wanted(one: Node, other: Node) -> list[str]:
         return []
     pairs = [(child, _same(child, theirs)) for child in ours.children]
     return [
-        child.name
+        Narrowed(child, twin.remote, twin.local)
         for child, twin in pairs
-        if twin is not None and Start.ALWAYS in (start_of(ours, child), start_of(theirs, twin))
+        if twin is not None and Start.ALWAYS in (start_of(ours, child), start_of(theirs, twin.child))
     ]
 
 
@@ -69,10 +71,9 @@ def _calls(peer: Peer) -> bool:
     return bool(peer.addresses) and any(start_of(peer, child) is Start.ALWAYS for child in peer.children)
 
 
-def _same(child: Child, peer: Peer) -> Child | None:
+def _same(child: Child, peer: Peer) -> Narrowed | None:
     """Find the child of the other end that has traffic in common with this one."""
-    narrowed = narrowing.choose_child(peer.children, child.remote, child.local)
-    return narrowed.child if narrowed else None
+    return narrowing.choose_child(peer.children, child.remote, child.local)
 
 
 def _difference(one: Node, other: Node, here: PeerStatus, there: PeerStatus) -> str:
@@ -86,16 +87,23 @@ def _difference(one: Node, other: Node, here: PeerStatus, there: PeerStatus) -> 
     return next((where for ends in ((one, other), (other, one)) if (where := _astray(*ends))), "")
 
 
-def _missing(wanted: Sequence[str], here: PeerStatus, there: PeerStatus) -> str:
-    present = [child.name for child in here.children]
+def _missing(wanted: Sequence[Narrowed], here: PeerStatus, there: PeerStatus) -> str:
+    present = [(child.name, local, remote) for child in here.children for local, remote in _pairs(child)]
     if len(dict.fromkeys(present)) != len(present):
         return f"{there.name} has {present} with {here.name}"
-    absent = [name for name in wanted if name not in present]
+    asked = [
+        (one.child.name, str(ours), str(theirs)) for one in wanted for ours, theirs in product(one.local, one.remote)
+    ]
+    absent = [pair for pair in asked if pair not in present]
     if absent:
         return f"{there.name} and {here.name} lack {absent}"
-    if len(present) == len(wanted) and PeerState.UP not in (here.state, there.state):
+    if len(present) == len(asked) and PeerState.UP not in (here.state, there.state):
         return f"{there.name} says {here.name} is {here.state}, and {there.state} the other way round"
     return ""
+
+
+def _pairs(child: ChildStatus) -> Iterable[tuple[str, str]]:
+    return product(child.local, child.remote)
 
 
 def _astray(sender: Node, receiver: Node) -> str:

@@ -6,11 +6,12 @@ import random
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from culvert.config.model import Child, EncapsulationChoice, Peer, Rekey, Start
+from culvert.config.model import Authentication, Child, EncapsulationChoice, Peer, Rekey, Start
 from culvert.identities import Identity
 from culvert.ike.events import Configured
 from culvert.ipsec.proposals import Proposal, esp_proposal, ike_proposal
 from culvert.ipsec.selectors import TrafficSelector, traffic_selector
+from culvert.sim.authority import credential, trust
 from culvert.sim.link import MILLISECOND
 from culvert.sim.nat import NEVER, TIMEOUTS, Behaviour
 
@@ -53,7 +54,8 @@ class Setting:
     """One hub with one or two spokes. `at_hub` and `at_spokes` say who begins; a spoke behind a NAT always does.
 
     `hub_translated`: the hub has a private address, and a router forwards to it. `called_by_name`: spokes know the hub
-    by a name of the DNS. `roaming`: spokes are known by identity, from wherever they call.
+    by a name of the DNS. `roaming`: spokes are known by identity, from wherever they call. `certificates`: everybody
+    proves who it is by one. `networks` is how many each child has behind the hub; `split`: each has an SA of its own.
     """
 
     spokes: int = 1
@@ -65,6 +67,9 @@ class Setting:
     hub_translated: bool = False
     called_by_name: bool = False
     roaming: bool = False
+    certificates: bool = False
+    networks: int = 1
+    split: bool = False
     encapsulation: EncapsulationChoice = EncapsulationChoice.AUTO
     child_rekey_s: int = 3600
     ike_rekey_s: int = 4 * 3600
@@ -113,6 +118,10 @@ class Setting:
             rekey=Rekey(self.ike_rekey_s),
             dpd_s=self.dpd_s,
             start=self._start(name),
+            auth=Authentication.CERTIFICATE if self.certificates else Authentication.SECRET,
+            credential=credential(f"{name}.example.org", self.names.index(name) + 1) if self.certificates else None,
+            trust=trust() if self.certificates else None,
+            split=self.split,
             encapsulation=self.encapsulation,
         )
 
@@ -124,6 +133,7 @@ class Setting:
     def _identity(self, name: str) -> Identity | None:
         """Give a name for whom an address does not tell."""
         named = self.hub_translated or self.called_by_name if name == HUB else self.by_identity
+        named |= self.certificates
         return Identity.parse(f"{name}.example.org") if named else None
 
     def _start(self, name: str) -> Start:
@@ -132,10 +142,10 @@ class Setting:
         return Start.ALWAYS if self.by_identity else self.at_spokes
 
     def _child(self, name: str, other: str, number: int, at: int) -> Child:
-        behind_hub, behind_spoke = f"10.100.{at}.0/24", f"10.{number}.{at}.0/24"
+        behind_hub = tuple(traffic_selector(f"10.{100 + one}.{at}.0/24") for one in range(self.networks))
+        behind_spoke = (traffic_selector(f"10.{number}.{at}.0/24"),)
         local, remote = (behind_hub, behind_spoke) if name == HUB else (behind_spoke, behind_hub)
-        selectors = (traffic_selector(local),), (traffic_selector(remote),)
-        return Child(other, f"net{at}", *selectors, proposals=ESP[self.esp], rekey=Rekey(self.child_rekey_s))
+        return Child(other, f"net{at}", local, remote, proposals=ESP[self.esp], rekey=Rekey(self.child_rekey_s))
 
 
 def _changed(peer: Peer, change: Change) -> Peer:
@@ -147,10 +157,10 @@ def _changed(peer: Peer, change: Change) -> Peer:
     if change is Change.FEWER and len(peer.children) > 1:
         return replace(peer, children=peer.children[:-1])
     if change is Change.MORE:
-        more = replace(last, name="more", local=(_moved(last.local[0]),), remote=(_moved(last.remote[0]),))
+        more = replace(last, name="more", local=tuple(map(_moved, last.local)), remote=tuple(map(_moved, last.remote)))
         return replace(peer, children=(*peer.children, more))
     if change is Change.NARROWER:
-        halves = (_half(first.local[0]),), (_half(first.remote[0]),)
+        halves = tuple(map(_half, first.local)), tuple(map(_half, first.remote))
         return replace(peer, children=(replace(first, local=halves[0], remote=halves[1]), *peer.children[1:]))
     return peer
 
@@ -186,6 +196,9 @@ def draw(source: random.Random) -> Setting:
         hub_translated=source.random() < 0.1,
         called_by_name=source.random() < 0.2,
         roaming=source.random() < 0.2,
+        certificates=source.random() < 0.1,
+        networks=(networks := source.choice((1, 1, 1, 2))),
+        split=networks > 1 and source.random() < 0.5,
         encapsulation=source.choice((EncapsulationChoice.AUTO, EncapsulationChoice.AUTO, *EncapsulationChoice)),
         child_rekey_s=source.choice((3600, 3600, 300, 120)),
         ike_rekey_s=source.choice((4 * 3600, 4 * 3600, 900, 240)),

@@ -15,6 +15,7 @@ from culvert.ike.events import (
     Disconnect,
     EngineRestarted,
     Event,
+    PathsChanged,
     RekeyRequested,
     Stop,
 )
@@ -27,6 +28,8 @@ from culvert.sim.world import World
 
 RESTARTS_AFTER_NS = 3 * SECOND
 """How long a gateway that was stopped stays away."""
+NOTICED_AFTER_NS = SECOND // 10
+"""When the host tells a gateway that its address is another."""
 
 
 class Verb(StrEnum):
@@ -152,6 +155,9 @@ def _roam(world: World, setting: Setting, step: Step) -> None:
         if step.who == HUB:
             world.names[HUB_NAME] = str(node.address)
     world.network.moved()
+    paths = PathsChanged((node.address,), tuple(peer.name for peer in node.configured.peers) if node.configured else ())
+    if not node.stopped:
+        world.at(world.now + NOTICED_AFTER_NS, node.name, paths)
 
 
 def _cut(world: World, _: Setting, step: Step) -> None:

@@ -116,6 +116,7 @@ class World:
     patience: int = DAY
     now: int = 0
     events: int = 0
+    most_events: int = MAX_EVENTS
     packets: int = 0
     network: Network = field(init=False)
     observer: Observer | None = None
@@ -164,7 +165,7 @@ class World:
         heapq.heapify(self._deadlines)
         while (instant := self._next()) is not None and instant <= until:
             self.events += 1
-            if self.events > MAX_EVENTS:
+            if self.events > self.most_events:
                 raise Broken("the world does not come to rest")
             self.now = max(self.now, instant)
             self._happen()
