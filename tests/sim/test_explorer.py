@@ -7,7 +7,7 @@ import pytest
 from culvert.sim.explorer import Explorer
 from culvert.sim.exploring import explore
 from culvert.sim.starts import cases, exploration, winner
-from tests.sim.test_mutations import AlwaysWins, ForgetsAnswers, OutboundFirst, RepeatsIvs, RepliesFirst
+from tests.sim.test_mutations import AlwaysWins, OutboundFirst, RepeatsIvs, RepliesFirst, SwitchesEarly
 
 SHALLOW = 4
 
@@ -62,6 +62,7 @@ FOUND = {
     RepeatsIvs: ("IKE rekey at both ends", "uses an IV twice"),
     AlwaysWins: ("child rekey at both ends", ""),
     ForgetsAnswers: ("child rekey at both ends", ""),
+    SwitchesEarly: ("child rekey at both ends", "does not have"),
 }
 
 

@@ -75,6 +75,17 @@ class WithoutGrace(Endpoint):
         return actions
 
 
+class SwitchesEarly(Endpoint):
+    """Sends on the successor of a child before the peer can have it."""
+
+    def step(self, event: Event, now: int) -> list[Action]:
+        actions = super().step(event, now)
+        for _, (timer, owner) in self.state.timers.instants():
+            if timer is Timer.OUTBOUND_SWITCH:
+                self.state.timers.set(timer, owner, now)
+        return actions
+
+
 class KeepsOutbound(Endpoint):
     """Goes on sending on what is gone."""
 
@@ -173,6 +184,7 @@ MUTANTS = {
     RepeatsIvs: "uses an IV twice",
     AlwaysWins: "",
     WithoutGrace: "was lost",
+    SwitchesEarly: "was lost",
     KeepsOutbound: "nobody owns",
     NeverRepeats: "waits for an answer for ever",
     WidensSelectors: "carries more than",

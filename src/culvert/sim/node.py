@@ -40,6 +40,8 @@ class Node:
     configured: Configured | None = None
     blobs: dict[bytes, bytes] = field(default_factory=dict)
     lives: int = 1
+    dies_after: int | None = None
+    """After how many actions of its next event that has some the process is killed."""
     stopped: bool = False
     lost: bool = False
     """The data plane was emptied behind the endpoint's back, so that the one may hold less than the other knows."""

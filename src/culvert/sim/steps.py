@@ -43,7 +43,9 @@ class Verb(StrEnum):
     SEND = "send"  # packets of all policies
     CONFIGURE = "configure"  # what: a Change
     RESTART = "restart"  # the machine, all state lost
-    TAKE_OVER = "take-over"  # the process, killed; the data plane goes on
+    TAKE_OVER = "take-over"  # the process, killed; the data plane goes on, and keeps what it needs
+    DIE = "die"  # the same in the middle of an event; what: after how many of its actions
+    FORGET = "forget"  # the same, and nothing was kept
     LOSE_ENGINE = "lose-engine"  # the data plane, killed
     STOP = "stop"  # in good order, and back after a moment
     REBIND = "rebind"  # the translator in front of it forgets
@@ -117,7 +119,13 @@ def _restart(world: World, _: Setting, step: Step) -> None:
 
 
 def _take_over(world: World, _: Setting, step: Step) -> None:
-    world.replace(step.who)
+    world.replace(step.who, checkpoints=step.verb is not Verb.FORGET)
+
+
+def _die(world: World, _: Setting, step: Step) -> None:
+    node = world.nodes[step.who]
+    if not node.stopped:
+        node.dies_after = int(step.what)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +194,8 @@ DO: dict[Verb, Callable[[World, Setting, Step], None]] = {
     Verb.CONFIGURE: _configure,
     Verb.RESTART: _restart,
     Verb.TAKE_OVER: _take_over,
+    Verb.DIE: _die,
+    Verb.FORGET: _take_over,
     Verb.LOSE_ENGINE: _event(lambda _: EngineRestarted()),
     Verb.STOP: _stop,
     Verb.REBIND: _rebind,

@@ -97,6 +97,13 @@ def _soft(source: random.Random, setting: Setting) -> list[Timed]:
     return [(_close(source, setting), Step(Verb.EXPIRE, name, "soft")) for name in ends]
 
 
+def _killed(source: random.Random, setting: Setting) -> list[Timed]:
+    """A process is killed, mostly in the middle of something, and another goes on where it stood."""
+    name = source.choice(setting.names)
+    step = Step(Verb.TAKE_OVER, name) if source.random() < 0.3 else Step(Verb.DIE, name, str(source.randint(0, 6)))
+    return [*_rekeys(source, setting), (_close(source, setting), step)]
+
+
 def _connect(source: random.Random, setting: Setting) -> list[Timed]:
     """Somebody asks for what may be there already."""
     one, other = _pair(source, setting)
@@ -130,7 +137,7 @@ def _hard(source: random.Random, setting: Setting) -> list[Timed]:
 
 def _process(source: random.Random, setting: Setting) -> list[Timed]:
     """A machine, a process or an engine fails at one end or at both, while somebody rekeys."""
-    verbs = (Verb.RESTART, Verb.TAKE_OVER, Verb.LOSE_ENGINE, Verb.STOP)
+    verbs = (Verb.RESTART, Verb.TAKE_OVER, Verb.FORGET, Verb.LOSE_ENGINE, Verb.STOP)
     ends = _pair(source, setting)[: source.choice((1, 1, 2))]
     steps = [(_close(source, setting), Step(source.choice(verbs), name)) for name in ends]
     return steps + (_rekeys(source, setting) if source.random() < 0.6 else [])
@@ -169,5 +176,5 @@ def _narrow(source: random.Random, setting: Setting) -> list[Timed]:
     return [(0, Step(Verb.NARROW, setting.names[0], str(mtu))), *_rekeys(source, setting)]
 
 
-GENTLE: tuple[Draw, ...] = (_rekeys, _rekeys, _rekeys, _soft, _connect)
+GENTLE: tuple[Draw, ...] = (_rekeys, _rekeys, _rekeys, _killed, _soft, _connect)
 ROUGH: tuple[Draw, ...] = (_disconnect, _hard, _process, _process, _configure, _move, _partition, _narrow, _forged)

@@ -218,7 +218,7 @@ class World:
                 del node.blobs[key]
 
     def _new_process(self, node: Node) -> None:
-        node.lives, node.lost, node.stopped = node.lives + 1, False, False
+        node.lives, node.lost, node.stopped, node.dies_after = node.lives + 1, False, False, None
         self.wire.hurried.pop(node.name, None)
         node.endpoint = self._endpoint(node.seed + (node.lives << 40))
 
@@ -239,8 +239,12 @@ class World:
         actions = node.endpoint.step(event, self.now)
         if self.watched:
             invariants.in_order(node, actions)
-        for action in actions:
+        last = node.dies_after if actions else None
+        for action in actions[:last]:
             self._do(node, action)
+        if last is not None:
+            self.replace(node.name)
+            return
         due = node.endpoint.deadline()
         if due is not None:
             heapq.heappush(self._deadlines, (due[0], node.name))
