@@ -15,6 +15,7 @@ class Timer(StrEnum):
 
     RETRANSMIT = "retransmit"
     HALF_OPEN = "half-open"
+    LAST_CHANCE = "last-chance"
     LIVENESS = "liveness"
     KEEPALIVE = "keepalive"
     IKE_REKEY = "ike-rekey"

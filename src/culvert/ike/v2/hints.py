@@ -9,7 +9,7 @@ from __future__ import annotations
 from culvert.clock import SECOND
 from culvert.config.model import Start
 from culvert.ike.events import NothingReceived
-from culvert.ike.records import start_of
+from culvert.ike.records import Silent, start_of
 from culvert.ike.timers import Timer
 from culvert.ike.v2 import lineages, requests
 from culvert.ike.v2.context import Context
@@ -17,6 +17,9 @@ from culvert.ike.v2.sa import IkeSa, IkeState, Lineage, Liveness
 
 APART_NS = SECOND
 """How long what was heard of a peer or was sent to it counts as news."""
+
+SHORTEST_CHANCE_NS, LONGEST_CHANCE_NS = SECOND // 10, SECOND
+"""How long an IKE SA that was silent has to answer before another takes its place."""
 
 
 def ask(ctx: Context, lineage: Lineage) -> None:
@@ -43,6 +46,19 @@ def _ask_in_turn(ctx: Context, lineage: Lineage, sa: IkeSa) -> None:
         ctx.timers.set(Timer.LIVENESS, sa.spi.hex(), at)
 
 
+def last_chance(ctx: Context, beside: IkeSa, sent_at: int) -> int:
+    """The first message of a set-up beside a silent IKE SA was answered, so that one may be, too: ask it at once.
+
+    Give how long the set-up waits for that, in nanoseconds: twice the way there and back that it took.
+    """
+    silent = ctx.in_use(beside.peer)
+    sa = ctx.current(silent) if silent is not None and silent.silent else None
+    if sa is None or sa.window.outstanding is None or sa.local.ip != beside.local.ip:
+        return 0
+    requests.hasten(ctx, sa, 0)
+    return min(max(2 * (ctx.now - sent_at), SHORTEST_CHANCE_NS), LONGEST_CHANCE_NS)
+
+
 def nothing_received(ctx: Context, event: NothingReceived) -> None:
     """The data plane got nothing on a child for a while; with `sending`, packets leave on it, and want it back."""
     lineage = ctx.lineages.get(ctx.child_owners.get(event.id.spi, 0))
@@ -52,4 +68,6 @@ def nothing_received(ctx: Context, event: NothingReceived) -> None:
     record = ctx.peers.get(lineage.peer.name)
     if event.sending and record is not None and start_of(record.peer, child.child) is not Start.PASSIVE:
         record.demanded[child.child.name] = None
+        if lineage.silent:
+            ctx.outcomes.append(Silent(record.peer.name))
     ask(ctx, lineage)

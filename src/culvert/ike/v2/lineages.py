@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from culvert.clock import SECOND
 from culvert.config.model import Peer
-from culvert.ike.logs import INFO, WARNING
+from culvert.ike.logs import DEBUG, INFO, WARNING
 from culvert.ike.records import Established, Lost, SetUpFailed
 from culvert.ike.timers import Timer
 from culvert.ike.v2 import children, silence
@@ -216,6 +216,14 @@ def detach(ctx: Context, lineage: Lineage, reason: Refusal, message: str, part: 
         outcome = Lost if lineage.established else SetUpFailed
         if lineage.established or lineage.initiator:
             ctx.outcomes.append(outcome(lineage.peer.name, reason, message))
-        level = INFO if reason in (Refusal.DISCONNECTED, Refusal.PEER_DELETED) else WARNING
-        ctx.log(lineage.peer.name, message, reason, level)
+        ctx.log(lineage.peer.name, message, reason, _level(ctx, lineage, reason))
         ctx.changed(lineage.peer.name)
+
+
+def _level(ctx: Context, lineage: Lineage, reason: Refusal) -> int:
+    """Give how loudly an end is told. That a peer still does not answer is no news each time that it is called."""
+    if reason in (Refusal.DISCONNECTED, Refusal.PEER_DELETED):
+        return INFO
+    record = ctx.peers.get(lineage.peer.name) if lineage.peer else None
+    known = reason is Refusal.NO_RESPONSE and record is not None and record.reason is reason
+    return DEBUG if known else WARNING

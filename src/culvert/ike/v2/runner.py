@@ -8,7 +8,7 @@ from culvert.ike.actions import Transmit
 from culvert.ike.timers import Owner, Timer
 from culvert.ike.v2 import anew, children, inheritance, lineages, requests, silence, standing, succession
 from culvert.ike.v2.context import Context
-from culvert.ike.v2.exchanges import create_child_sa, informational
+from culvert.ike.v2.exchanges import create_child_sa, ike_sa_init, informational
 from culvert.ike.v2.sa import (
     ChildSa,
     CreateChild,
@@ -142,6 +142,8 @@ def _ike_expired(ctx: Context, timer: Timer, sa: IkeSa) -> None:
         requests.repeat(ctx, sa)
     elif timer is Timer.HALF_OPEN:
         _half_open_expired(ctx, sa, lineage)
+    elif timer is Timer.LAST_CHANCE:
+        ike_sa_init.waited(ctx, sa)
     elif timer is Timer.LIVENESS:
         _liveness(ctx, sa, lineage)
     elif timer is Timer.KEEPALIVE:

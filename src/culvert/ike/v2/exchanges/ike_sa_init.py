@@ -12,10 +12,22 @@ from culvert.crypto.key_exchange import check as check_public
 from culvert.crypto.transforms import KeyExchange
 from culvert.ike import nat, negotiation, refusals
 from culvert.ike.actions import Transmit
+from culvert.ike.logs import DEBUG, INFO
 from culvert.ike.negotiation import Chosen
 from culvert.ike.records import Path, PeerRecord, Reached
 from culvert.ike.timers import Timer
-from culvert.ike.v2 import admission, certificate_payloads, extensions, keys, lineages, proof, requests, table, window
+from culvert.ike.v2 import (
+    admission,
+    certificate_payloads,
+    extensions,
+    hints,
+    keys,
+    lineages,
+    proof,
+    requests,
+    table,
+    window,
+)
 from culvert.ike.v2.certificate_payloads import AUTHORITY_OCTETS
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.exchanges import ike_auth
@@ -54,7 +66,8 @@ def initiate(ctx: Context, record: PeerRecord, path: Path, first_child: str | No
     sa = IkeSa(0, True, spi, NO_SPI, IkeState.INIT_SENT, local, remote, ctx.now, peer=peer.name)
     sa.nonce_i, sa.first_child = ctx.nonce(), first_child
     lineages.begin(ctx, sa, peer)
-    ctx.log(peer.name, f"setting up IKE SA with {remote.ip}")
+    again = record.reason is Refusal.NO_RESPONSE
+    ctx.log(peer.name, f"setting up IKE SA with {remote.ip}", level=DEBUG if again else INFO)
     _send(ctx, sa, record, IkeOffer(spi, sa.nonce_i, begin_key_exchange(method, ctx.entropy), method))
     return sa
 
@@ -207,7 +220,9 @@ def conclude(ctx: Context, sa: IkeSa, message: Message, data: bytes) -> None:
             _try_again(ctx, sa, record, contents, outstanding.offer)
         else:
             _take(sa, record, message, contents, outstanding.offer)
-            _go_on(ctx, sa, record, data)
+            sa.init_response, sa.hint, sa.window.outstanding = data, None, None
+            ctx.timers.clear(Timer.HALF_OPEN, sa.spi.hex())
+            _go_on_in_time(ctx, sa, record, outstanding.sent_at)
     except Refused as refusal:
         _hint(ctx, sa, refusal)
 
@@ -267,12 +282,27 @@ def _check_proof(record: PeerRecord, contents: Contents) -> None:
         raise Refused(Notify(NotifyType.AUTHENTICATION_FAILED), Refusal.NO_SIGNATURE, str(error)) from error
 
 
-def _go_on(ctx: Context, sa: IkeSa, record: PeerRecord, data: bytes) -> None:
+def _go_on_in_time(ctx: Context, sa: IkeSa, record: PeerRecord, sent_at: int) -> None:
+    """Begin IKE_AUTH, but not before an IKE SA that stands had the time to answer, now that the peer can be reached."""
+    ctx.timers.clear(Timer.RETRANSMIT, sa.spi.hex())
+    wait = hints.last_chance(ctx, sa, sent_at)
+    if wait:
+        ctx.timers.set(Timer.LAST_CHANCE, sa.spi.hex(), ctx.now + wait)
+    else:
+        _go_on(ctx, sa, record)
+
+
+def waited(ctx: Context, sa: IkeSa) -> None:
+    """The IKE SA that stands has not answered: go on."""
+    record = ctx.peers.get(sa.peer)
+    if sa.state is IkeState.INIT_SENT and record is not None:
+        _go_on(ctx, sa, record)
+
+
+def _go_on(ctx: Context, sa: IkeSa, record: PeerRecord) -> None:
     """Move to port 4500 where ESP will go in UDP, and begin IKE_AUTH."""
-    sa.init_response, sa.hint, sa.window.outstanding = data, None, None
     sa.state = IkeState.AUTH_SENT
     ctx.outcomes.append(Reached(sa.peer))
-    ctx.timers.clear(Timer.HALF_OPEN, sa.spi.hex())
     if nat.wants_udp(record.peer.encapsulation, sa.nat_local or sa.nat_remote, sa.peer_is_culvert):
         sa.local, sa.remote = (SocketAddress(end.ip, NAT_PORT) for end in (sa.local, sa.remote))
     ike_auth.initiate(ctx, sa, record)
