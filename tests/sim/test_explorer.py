@@ -7,7 +7,7 @@ import pytest
 from culvert.sim.explorer import Explorer
 from culvert.sim.exploring import explore
 from culvert.sim.starts import cases, exploration, winner
-from tests.sim.test_mutations import AlwaysWins, OutboundFirst, RepeatsIvs, RepliesFirst, SwitchesEarly
+from tests.sim.test_mutations import AlwaysWins, ForgetsAnswers, OutboundFirst, RepeatsIvs, RepliesFirst, SwitchesEarly
 
 SHALLOW = 4
 

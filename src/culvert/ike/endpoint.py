@@ -145,10 +145,9 @@ class Endpoint:
                 | NothingReceived()
                 | UnknownSpi()
                 | EngineRestarted()
+                | CheckpointsLost()
             ):
                 self._told(event)
-            case CheckpointsLost():
-                keeping.write_all_again(ctx)
             case DebugSet(topics):
                 ctx.topics = topics
             case Stop():
@@ -166,7 +165,15 @@ class Endpoint:
 
     def _told(
         self,
-        event: Acquired | AssociationExpired | MappingChanged | NothingReceived | UnknownSpi | EngineRestarted,
+        event: (
+            Acquired
+            | AssociationExpired
+            | MappingChanged
+            | NothingReceived
+            | UnknownSpi
+            | EngineRestarted
+            | CheckpointsLost
+        ),
     ) -> None:
         """Take what the data plane tells."""
         match event:
@@ -182,6 +189,8 @@ class Endpoint:
                 unknown_spi.met(self._ctx, event)
             case EngineRestarted():
                 anew.all_lost(self._ctx)
+            case CheckpointsLost():
+                keeping.write_all_again(self._ctx)
 
     def _deadlines(self) -> None:
         """Do all that is due. What a deadline sets anew lies in the future, so this ends."""
