@@ -89,7 +89,8 @@ def _of_ike_sa(ctx: Context, sa: IkeSa) -> Iterator[str]:
         yield f"IKE SA {spi} is half open for ever"
     if sa.window.outstanding is not None and ctx.timers.at(Timer.RETRANSMIT, spi) is None:
         yield f"IKE SA {spi} waits for an answer for ever"
-    if sa.state in ASKING and sa.window.outstanding is None:
+    waiting = ctx.timers.at(Timer.LAST_CHANCE, spi) is not None
+    if sa.state in ASKING and sa.window.outstanding is None and not waiting:
         yield f"IKE SA {spi} is {sa.state} and asks nothing"
 
 

@@ -33,6 +33,7 @@ from tests.certified import certified_pair, good, revoking
 HEAD = struct.Struct("!4sHIQIII")
 SET_ANEW = {
     Timer.HALF_OPEN,
+    Timer.LAST_CHANCE,
     Timer.ANEW,
     Timer.CERTIFICATE,
     Timer.LIVENESS,
