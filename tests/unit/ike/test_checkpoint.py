@@ -320,7 +320,19 @@ def of_other_program(octets: bytes, writer: Writer) -> bytes:
     return put_together(1, 0, layout, b"\n".join(writer.rewrite(configuration, body)), pending, state)
 
 
-YOUNG = ("epoch", "lingering", "unconfirmed", "silent", "astray", "smaller", "peer_hashes", "narrow", "metric", "trust")
+YOUNG = (
+    "epoch",
+    "lingering",
+    "unconfirmed",
+    "answered_in",
+    "silent",
+    "astray",
+    "smaller",
+    "peer_hashes",
+    "narrow",
+    "metric",
+    "trust",
+)
 
 
 @pytest.mark.parametrize("writer", [Writer(YOUNG), Writer((), ("invented", "later")), Writer(YOUNG, ("invented",))])
