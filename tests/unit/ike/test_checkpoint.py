@@ -318,7 +318,19 @@ def of_other_program(octets: bytes, writer: Writer) -> bytes:
     return put_together(checkpoint.VERSION, 0, layout, *writer.rewrite(known_layout, known), pending, state)
 
 
-YOUNG = ("epoch", "lingering", "unconfirmed", "silent", "astray", "smaller", "peer_hashes", "narrow", "metric", "trust")
+YOUNG = (
+    "epoch",
+    "lingering",
+    "unconfirmed",
+    "answered_in",
+    "silent",
+    "astray",
+    "smaller",
+    "peer_hashes",
+    "narrow",
+    "metric",
+    "trust",
+)
 
 
 @pytest.mark.parametrize("writer", [Writer(YOUNG), Writer((), ("invented", "later")), Writer(YOUNG, ("invented",))])
