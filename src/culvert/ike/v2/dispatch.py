@@ -155,7 +155,7 @@ def _judge(contents: Contents, problem: str) -> None:
 def _heard(ctx: Context, sa: IkeSa, path: Path) -> None:
     """Enter that a request of the peer's came."""
     _lives(ctx, sa, path)
-    children.confirm(ctx, ctx.lineage_of(sa))
+    children.confirm(ctx, ctx.lineage_of(sa), sa)
 
 
 def _lives(ctx: Context, sa: IkeSa, path: Path) -> None:
