@@ -6,6 +6,7 @@ the second octet says, with changes in the parts of which it consists.
 
 from __future__ import annotations
 
+import re
 import zlib
 from functools import cache
 
@@ -30,10 +31,12 @@ from tests.fuzz.duel import OTHER
 from tests.fuzz.endpoint_target import Script
 from tests.fuzz.stands import STATES, Stand, stand
 
-HEAD_OCTETS = 30
-LENGTHS = (18, 22, 26)
-"""Where in the head the lengths of the first three parts stand; of them, two are packed."""
+HEAD_OCTETS = checkpoint._HEAD.size
+LENGTHS = range(18, HEAD_OCTETS, 4)
+"""Where in the head the lengths of all parts but the last stand."""
 PACKED = 2
+"""The first parts are packed."""
+TOKEN = re.compile(rb'-?\d+|"[^"]*"|null|true|false')
 
 
 @cache
@@ -77,12 +80,16 @@ def judge(octets: bytes) -> None:
 
 
 def _changed(script: Script, parts: list[bytes]) -> list[bytes]:
-    """Leave some octets out and put others in: at most eight times."""
+    """Leave some octets out and put others in, anywhere or in the place of one value: at most eight times."""
     for _ in range(8):
         if script.over:
             break
-        which = script.number() % len(parts)
+        kind = script.number()
+        which = kind % 8 % len(parts)
         at, left_out = script.number(2) % (len(parts[which]) + 1), script.number() % 64
+        if kind & 0x80 and (tokens := list(TOKEN.finditer(parts[which]))):
+            token = tokens[at % len(tokens)]
+            at, left_out = token.start(), token.end() - token.start()
         put_in = script.take(script.number() % 32)
         parts[which] = parts[which][:at] + put_in + parts[which][at + left_out :]
     return parts
