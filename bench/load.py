@@ -147,11 +147,11 @@ class Load:
             if attempt is not None and len(data) > NO_KEEPALIVE:
                 ends = SocketAddress(ip_address(source), port), SocketAddress(ip_address(self._gateway), theirs)
                 self._perform(attempt, attempt.endpoint.step(DatagramReceived(*ends, data), time.monotonic_ns()))
-                done += data[:8] in self._under_way and self._stands(data[:8], attempt)
+                done += data[:8] in self._under_way and self._stands(attempt)
         self._repeat()
         return done
 
-    def _stands(self, spi: bytes, attempt: Attempt) -> bool:
+    def _stands(self, attempt: Attempt) -> bool:
         if attempt.endpoint.status("hub").state is not PeerState.UP:
             return False
         # Where it called anew, it is known by the SPIs of each call.
