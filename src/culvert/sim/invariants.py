@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from culvert.addresses import IPNetwork
@@ -12,6 +13,7 @@ from culvert.clock import SECOND
 from culvert.config.model import Child
 from culvert.ike.actions import Action, InstallAssociation, Transmit
 from culvert.ipsec.associations import AssociationId, Direction, Mode, SecurityAssociation
+from culvert.ipsec.coverage import Selectors
 from culvert.ipsec.selectors import Selector, decompose
 from culvert.sim import bookkeeping
 from culvert.sim.broken import Broken
@@ -161,10 +163,16 @@ def within_policy(node: Node) -> None:
 
 
 def _allowed(child: Child, association: SecurityAssociation) -> bool:
-    allowed = decompose(child.local, child.remote)
     inbound = association.direction is Direction.IN
-    wanted = [one.reversed if inbound else one for one in association.selectors]
-    return bool(wanted) and all(any(_covers(wide, one) for wide in allowed) for one in wanted)
+    allowed = _selectors(child.remote, child.local) if inbound else _selectors(child.local, child.remote)
+    wanted = association.selectors
+    return bool(wanted) and all(one in allowed or any(_covers(wide, one) for wide in allowed) for one in wanted)
+
+
+@lru_cache(maxsize=256)
+def _selectors(source: Selectors, destination: Selectors) -> tuple[Selector, ...]:
+    """Give what a child may carry in one direction."""
+    return tuple(decompose(source, destination))
 
 
 def _covers(wide: Selector, one: Selector) -> bool:
