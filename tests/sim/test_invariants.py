@@ -6,20 +6,27 @@ here go against one invariant each.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from ipaddress import ip_address
 
 import pytest
 
 from culvert import limits
 from culvert.crypto.transforms import BY_NAME, Encryption
+from culvert.entropy import Entropy
 from culvert.ike.actions import Action, InstallAssociation, Transmit
 from culvert.ike.endpoint import Endpoint
 from culvert.ike.events import Acquired, EngineRestarted, Event, RekeyRequested
 from culvert.ike.timers import Timer
 from culvert.ike.v2 import keeping, lineages
+from culvert.ike.v2.context import Context
+from culvert.ike.v2.reassembly import Incomplete
 from culvert.ike.v2.sa import DeleteChild, IkeState, Lineage, Liveness
 from culvert.ipsec.associations import Direction
 from culvert.reasons import Refusal
+from culvert.sim import bounds
+from culvert.sim.pair import Pair
 from culvert.sim.play import seeded
 from culvert.wire.isakmp.header import HEADER_OCTETS, read_header
 from culvert.wire.isakmp.message import Message, emit_message
@@ -170,25 +177,88 @@ def _without_cipher(action: Action) -> Action:
     return replace(action, association=replace(action.association, encryption=null, encryption_key=b""))
 
 
-class TooManyTasks(Endpoint):
-    """Lets more exchanges wait than its bound says."""
+def _lineages_too_many(ctx: Context) -> None:
+    for lineage in [one for one in ctx.lineages.values() if one.established]:
+        for number in range(limits.MAX_IKE_SAS_PER_PEER):
+            more = replace(lineage, number=1_000 + number, members=[], children={})
+            ctx.lineages[more.number] = more
+            ctx.by_peer[lineage.peer.name if lineage.peer else ""][more.number] = None
+
+
+def _children_too_many(ctx: Context) -> None:
+    for lineage in ctx.lineages.values():
+        for child in list(lineage.children.values()):
+            lineage.children.update(dict.fromkeys(range(limits.MAX_CHILDREN), child))
+
+
+def _selectors_too_many(ctx: Context) -> None:
+    for lineage in ctx.lineages.values():
+        for child in lineage.children.values():
+            many = child.inbound.selectors * (limits.MAX_SELECTORS_HELD + 1)
+            child.inbound = replace(child.inbound, selectors=many)
+
+
+def _half_open_too_many(ctx: Context) -> None:
+    for number in range(limits.MAX_HALF_OPEN + 1):
+        ctx.half_open.enter(number.to_bytes(8, "big"), ip_address("192.0.2.1"))
+
+
+def _leaving_too_many(ctx: Context) -> None:
+    for inbound in list(ctx.leaving.values())[:1]:
+        ctx.leaving.update(dict.fromkeys(range(limits.MAX_LEAVING + 1), inbound))
+
+
+def _incomplete_too_many(ctx: Context) -> None:
+    for number in range(2 * len(ctx.sas) + 1):
+        ctx.fragments._held[number.to_bytes(8, "big"), True] = Incomplete(1, 35, 2)
+
+
+def _octets_too_many(ctx: Context) -> None:
+    for spi in ctx.sas:
+        ctx.fragments._held[spi, True] = Incomplete(1, 35, 2, octets=3 * limits.MAX_FRAGMENTED_OCTETS)
+
+
+def _in_each(change: Callable[[Lineage], None]) -> Callable[[Context], None]:
+    def inflate(ctx: Context) -> None:
+        for lineage in ctx.lineages.values():
+            change(lineage)
+
+    return inflate
+
+
+def _restarts_too_many(ctx: Context) -> None:
+    for sa in ctx.sas.values():
+        sa.restarts = limits.MAX_SET_UP_RESTARTS + 1
+
+
+TOO_MANY: dict[str, Callable[[Context], None]] = {
+    "half-open IKE SAs": _half_open_too_many,
+    "inbound associations that are leaving": _leaving_too_many,
+    "incomplete messages": _incomplete_too_many,
+    "octets of incomplete messages": _octets_too_many,
+    "lineages of": _lineages_too_many,
+    "first messages sent anew": _restarts_too_many,
+    "children of a lineage": _children_too_many,
+    "selectors of a lineage": _selectors_too_many,
+    "waiting exchanges of a lineage": _in_each(
+        lambda one: one.queue.extend([Liveness()] * (limits.MAX_QUEUED_TASKS + 1))
+    ),
+    "IKE SAs of a lineage": _in_each(lambda one: one.members.extend([b""] * (limits.MAX_IKE_SAS_PER_PEER + 2))),
+    "closed IKE SAs of a lineage": _in_each(lambda one: one.lingering.extend([b""] * (limits.MAX_LINGERING + 1))),
+}
+"""How a core comes to hold more of something than its bound says, by what is said of it."""
+
+
+class Inflated(Endpoint):
+    """Holds more of something than it may, after some events."""
+
+    def __init__(self, entropy: Entropy, now: int, inflate: Callable[[Context], None]) -> None:
+        super().__init__(entropy, now)
+        self._inflate = inflate
 
     def step(self, event: Event, now: int) -> list[Action]:
         actions = super().step(event, now)
-        for lineage in _established(self):
-            lineage.queue += [Liveness()] * (limits.MAX_QUEUED_TASKS + 1)
-        return actions
-
-
-class TooManyLeave(Endpoint):
-    """Keeps the inbound associations of more children that are gone than its bound says."""
-
-    def step(self, event: Event, now: int) -> list[Action]:
-        actions = super().step(event, now)
-        for inbound in list(self.state.leaving.values())[:1]:
-            for number in range(limits.MAX_LEAVING + 1):
-                self.state.leaving[number] = inbound
-                self.state.child_owners[number] = 1
+        self._inflate(self.state)
         return actions
 
 
@@ -270,8 +340,6 @@ MUTANTS: dict[type[Endpoint], str] = {
     SaysItOtherwise: "in two ways",
     SpeaksInClear: "in clear",
     WithoutACipher: "would send in clear",
-    TooManyTasks: "tasks",
-    TooManyLeave: "are leaving",
     HasABug: "a bug of ours",
     ForgetsCheckpoints: "no longer as its checkpoint has it",
     TimersOfNobody: "has outlived its owner",
@@ -286,3 +354,22 @@ MUTANTS: dict[type[Endpoint], str] = {
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
 def test_what_does_not_hold_is_found(mutant: type[Endpoint]) -> None:
     assert any(MUTANTS[mutant] in seeded(seed, mutant).failure for seed in range(1, MOST_SEEDS + 1))
+
+
+@pytest.mark.parametrize("what", TOO_MANY)
+def test_a_bound_that_is_not_kept_is_found(what: str) -> None:
+    def build(entropy: Entropy, now: int) -> Endpoint:
+        return Inflated(entropy, now, TOO_MANY[what])
+
+    assert any(f" {what}" in seeded(seed, build).failure for seed in range(1, MOST_SEEDS + 1))
+
+
+def test_every_bound_has_its_fault() -> None:
+    """What `bounds` counts is what is inflated above."""
+    counted = {what for what, _, _ in bounds._counts(_some_context())}
+    assert {what if not what.startswith("lineages of") else "lineages of" for what in counted} == set(TOO_MANY)
+
+
+def _some_context() -> Context:
+    pair = Pair().connect()
+    return pair.west.endpoint.state
