@@ -22,8 +22,10 @@ from culvert.sim.node import Node
 if TYPE_CHECKING:
     from culvert.sim.world import World
 
-TWO_LIVE_STEADY_NS = 60 * SECOND
+TWO_LIVE_STEADY_NS = 25 * SECOND
 """How long two outbound associations may serve one policy while nothing is lost: until both ends settle on one."""
+TWO_LIVE_NS = 150 * SECOND
+"""The same in a bad network: a DELETE that does not come is awaited for 90 s, and IKE SAs give up after some 70 s."""
 
 DEARER_EVERY = 32
 """Events between two looks at what is kept for a later process; each costs as much as an exchange."""
@@ -121,7 +123,7 @@ class Rules:
         self.since = {**dict.fromkeys(twice, world.now), **kept}
 
     def _one_live(self, world: World, node: Node) -> None:
-        bound = TWO_LIVE_STEADY_NS if world.steady else world.patience
+        bound = TWO_LIVE_STEADY_NS if world.steady else TWO_LIVE_NS
         for policy, at in self.since.items():
             if policy[0] == node.name and world.now - at > bound:
                 raise Broken(f"{node.name} has two outbound associations for {policy[2]}")
