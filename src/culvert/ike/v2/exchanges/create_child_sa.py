@@ -271,5 +271,5 @@ def _report(ctx: Context, lineage: Lineage, offer: ChildOffer, reason: Refusal, 
     ctx.log(name, message, reason, WARNING)
     if offer.rekeys is None:
         ctx.outcomes.append(ChildDown(name, offer.child.name, reason, message, offer.sides))
-    else:
+    elif offer.rekeys in lineage.children:
         ctx.timers.set(Timer.CHILD_REKEY, offer.rekeys, ctx.now + REFUSED_RETRY_NS)
