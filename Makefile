@@ -38,7 +38,7 @@ fuzz: python ## the readers of both processes and the IKE core against any octet
 
 sim: python ## simulated gateways in a bad network, seed after seed until stopped (or ARGS="--seed 7 --runs 100")
 	@$(PYTHON) tools/setup.py run
-	@$(BIN)/python -m culvert.sim $(or $(ARGS),--seed 2001 --forever)
+	@$(BIN)/python -m culvert.sim $(or $(ARGS),--forever --seed $$(date +%s)000)
 
 fmt: python ## format both languages
 	@$(PYTHON) tools/setup.py test
