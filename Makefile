@@ -32,7 +32,8 @@ bench: python ## throughput and latency beside strongSwan's user-space plugin an
 	@$(PYTHON) tools/setup.py test
 	@$(BIN)/python -m bench $(ARGS)
 
-fuzz: setup ## the engine's readers against any octets, a minute for each
+fuzz: python ## the readers of both processes and the IKE core against any octets, a minute for each
+	@$(PYTHON) tools/setup.py test
 	@$(BIN)/python tools/fuzz.py $(ARGS)
 
 sim: python ## simulated gateways in a bad network, seed after seed until stopped (or ARGS="--seed 7 --runs 100")

@@ -58,7 +58,7 @@ def _of_lineage(ctx: Context, lineage: Lineage) -> Iterator[str]:
 
 def _of_children(lineage: Lineage) -> Iterator[str]:
     """A lineage sends on one child for each name, but for a moment after both ends made one at once."""
-    outbound = [child.spi_out for child in lineage.children.values()]
+    outbound = [child.outbound.id for child in lineage.children.values()]
     if len(dict.fromkeys(outbound)) != len(outbound):
         yield f"lineage {lineage.number} has two children with one outbound SPI"
     for child in lineage.children.values():
