@@ -12,7 +12,7 @@ from culvert.ike.negotiation import Chosen
 from culvert.ike.timers import Timer
 from culvert.ike.v2 import crash_detection, keys, lineages, requests, retries
 from culvert.ike.v2.context import Context
-from culvert.ike.v2.reading import Contents, Refused, reason_of, refused
+from culvert.ike.v2.reading import Contents, Refused, name_of, reason_of, refused
 from culvert.ike.v2.sa import (
     CreateChild,
     DeleteChild,
@@ -124,6 +124,8 @@ def conclude(ctx: Context, sa: IkeSa, contents: Contents, task: RekeyIke, offer:
             _refused(ctx, sa, lineage, contents, task)
         return
     try:
+        if contents.unknown_error:
+            raise refused(NotifyType.INVALID_SYNTAX, f"the peer says {name_of(contents.unknown_error)}")
         new = _take(ctx, sa, lineage, contents, offer)
     except Refused as refusal:
         # The peer has a successor that we do not have: this cannot be mended, only begun anew.

@@ -7,6 +7,11 @@ from enum import Enum
 
 from culvert.ike.v2.sa import ChildOffer, IkeOffer, Outstanding, Task, Window
 
+SPENT_FROM = 2**32 - 256
+"""Message IDs from here on are left to what ends an IKE SA."""
+RUNS_OUT_FROM = SPENT_FROM - 4_096
+TRIES_APART = 256
+
 
 class Verdict(Enum):
     """What a request is, judged by its message ID and octets."""
@@ -54,3 +59,13 @@ def sent(window: Window, datagrams: tuple[bytes, ...], task: Task, offer: ChildO
 def awaits(window: Window, message_id: int) -> bool:
     """Tell whether a response with this ID answers our request under way."""
     return window.outstanding is not None and window.outstanding.message_id == message_id
+
+
+def runs_out(window: Window) -> bool:
+    """Tell whether the IKE SA should have a successor before its message IDs end, now and then (section 2.2)."""
+    return window.next_request >= RUNS_OUT_FROM and window.next_request % TRIES_APART == 0
+
+
+def spent(window: Window) -> bool:
+    """Tell whether there are no message IDs left."""
+    return window.next_request >= SPENT_FROM
