@@ -6,6 +6,7 @@ seconds pass after an event.
 
 from __future__ import annotations
 
+import random
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -13,29 +14,43 @@ from typing import Any
 
 import pytest
 
+from culvert.addresses import SocketAddress
 from culvert.config.model import Authentication, EncapsulationChoice, Peer, Start
 from culvert.crypto.certificates.store import TrustStore
 from culvert.identities import Identity
+from culvert.ike import negotiation
 from culvert.ike.events import (
     Acquired,
+    AssociationExpired,
     Configured,
     Connect,
+    DatagramReceived,
     DebugSet,
     Disconnect,
     EngineRestarted,
     Event,
     RekeyRequested,
     Stop,
+    UnknownSpi,
 )
 from culvert.ike.logs import IKE
-from culvert.ipsec.associations import Mode, Protocol
+from culvert.ipsec.associations import Direction, Mode, Protocol
 from culvert.ipsec.proposals import ah_proposal, esp_proposal, ike_proposal
 from culvert.ipsec.selectors import TrafficSelector, traffic_selector
+from culvert.limits import COOKIE_THRESHOLD_PER_SOURCE
+from culvert.sim.link import Conditions, Link
+from culvert.sim.pair import IKE as IKE_PROPOSALS
 from culvert.sim.pair import Pair, with_child
+from culvert.wire.isakmp.header import NO_SPI
+from culvert.wire.isakmp.ke import KeyExchangePayload
+from culvert.wire.isakmp.message import Message, emit_message
+from culvert.wire.isakmp.nonce import Nonce
+from culvert.wire.isakmp.numbers import ExchangeType, ProtocolId
 from tests.certified import CREDENTIALS, certified, good, revoking, stranger
 
 EACH_S = 6.0
 """How long an event has until the next one: the peer's last packets are taken for five seconds."""
+X25519 = 31
 OTHER = {"west": "east", "east": "west"}
 TRUST = {
     "nobody": lambda _side: TrustStore(()),
@@ -100,8 +115,31 @@ def _event(pair: Pair, side: str, words: str) -> Event:
         "engine restarted": EngineRestarted(),
         "told in detail": DebugSet(frozenset({IKE})),
         "stop": Stop(),
+        "unknown packet": UnknownSpi(*_path(pair, side), Protocol.ESP.number, 0xFFFF),
     }
-    return events[words]
+    return _expired(pair, side) if words == "child expired" else events[words]
+
+
+def _path(pair: Pair, side: str, port: int = 4500) -> tuple[SocketAddress, SocketAddress]:
+    """Give the end of one side, and that of the other."""
+    ends = (getattr(pair, name).address for name in (side, OTHER[side]))
+    local, remote = (SocketAddress(end, port) for end in ends)
+    return local, remote
+
+
+def _expired(pair: Pair, side: str) -> AssociationExpired:
+    """The child that a side receives on reached its hard limit."""
+    held = getattr(pair, side).plane.associations.values()
+    return AssociationExpired(next(one.id for one in held if one.direction is Direction.IN), hard=True)
+
+
+def _strangers(pair: Pair, side: str) -> list[Event]:
+    """Give first messages, as many as an end takes before it asks for cookies. They come from the other's address."""
+    ke = KeyExchangePayload(X25519, bytes([9]) + bytes(31))
+    payloads = (negotiation.offer(IKE_PROPOSALS, ProtocolId.IKE, b"", key_exchange=True), ke, Nonce(bytes(16)))
+    spis = [bytes([number]) * 8 for number in range(1, COOKIE_THRESHOLD_PER_SOURCE + 1)]
+    messages = [Message(spi, NO_SPI, ExchangeType.IKE_SA_INIT, True, False, 0, payloads) for spi in spis]
+    return [DatagramReceived(*_path(pair, side, 500), emit_message(one)) for one in messages]
 
 
 def _spoken(line: str) -> str | None:
@@ -135,7 +173,16 @@ def test_dialogue(script: Path) -> None:
 
 def _happen(pair: Pair, words: str, seconds: float) -> list[str]:
     side, _, what = words.partition(" ")
-    trace = pair.wait(float(what)) if side == "wait" else pair.tell(side, _event(pair, side, what), seconds)
+    if words == "link cut":
+        pair.world.link = Link(random.Random(1), Conditions(loss=1), 1 << 62)
+        return []
+    if what == "hears strangers":
+        *before, last = _strangers(pair, side)
+        for one in before:
+            pair.world.at(pair.world.now, side, one)
+        trace = pair.tell(side, last, seconds)
+    else:
+        trace = pair.wait(float(what)) if side == "wait" else pair.tell(side, _event(pair, side, what), seconds)
     return [spoken for line in trace if (spoken := _spoken(line)) is not None]
 
 
