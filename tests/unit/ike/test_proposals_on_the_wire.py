@@ -137,3 +137,11 @@ def test_a_key_exchange_beside_no_group_is_ignored() -> None:
     installed = [*pair.west.plane.associations.values(), *pair.east.plane.associations.values()]
     assert len(installed) == 4
     assert pair.west.endpoint.status("east").state is PeerState.UP
+
+
+def test_an_offer_for_another_protocol_is_not_chosen() -> None:
+    ours = (esp_proposal("aes128gcm16"),)
+    offered = offer(ours, ESP, SPI, key_exchange=False)
+    over_ah = SecurityAssociation(tuple(replace(one, protocol=ProtocolId.AH) for one in offered.proposals))
+    assert choose(offered, ours, ESP, key_exchange=False) is not None
+    assert choose(over_ah, ours, ESP, key_exchange=False) is None

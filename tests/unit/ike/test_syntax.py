@@ -15,10 +15,11 @@ from culvert.ike.v2.sa import IkeSa, IkeState, Liveness
 from culvert.ike.v2.sealing import Payloads, open_sealed, seal
 from culvert.reasons import Refusal
 from culvert.sim.pair import Pair
+from culvert.wire.isakmp.delete import Delete
 from culvert.wire.isakmp.encrypted import Encrypted
 from culvert.wire.isakmp.message import parse_payloads
 from culvert.wire.isakmp.notify import Notify, NotifyType
-from culvert.wire.isakmp.numbers import ExchangeType
+from culvert.wire.isakmp.numbers import ExchangeType, ProtocolId
 from culvert.wire.isakmp.payload import Payload, Unknown
 from culvert.wire.isakmp.sa import SecurityAssociation
 from tests.unit.ike.line import OTHER, Line
@@ -54,6 +55,15 @@ def test_a_request_that_is_malformed_is_answered_and_ends_the_ike_sa(name: str, 
     answer = _asked(line, name, ExchangeType.INFORMATIONAL, (Unknown(42, False, octets),))
     assert answer == [Notify(NotifyType.INVALID_SYNTAX)]
     assert ended.state is IkeState.CLOSED
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_an_unknown_critical_payload_is_named_and_nothing_else_of_its_message_is_done(name: str) -> None:
+    line = Line().connect()
+    delete = Delete(ProtocolId.IKE)
+    answer = _asked(line, name, ExchangeType.INFORMATIONAL, (delete, Unknown(99, True, b"?")))
+    assert answer == [Notify(NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD, bytes([99]))]
+    assert line.up()
 
 
 @pytest.mark.parametrize("initiator", ENDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
@@ -53,7 +54,10 @@ def test_whatever_stands_in_a_reserved_field_changes_nothing(payload: Payload, p
     assert parse_payloads(payload.payload_type, bytes(octets)) == (payload,)
 
 
-def test_flags_without_a_meaning_are_ignored() -> None:
-    octets = bytearray(HEADER.emit())
+@pytest.mark.parametrize("initiator", [True, False])
+@pytest.mark.parametrize("response", [True, False])
+def test_flags_without_a_meaning_are_ignored(initiator: bool, response: bool) -> None:
+    header = replace(HEADER, initiator=initiator, response=response)
+    octets = bytearray(header.emit())
     octets[FLAGS_AT] |= FLAGS_WITHOUT_MEANING
-    assert read_header(bytes(octets)) == HEADER
+    assert read_header(bytes(octets)) == header
