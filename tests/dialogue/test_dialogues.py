@@ -1,7 +1,7 @@
 """Dialogues: `>>` is something that happens at one end, `<<` what both ends then say and do, in this order and no more.
 
 `>+` happens together with the `>>` that follows it; `==` changes what one end has configured, or with `each` how many
-seconds pass after an event.
+seconds pass after an event, and with `seed`, first of all, what both ends draw.
 """
 
 from __future__ import annotations
@@ -157,7 +157,9 @@ def test_dialogue(script: Path) -> None:
     pair, said, expected, each_s = Pair(), [], [], EACH_S
     for line in script.read_text().splitlines():
         mark, words = line[:2], line[3:].strip()
-        if words.startswith("each "):
+        if words.startswith("seed "):
+            pair = Pair(int(words.removeprefix("seed ")))
+        elif words.startswith("each "):
             each_s = float(words.removeprefix("each "))
         elif mark == "==":
             _setting(pair, words)
@@ -193,3 +195,23 @@ def _together(pair: Pair, words: str) -> None:
 
 def test_there_are_dialogues() -> None:
     assert len(SCRIPTS) > 10
+
+
+def _begun(script: Path) -> set[tuple[str, bool]]:
+    """Give the exchanges that a script has, each with whether the end began it that began the IKE SA."""
+    requests = re.findall(r"^<< (west|east) sends (\w+) request", script.read_text(), re.M)
+    called = next((side for side, exchange in requests if exchange == "IKE_SA_INIT"), "")
+    return {(exchange, side == called) for side, exchange in requests}
+
+
+@pytest.mark.parametrize("exchange", ["CREATE_CHILD_SA", "INFORMATIONAL"])
+def test_an_exchange_is_begun_by_either_end(exchange: str) -> None:
+    begun = [one for script in SCRIPTS for one in _begun(script)]
+    assert begun.count((exchange, True)) > 10
+    assert begun.count((exchange, False)) > 10
+
+
+@pytest.mark.parametrize("side", OTHER)
+@pytest.mark.parametrize("refusal", ["NO_PROPOSAL_CHOSEN", "AUTHENTICATION_FAILED", "TS_UNACCEPTABLE"])
+def test_a_refusal_is_heard_by_either_end(side: str, refusal: str) -> None:
+    assert any(re.search(rf"^<< {side} says: .*{refusal}", one.read_text(), re.M) for one in SCRIPTS)

@@ -10,7 +10,7 @@ from culvert.crypto.key_exchange import begin
 from culvert.crypto.transforms import TransformType
 from culvert.entropy import SeededEntropy
 from culvert.ike import negotiation
-from culvert.ike.negotiation import choose, offer
+from culvert.ike.negotiation import accept, choose, offer
 from culvert.ike.status import PeerState
 from culvert.ike.v2 import child_negotiation
 from culvert.ike.v2.sa import ChildOffer
@@ -89,6 +89,33 @@ def test_a_cipher_without_its_key_length_is_not_chosen() -> None:
     ours = (esp_proposal("aes128gcm16"),)
     offered = _with(offer(ours, ESP, SPI, key_exchange=False), ENCR, TransformSubstructure(ENCR, 20))
     assert choose(offered, ours, ESP, key_exchange=False) is None
+
+
+@pytest.mark.parametrize("kind", [TransformType.ENCR, TransformType.PRF, TransformType.KE])
+def test_a_proposal_without_a_transform_that_an_ike_sa_needs_is_not_chosen(kind: TransformType) -> None:
+    offered = offer(DEFAULT_IKE[:1], IKE, b"", key_exchange=True)
+    assert choose(offered, DEFAULT_IKE, IKE) is not None
+    assert choose(_with(offered, kind), DEFAULT_IKE, IKE) is None
+
+
+def test_without_a_word_about_extended_sequence_numbers_there_are_none() -> None:
+    """RFC 7296 section 3.3.3 wants that transform; who leaves it out can only mean one thing."""
+    ours = (esp_proposal("aes128gcm16"),)
+    chosen = choose(_with(offer(ours, ESP, SPI, key_exchange=False), TransformType.ESN), ours, ESP, key_exchange=False)
+    assert chosen is not None
+    assert not chosen.suite.esn
+    only = (esp_proposal("aes128gcm16-esn"),)
+    assert (
+        choose(_with(offer(only, ESP, SPI, key_exchange=False), TransformType.ESN), only, ESP, key_exchange=False)
+        is None
+    )
+
+
+@pytest.mark.parametrize(("group", "good"), [(31, False), (0, True)])
+def test_an_answer_that_names_a_group_where_none_was_asked_for(group: int, good: bool) -> None:
+    ours = (esp_proposal("aes128gcm16-x25519-none"),)
+    answer = _with(offer(ours, ESP, SPI, key_exchange=False), KE, TransformSubstructure(KE, group))
+    assert (accept(answer, ours, ESP, key_exchange=False) is not None) is good
 
 
 @pytest.mark.parametrize("kind", [ENCR, INTEG], ids=["encryption", "integrity"])
