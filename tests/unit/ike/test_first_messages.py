@@ -225,6 +225,17 @@ def test_an_answer_goes_back_the_way_that_the_request_came(port: int) -> None:
     assert (answer.local, answer.remote) == (local, remote)
 
 
+@pytest.mark.parametrize("name", OTHER)
+def test_so_does_a_protected_one(name: str) -> None:
+    line = Line().connect()
+    sa = line.sa(OTHER[name])
+    number = sa.window.next_request
+    data = seal(sa, SeededEntropy(3), ExchangeType.INFORMATIONAL, (), message_id=number, response=False)
+    local, remote = SocketAddress(line.address(name), 500), SocketAddress(line.address(OTHER[name]), 61_234)
+    (answer,) = _answers(line.receive(name, data, local, remote))
+    assert (answer.local, answer.remote) == (local, remote)
+
+
 def test_an_unknown_ike_sa_is_named_with_the_spis_and_the_message_id_of_the_request() -> None:
     line = Line().connect()
     asked = seal(line.sa("west"), SeededEntropy(3), ExchangeType.INFORMATIONAL, (), message_id=7, response=False)

@@ -14,15 +14,17 @@ from culvert.ike.negotiation import accept, choose, offer
 from culvert.ike.status import PeerState
 from culvert.ike.v2 import child_negotiation
 from culvert.ike.v2.sa import ChildOffer
+from culvert.ike.v2.sealing import Payloads
 from culvert.ipsec.proposals import DEFAULT_ESP, DEFAULT_IKE, Proposal, esp_proposal, ike_proposal
 from culvert.sim.pair import Pair
 from culvert.wire.isakmp.ke import KeyExchangePayload
 from culvert.wire.isakmp.message import parse_message
-from culvert.wire.isakmp.numbers import ProtocolId
+from culvert.wire.isakmp.numbers import ExchangeType, ProtocolId
 from culvert.wire.isakmp.payload import Payload
 from culvert.wire.isakmp.sa import Proposal as WireProposal
 from culvert.wire.isakmp.sa import SecurityAssociation, TransformSubstructure
 from tests.unit.ike.line import Line
+from tests.unit.ike.speech import change
 
 IKE, ESP, SPI = ProtocolId.IKE, ProtocolId.ESP, b"abcd"
 ENCR, INTEG, KE = TransformType.ENCR, TransformType.INTEG, TransformType.KE
@@ -155,12 +157,19 @@ def test_without_a_group_no_key_exchange_is_sent() -> None:
     assert _exchanges(_request("aes128gcm16")) == []
 
 
-def test_a_key_exchange_beside_no_group_is_ignored() -> None:
+def test_a_key_exchange_beside_no_group_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     """The responder has no group, so it chooses none, and answers without a key exchange."""
-    pair = Pair()
+    pair, answers = Pair(), list[Payloads]()
+
+    def seen(payloads: Payloads) -> Payloads:
+        answers.append(payloads)
+        return payloads
+
+    change(monkeypatch, ExchangeType.CREATE_CHILD_SA, seen, initiator=False, response=True)
     children = (replace(pair.east_peer.children[0], proposals=(esp_proposal("aes128gcm16"),)),)
     pair.east_peer = replace(pair.east_peer, children=children)
     pair.connect()
+    assert [_exchanges(one) for one in answers] == [[]]
     installed = [*pair.west.plane.associations.values(), *pair.east.plane.associations.values()]
     assert len(installed) == 4
     assert pair.west.endpoint.status("east").state is PeerState.UP

@@ -13,19 +13,22 @@ from culvert.ike.status import PeerState
 from culvert.ike.v2.opening import sealed_in
 from culvert.ike.v2.sa import IkeSa, IkeState, Liveness
 from culvert.ike.v2.sealing import Payloads, open_sealed, seal
+from culvert.ipsec.proposals import Proposal, ike_proposal
 from culvert.reasons import Refusal
 from culvert.sim.pair import Pair
 from culvert.wire.isakmp.delete import Delete
 from culvert.wire.isakmp.encrypted import Encrypted
+from culvert.wire.isakmp.header import HEADER_OCTETS
 from culvert.wire.isakmp.message import parse_payloads
 from culvert.wire.isakmp.notify import Notify, NotifyType
 from culvert.wire.isakmp.numbers import ExchangeType, ProtocolId
 from culvert.wire.isakmp.payload import Payload, Unknown
 from culvert.wire.isakmp.sa import SecurityAssociation
-from tests.unit.ike.line import OTHER, Line
+from tests.unit.ike.line import AEAD, OTHER, Line
 from tests.unit.ike.speech import change
 
 INITIATOR_FLAG = 0x08
+CBC = (ike_proposal("aes128-sha256-x25519"),)
 ENDS = ["west", "east"]
 
 
@@ -55,6 +58,37 @@ def test_a_request_that_is_malformed_is_answered_and_ends_the_ike_sa(name: str, 
     answer = _asked(line, name, ExchangeType.INFORMATIONAL, (Unknown(42, False, octets),))
     assert answer == [Notify(NotifyType.INVALID_SYNTAX)]
     assert ended.state is IkeState.CLOSED
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_an_empty_request_gets_an_empty_answer(name: str) -> None:
+    assert _asked(Line().connect(), name, ExchangeType.INFORMATIONAL, ()) == []
+
+
+@pytest.mark.parametrize("name", ENDS)
+@pytest.mark.parametrize("proposals", [AEAD, CBC], ids=["aead", "cbc"])
+def test_a_request_with_one_wrong_octet_is_not_taken(name: str, proposals: tuple[Proposal, ...]) -> None:
+    line = Line(proposals=proposals).connect()
+    sa, judge = line.sa(name), line.sa(OTHER[name])
+    number = sa.window.next_request
+    data = seal(sa, SeededEntropy(5), ExchangeType.INFORMATIONAL, (), message_id=number, response=False)
+    for at in range(HEADER_OCTETS + 4, len(data)):
+        forged = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+        assert _sent(line.receive(OTHER[name], forged)) == []
+    assert judge.window.expected == number
+    assert len(_sent(line.receive(OTHER[name], data))) == 1
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_a_response_with_one_wrong_octet_is_not_taken(name: str) -> None:
+    line = Line().connect()
+    line.begin(name, Liveness())
+    ((_, request),) = line.sent[-1:]
+    answer = _sent(line.receive(OTHER[name], request))[0].data
+    line.receive(name, answer[:-1] + bytes([answer[-1] ^ 1]))
+    assert line.sa(name).window.outstanding is not None
+    line.receive(name, answer)
+    assert line.sa(name).window.outstanding is None
 
 
 @pytest.mark.parametrize("name", ENDS)
