@@ -22,6 +22,7 @@ def link(name: str) -> str:
 def row(entry: dict[str, Any]) -> str:
     """Write one requirement as a line of the table."""
     says = entry["says"] + (f" *{entry['note']}*" if "note" in entry else "")
+    says = says if entry.get("words", 1) else f"Recommended: {says}"
     if "not" in entry:
         return f"| {entry['id']} | {entry['role']} | {says} | not: {entry['not']} | |"
     code, test = (" <br> ".join(link(one) for one in entry[column]) for column in ("code", "test"))
@@ -32,8 +33,11 @@ def markdown(source: Path) -> str:
     ledger = tomllib.loads(source.read_text())
     entries = ledger["entry"]
     left_out = sum("not" in entry for entry in entries)
+    recommended = sum(entry.get("words", 1) == 0 for entry in entries)
     lines = [f"# RFC {ledger['rfc']}: {ledger['title']}", "", f"<!-- {NOTICE.format(source.name)} -->", ""]
-    lines += [f"{len(entries)} requirements, of which {left_out} are not for us or not built. {ledger['counted']}", ""]
+    summary = f"{len(entries) - recommended} demands, of which {left_out} are not for us or not built"
+    summary += f", and {recommended} recommendations." if recommended else "."
+    lines += [f"{summary} {ledger['counted']}", ""]
     for section in ledger["sections"]:
         lines += [f"## {section}", "", "| | who | what | code | test |", "|---|---|---|---|---|"]
         lines += [row(entry) for entry in entries if entry["section"] == section]

@@ -8,12 +8,15 @@ from itertools import pairwise
 from culvert.crypto.transforms import BY_NAME, Prf
 from culvert.entropy import SeededEntropy
 from culvert.ike.cookies import Cookies
-from culvert.ike.events import RekeyRequested
+from culvert.ike.events import Disconnect, RekeyRequested
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.sa import Liveness
 from culvert.ipsec.proposals import ike_proposal
 from culvert.sim.pair import Pair
-from culvert.wire.isakmp.header import NO_SPI
+from culvert.wire.isakmp.header import NO_SPI, read_header
+from culvert.wire.isakmp.ke import KeyExchangePayload
+from culvert.wire.isakmp.message import parse_message
+from culvert.wire.isakmp.numbers import ExchangeType
 from tests.unit.ike.line import Line
 
 HEADERS = 32
@@ -76,3 +79,14 @@ def test_ivs_of_cbc_are_drawn_and_those_of_an_aead_counted() -> None:
     assert len(dict.fromkeys(drawn)) == len(drawn) == 5
     assert all(one[:12] != other[:12] for one, other in pairwise(drawn))
     assert [int.from_bytes(one, "big") for one in counted] == [1, 2, 3, 4, 5]
+
+
+def test_every_key_exchange_has_a_value_of_its_own() -> None:
+    """Both ends begin twice: four values, none of them twice."""
+    line = Line().connect()
+    line.tell("west", Disconnect("east"))
+    line.deliver().connect()
+    first = [data for _, data in line.sent if read_header(data).exchange == ExchangeType.IKE_SA_INIT]
+    payloads = [one for data in first for one in parse_message(data).payloads]
+    publics = [one.public for one in payloads if isinstance(one, KeyExchangePayload)]
+    assert len(publics) == len(dict.fromkeys(publics)) == 4
