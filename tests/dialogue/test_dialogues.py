@@ -1,7 +1,8 @@
 """Dialogues: `>>` is something that happens at one end, `<<` what both ends then say and do, in this order and no more.
 
 `>+` happens together with the `>>` that follows it; `==` changes what one end has configured, or with `each` how many
-seconds pass after an event, and with `seed`, first of all, what both ends draw.
+seconds pass after an event, and with `seed`, first of all, what both ends draw. `>> link is away` and `is back`:
+everything that is sent is lost meanwhile.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from culvert.ipsec.selectors import TrafficSelector, traffic_selector
 from culvert.limits import COOKIE_THRESHOLD_PER_SOURCE
 from culvert.sim.link import Conditions, Link
 from culvert.sim.pair import IKE as IKE_PROPOSALS
-from culvert.sim.pair import Pair, with_child
+from culvert.sim.pair import STEADY, Pair, with_child
 from culvert.wire.isakmp.header import NO_SPI
 from culvert.wire.isakmp.ke import KeyExchangePayload
 from culvert.wire.isakmp.message import Message, emit_message
@@ -48,6 +49,7 @@ from culvert.wire.isakmp.nonce import Nonce
 from culvert.wire.isakmp.numbers import ExchangeType, ProtocolId
 from tests.certified import CREDENTIALS, certified, good, revoking, stranger
 
+LINKS = {"is away": Conditions(loss=1.0), "is back": STEADY}
 EACH_S = 6.0
 """How long an event has until the next one: the peer's last packets are taken for five seconds."""
 X25519 = 31
@@ -175,16 +177,22 @@ def test_dialogue(script: Path) -> None:
 
 def _happen(pair: Pair, words: str, seconds: float) -> list[str]:
     side, _, what = words.partition(" ")
-    if words == "link cut":
-        pair.world.link = Link(random.Random(1), Conditions(loss=1), 1 << 62)
-        return []
-    if what == "hears strangers":
-        *before, last = _strangers(pair, side)
-        for one in before:
+    if side == "link":
+        pair.world.link = Link(random.Random(1), LINKS[what], 1 << 62)
+        trace = pair.wait(seconds)
+    elif what == "hears strangers":
+        before = len(pair.world.trace)
+        for one in _strangers(pair, side):
             pair.world.at(pair.world.now, side, one)
-        trace = pair.tell(side, last, seconds)
+        trace = pair.wait(seconds, before)
+    elif what == "restarts":
+        before = len(pair.world.trace)
+        pair.world.restart(side)
+        trace = pair.wait(seconds, before)
+    elif side == "wait":
+        trace = pair.wait(float(what))
     else:
-        trace = pair.wait(float(what)) if side == "wait" else pair.tell(side, _event(pair, side, what), seconds)
+        trace = pair.tell(side, _event(pair, side, what), seconds)
     return [spoken for line in trace if (spoken := _spoken(line)) is not None]
 
 
