@@ -53,7 +53,7 @@ def _mode_notifies(child: Child, protocol: ProtocolId) -> Payloads:
     """Ask for transport mode, or agree to it. There the length of what is inside cannot be told from padding."""
     if child.mode is not Mode.TRANSPORT:
         return ()
-    no_padding = Notify(NotifyType.ESP_TFC_PADDING_NOT_SUPPORTED, b"", protocol)
+    no_padding = Notify(NotifyType.ESP_TFC_PADDING_NOT_SUPPORTED)
     return Notify(NotifyType.USE_TRANSPORT_MODE), *((no_padding,) if protocol is ProtocolId.ESP else ())
 
 
