@@ -102,6 +102,7 @@ def _judge(ctx: Context, found: Checkpoint) -> None:
     _must(lineage.number not in ctx.lineages, "there are two of one number")
     _must([sa.spi for sa in sas] == [*lineage.members, *lineage.lingering], "an IKE SA is missing")
     _must(len(sas) == len({sa.spi: None for sa in sas}), "there are two IKE SAs of one SPI")
+    _must(lineage.current in lineage.members or lineage.closing, "none of its IKE SAs is the current one")
     for sa in sas:
         _judge_sa(ctx, lineage, sa)
     for spi_in, child in lineage.children.items():
