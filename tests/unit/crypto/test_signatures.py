@@ -132,6 +132,20 @@ def exponent_three() -> PrivateKey:
     return private_key(rsa.generate_private_key(3, 2048))
 
 
+@pytest.mark.parametrize("exponent", [2**32 + 1, 2**64 - 1])
+def test_an_exponent_that_costs_more_than_it_is_worth_is_refused(exponent: int) -> None:
+    """With 8192 bits and an exponent of 64, one check takes a millisecond; strangers present keys, dozens of them."""
+    numbers = rsa.RSAPublicNumbers(exponent, rsa_modulus())
+    with pytest.raises(KeyRefused, match="exponent"):
+        public_key(private_key_spki(numbers.public_key()))
+
+
+def rsa_modulus() -> int:
+    found = key("rsa2048").public.key
+    assert isinstance(found, rsa.RSAPublicKey)
+    return found.public_numbers().n
+
+
 def test_a_small_exponent_is_for_legacy_peers_alone() -> None:
     owner = exponent_three()
     signature = sign(owner, DATA, DIGITAL)
@@ -278,6 +292,17 @@ def test_a_signature_of_one_kind_of_key_is_not_taken_for_anothers() -> None:
         for other in KINDS:
             if one != other:
                 assert not verify(key(other).public, DATA, DIGITAL, sign(key(one), DATA, DIGITAL))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_good_signature_under_the_identifier_of_another_kind_is_none(kind: str) -> None:
+    """The library goes by the key; that the identifier tells of the same kind is ours to see."""
+    good = sign(key(kind), DATA, DIGITAL)
+    own = scheme_of(good[1 : 1 + good[0]])
+    assert own is not None
+    for scheme in SCHEMES:
+        named = bytes([len(scheme.identifier)]) + scheme.identifier + good[1 + good[0] :]
+        assert verify(key(kind).public, DATA, DIGITAL, named, EVERY_HASH) == (scheme == own)
 
 
 @pytest.mark.parametrize(

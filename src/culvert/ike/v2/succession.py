@@ -13,7 +13,7 @@ from culvert.ike.timers import Timer
 from culvert.ike.v2 import collisions, crash_detection, keys, lineages, requests, retries
 from culvert.ike.v2.collisions import Answered, Asked, Reply, Then
 from culvert.ike.v2.context import Context
-from culvert.ike.v2.reading import Contents, Refused, reason_of, refused
+from culvert.ike.v2.reading import Contents, Refused, name_of, reason_of, refused
 from culvert.ike.v2.sa import DeleteIke, IkeOffer, IkeSa, IkeState, Lineage, RekeyIke
 from culvert.ike.v2.sealing import Payloads
 from culvert.limits import MAX_IKE_SAS_PER_PEER
@@ -114,6 +114,8 @@ def conclude(ctx: Context, sa: IkeSa, contents: Contents, task: RekeyIke, offer:
         _refused(ctx, sa, lineage, contents, task)
         return
     try:
+        if contents.unknown_error:
+            raise refused(NotifyType.INVALID_SYNTAX, f"the peer says {name_of(contents.unknown_error)}")
         new = _take(ctx, sa, lineage, contents, offer)
     except Refused as refusal:
         # The peer has a successor that we do not have: this cannot be mended, only begun anew.

@@ -167,9 +167,11 @@ def conclude(ctx: Context, sa: IkeSa, contents: Contents, task: CreateChild | Re
     lineage = ctx.lineage_of(sa)
     if lineage.closing or lineage.peer is None:
         return
-    error = contents.error
-    if contents.find(SecurityAssociation) is None:
-        _refused(ctx, lineage, task, offer, error)
+    made = contents.find(SecurityAssociation) is not None
+    if made and contents.unknown_error:
+        lineages.enqueue(ctx, lineage, DeleteChild(offer.spi_in, orphan=True, protocol=offer.child.protocol))
+    if not made or contents.unknown_error:
+        _refused(ctx, lineage, task, offer, contents.unknown_error or contents.error)
         return
     nonces = Nonces(offer.nonce, contents.get(Nonce).value)
     try:
@@ -271,5 +273,5 @@ def _report(ctx: Context, lineage: Lineage, offer: ChildOffer, reason: Refusal, 
     ctx.log(name, message, reason, WARNING)
     if offer.rekeys is None:
         ctx.outcomes.append(ChildDown(name, offer.child.name, reason, message, offer.sides))
-    else:
+    elif offer.rekeys in lineage.children:
         ctx.timers.set(Timer.CHILD_REKEY, offer.rekeys, ctx.now + REFUSED_RETRY_NS)
