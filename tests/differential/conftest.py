@@ -1,4 +1,4 @@
-"""One guest for all of these tests, a cable to it, and engines to compare with it."""
+"""A guest for the tests of a file, a cable to it, and engines to compare with it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from tests.differential.neighbours import BRIDGE, DEVICE, MODULES, TAP, Neighbou
 from tests.uml.guest import Guest, guest, missing
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def neighbour() -> Iterator[Neighbour]:
-    """Boot the guest; every test that asks for it leaves it as it found it, its kernel's IPsec empty."""
+    """Boot the guest; every test that asks for it leaves it as it found it, its kernel's IPsec empty.
+
+    A guest has a quarter of an hour to live, less than all tests take.
+    """
     reason = missing()
     if reason is not None:
         pytest.skip(reason)

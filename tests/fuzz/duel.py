@@ -13,7 +13,7 @@ from culvert.addresses import IKE_PORT, NAT_PORT, SocketAddress
 from culvert.clock import SECOND
 from culvert.config.model import Child, Peer, Rekey, Start
 from culvert.crypto.encryption import IkeCipher, protect, protected_length, unprotect
-from culvert.entropy import SeededEntropy
+from culvert.entropy import Entropy, SeededEntropy
 from culvert.ike.actions import Action, Log, ResolvePath, Transmit
 from culvert.ike.endpoint import Endpoint
 from culvert.ike.events import CalendarSet, Configured, DatagramReceived, DeadlineReached, DebugSet, Event, PathResolved
@@ -59,6 +59,7 @@ class Duel:
 
     seed: int
     described: Callable[[str, Peer], Peer] = lambda _name, peer: peer
+    entropy: Callable[[int], Entropy] = SeededEntropy
     now: int = 0
     ends: dict[str, Endpoint] = field(default_factory=dict)
     under_way: deque[tuple[str, Transmit]] = field(default_factory=deque)
@@ -67,7 +68,7 @@ class Duel:
     def __post_init__(self) -> None:
         """With odd seeds, messages are so long that they go in fragments. Of four, two are told in all detail."""
         for number, name in enumerate(ADDRESSES):
-            self.ends[name] = Endpoint(SeededEntropy(self.seed * 2 + number), self.now)
+            self.ends[name] = Endpoint(self.entropy(self.seed * 2 + number), self.now)
         for name in ADDRESSES:
             start = Start.ALWAYS if name == "a" else Start.PASSIVE
             selectors = LONG if self.seed % 2 else 1

@@ -64,22 +64,20 @@ def choose_child(
     """Find the configured child that an offer means: one that is exactly it, else one that has the first selectors,
     which may be those of the packet that asked (RFC 7296 section 2.9), else the first with traffic in common.
     """
-    found: list[tuple[tuple[bool, ...], Narrowed]] = []
+    found = []
     for child in children:
         ours, theirs = narrow(local, child.local), narrow(remote, child.remote)
         if any(pair_of(one, other) for one in ours for other in theirs):
-            found.append((_score(child, local, remote, ours, theirs), Narrowed(child, ours, theirs)))
-    best = max(found, key=lambda one: one[0], default=None)
-    return replace(best[1], others=len(found) > 1 and not best[0][0]) if best else None
+            found.append(Narrowed(child, ours, theirs))
+    if len(found) < 2:
+        return found[0] if found else None
+    scored = [(_score(one, local, remote), one) for one in found]
+    score, best = max(scored, key=lambda one: one[0])
+    return replace(best, others=not score[0])
 
 
-def _score(
-    child: Child,
-    local: Sequence[TrafficSelector],
-    remote: Sequence[TrafficSelector],
-    ours: Selectors,
-    theirs: Selectors,
-) -> tuple[bool, ...]:
+def _score(narrowed: Narrowed, local: Sequence[TrafficSelector], remote: Sequence[TrafficSelector]) -> tuple[bool, ...]:
+    child, ours, theirs = narrowed.child, narrowed.local, narrowed.remote
     exactly = tuple(local) == child.local and tuple(remote) == child.remote
     the_first = within(local[:1], ours) and within(remote[:1], theirs)
     return exactly, the_first, within(local, ours) and within(remote, theirs)

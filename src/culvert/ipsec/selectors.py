@@ -44,6 +44,9 @@ class PortRange:
         start, end = max(self.start, other.start), min(self.end, other.end)
         return PortRange(start, end) if start <= end else None
 
+    def covers(self, other: PortRange) -> bool:
+        return self.start <= other.start and other.end <= self.end
+
     def masks(self) -> list[tuple[int, int]]:
         """Decompose into (value, mask) pairs, at most 30 of them."""
         pairs, start = [], self.start
@@ -98,7 +101,13 @@ class TrafficSelector:
         return TrafficSelector(kind(start), kind(end), self.protocol or other.protocol, ports)
 
     def covers(self, other: TrafficSelector) -> bool:
-        return self.intersect(other) == other
+        return (
+            self.version == other.version
+            and self.protocol in (ANY_PROTOCOL, other.protocol)
+            and int(self.start) <= int(other.start)
+            and int(other.end) <= int(self.end)
+            and self.ports.covers(other.ports)
+        )
 
     def __str__(self) -> str:
         networks = self.networks()

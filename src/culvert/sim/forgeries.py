@@ -9,8 +9,11 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from culvert.addresses import SocketAddress
+from culvert.ike.events import UnknownSpi
+from culvert.ipsec.associations import Direction, Protocol
 from culvert.sim.link import MILLISECOND, damaged
 from culvert.sim.network import EAVESDROPPER
+from culvert.sim.planes import DataPlane
 from culvert.wire.isakmp.errors import ParseError
 from culvert.wire.isakmp.header import NO_SPI, Header, read_header
 from culvert.wire.isakmp.message import Message, emit_message, parse_message
@@ -36,6 +39,8 @@ class Forgery(StrEnum):
     AGAIN = "again"
     AGAIN_FROM_ELSEWHERE = "again-from-elsewhere"
     ANOTHER_FIRST = "another-first"
+    INVALID_SPI = "invalid-spi"
+    STRAY = "stray"
 
 
 UNPROTECTED = {
@@ -54,6 +59,10 @@ def forge(world: World, kind: Forgery, victim: str) -> None:
             _send(world, overheard, _answer(overheard.data, UNPROTECTED[kind]), back=True)
         elif receiver == victim and kind in ALTERED:
             _send(world, overheard, ALTERED[kind](overheard.data), elsewhere=kind is Forgery.AGAIN_FROM_ELSEWHERE)
+        elif receiver == victim and kind is Forgery.INVALID_SPI:
+            _send(world, overheard, _invalid_spi(overheard.data, world.nodes[victim].plane))
+        elif receiver == victim and kind is Forgery.STRAY:
+            _stray(world, overheard, victim)
 
 
 def _send(world: World, overheard: Arrival, data: bytes, *, back: bool = False, elsewhere: bool = False) -> None:
@@ -73,6 +82,26 @@ def _answer(request: bytes, notify: Notify) -> bytes:
     exchange, id_ = header.exchange, header.message_id
     spi_r = NO_SPI if exchange == ExchangeType.IKE_SA_INIT else header.spi_r
     return emit_message(Message(header.spi_i, spi_r, exchange, not header.initiator, True, id_, (notify,)))
+
+
+def _invalid_spi(overheard: bytes, plane: DataPlane) -> bytes:
+    """Say of what the victim sends on that nobody has it; anybody can read the SPI in its packets (RFC 7296 1.5)."""
+    sends_on = plane.side(Direction.OUT)
+    if not sends_on:
+        return b""
+    notify = Notify(NotifyType.INVALID_SPI, sends_on[-1].spi.to_bytes(4, "big"))
+    spi = sha256(overheard).digest()[:8]
+    return emit_message(Message(spi, NO_SPI, ExchangeType.INFORMATIONAL, True, False, 0, (notify,)))
+
+
+def _stray(world: World, overheard: Arrival, victim: str) -> None:
+    """Send a packet of ESP or AH that nobody sealed; the victim's data plane tells of it."""
+    drawn = sha256(overheard.data).digest()
+    protocol = Protocol.AH if drawn[0] & 1 else Protocol.ESP
+    spi = int.from_bytes(drawn[:4], "big")
+    event = UnknownSpi(overheard.remote, overheard.origin, protocol.number, spi)
+    if world.nodes[victim].plane.tells(None, world.now):
+        world.at(world.now, victim, event)
 
 
 def _header(data: bytes) -> Header | None:

@@ -15,6 +15,9 @@ from culvert.ipsec.associations import AssociationId
 from culvert.sim.nat import Nat
 from culvert.sim.planes import DataPlane
 
+UTC_OFFSET_S = 1_800_000_000
+"""The worlds begin on 15 January 2027."""
+
 
 class Core(Protocol):
     """What the world needs of an endpoint. A test may wrap one, to see its faults found."""
@@ -40,6 +43,8 @@ class Node:
     configured: Configured | None = None
     blobs: dict[bytes, bytes] = field(default_factory=dict)
     lives: int = 1
+    utc_offset_s: int = UTC_OFFSET_S
+    """What the calendar of its machine says at the beginning of the world."""
     dies_after: int | None = None
     """After how many actions of its next event that has some the process is killed."""
     stopped: bool = False

@@ -17,7 +17,7 @@ from culvert.sim.packets import Stream
 from culvert.sim.recording import Observer
 from culvert.sim.rest import unrest
 from culvert.sim.script import Round, Script, rest_ns
-from culvert.sim.steps import Done, populate
+from culvert.sim.steps import Done, name_hub, populate
 from culvert.sim.world import World
 
 Builder = Callable[[Entropy, int], Endpoint]
@@ -79,6 +79,7 @@ def _heal(world: World) -> None:
     """From now on the network does nothing but its duty."""
     world.network.cut.clear()
     world.network.mtu = 1500
+    name_hub(world)
     world.tell("-- the network is whole again")
 
 

@@ -32,6 +32,7 @@ class Change(StrEnum):
     NONE = "as before"
     DPD = "another liveness interval"
     SECRET = "another secret"  # noqa: S105 - says what is other
+    TOKENS = "another secret for crash tokens"
     FEWER = "one child less"
     MORE = "one child more"
     NARROWER = "half of the network"
@@ -56,6 +57,7 @@ class Setting:
     `hub_translated`: the hub has a private address, and a router forwards to it. `called_by_name`: spokes know the hub
     by a name of the DNS. `roaming`: spokes are known by identity, from wherever they call. `certificates`: everybody
     proves who it is by one. `networks` is how many each child has behind the hub; `split`: each has an SA of its own.
+    `crash_tokens`: everybody shows what it has lost (RFC 6290).
     """
 
     spokes: int = 1
@@ -70,6 +72,7 @@ class Setting:
     certificates: bool = False
     networks: int = 1
     split: bool = False
+    crash_tokens: bool = False
     encapsulation: EncapsulationChoice = EncapsulationChoice.AUTO
     child_rekey_s: int = 3600
     ike_rekey_s: int = 4 * 3600
@@ -101,7 +104,8 @@ class Setting:
         if change is Change.ABSENT:
             return Configured(())
         others = SPOKES[: self.spokes] if name == HUB else (HUB,)
-        return Configured(tuple(_changed(self._peer(name, other), change) for other in others))
+        secret = f"{change is Change.TOKENS} {name}".encode() if self.crash_tokens else b""
+        return Configured(tuple(_changed(self._peer(name, other), change) for other in others), token_secret=secret)
 
     def _peer(self, name: str, other: str) -> Peer:
         spoke = other if name == HUB else name
@@ -199,6 +203,7 @@ def draw(source: random.Random) -> Setting:
         certificates=source.random() < 0.1,
         networks=(networks := source.choice((1, 1, 1, 2))),
         split=networks > 1 and source.random() < 0.5,
+        crash_tokens=source.random() < 0.5,
         encapsulation=source.choice((EncapsulationChoice.AUTO, EncapsulationChoice.AUTO, *EncapsulationChoice)),
         child_rekey_s=source.choice((3600, 3600, 300, 120)),
         ike_rekey_s=source.choice((4 * 3600, 4 * 3600, 900, 240)),

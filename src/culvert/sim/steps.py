@@ -10,19 +10,25 @@ from ipaddress import ip_address
 from culvert.clock import SECOND
 from culvert.ike.events import (
     AssociationExpired,
+    CalendarSet,
+    CheckpointsLost,
     Configured,
     Connect,
+    DebugSet,
     Disconnect,
     EngineRestarted,
     Event,
+    NothingReceived,
     PathsChanged,
     RekeyRequested,
     Stop,
 )
+from culvert.ike.logs import IKE
 from culvert.ipsec.associations import Direction
 from culvert.sim import forgeries, packets
 from culvert.sim.nat import Nat
 from culvert.sim.network import ETHERNET_MTU
+from culvert.sim.node import UTC_OFFSET_S
 from culvert.sim.setting import HUB, HUB_NAME, Change, Setting
 from culvert.sim.world import World
 
@@ -47,9 +53,15 @@ class Verb(StrEnum):
     DIE = "die"  # the same in the middle of an event; what: after how many of its actions
     FORGET = "forget"  # the same, and nothing was kept
     LOSE_ENGINE = "lose-engine"  # the data plane, killed
+    LOSE_CHECKPOINTS = "lose-checkpoints"  # those that the data plane kept, and nothing else
     STOP = "stop"  # in good order, and back after a moment
     REBIND = "rebind"  # the translator in front of it forgets
     ROAM = "roam"  # it has another address
+    LOSE_NAME = "lose-name"  # of the hub: nobody knows it any more
+    FIND_NAME = "find-name"  # everybody does again
+    SET_CALENDAR = "set-calendar"  # what: how many seconds off it is then
+    DEBUG = "debug"  # what: "on", or nothing
+    FALL_QUIET = "fall-quiet"  # traffic towards it has ended, as its data plane sees it
     CUT = "cut"  # what: to whom nothing gets through any more
     MEND = "mend"  # what: to whom it gets through again
     NARROW = "narrow"  # what: the MTU of all paths
@@ -161,11 +173,23 @@ def _roam(world: World, setting: Setting, step: Step) -> None:
     elif node.nat is None and (setting.called_by_name if step.who == HUB else setting.by_identity):
         node.address += 16
         if step.who == HUB:
-            world.names[HUB_NAME] = str(node.address)
+            name_hub(world)
     world.network.moved()
     paths = PathsChanged((node.address,), tuple(peer.name for peer in node.configured.peers) if node.configured else ())
     if not node.stopped:
         world.at(world.now + NOTICED_AFTER_NS, node.name, paths)
+
+
+def name_hub(world: World) -> None:
+    """Let the hub's name stand for where it is."""
+    hub = world.nodes[HUB]
+    world.names[HUB_NAME] = str(hub.nat.public if hub.nat else hub.address)
+
+
+def _fall_quiet(world: World, _: Setting, step: Step) -> None:
+    newest = world.nodes[step.who].plane.side(Direction.IN)[-1:]
+    for association in newest:
+        _tell(world, step, NothingReceived(association.id, False))
 
 
 def _cut(world: World, _: Setting, step: Step) -> None:
@@ -197,6 +221,12 @@ DO: dict[Verb, Callable[[World, Setting, Step], None]] = {
     Verb.DIE: _die,
     Verb.FORGET: _take_over,
     Verb.LOSE_ENGINE: _event(lambda _: EngineRestarted()),
+    Verb.LOSE_CHECKPOINTS: _event(lambda _: CheckpointsLost()),
+    Verb.LOSE_NAME: lambda world, *_: world.names.clear(),
+    Verb.FIND_NAME: lambda world, *_: name_hub(world),
+    Verb.SET_CALENDAR: _event(lambda step: CalendarSet(UTC_OFFSET_S + int(step.what))),
+    Verb.DEBUG: _event(lambda step: DebugSet(frozenset({IKE} if step.what else ()))),
+    Verb.FALL_QUIET: _fall_quiet,
     Verb.STOP: _stop,
     Verb.REBIND: _rebind,
     Verb.ROAM: _roam,
@@ -217,7 +247,7 @@ def populate(world: World, setting: Setting, seed: int) -> None:
     if setting.hub_translated:
         hub = world.nodes[HUB]
         hub.nat = Nat(ip_address("203.0.113.1"), forwards=hub.address)
-    world.names[HUB_NAME] = "203.0.113.1"
+    name_hub(world)
 
 
 def _translator(setting: Setting, number: int) -> Nat:

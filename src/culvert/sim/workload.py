@@ -15,6 +15,7 @@ from culvert.sim.setting import draw as draw_setting
 from culvert.sim.steps import Step, Verb
 
 DAY_NS = 24 * 3600 * SECOND
+YEAR_S = 365 * 86_400
 IDLE_DPD_S = 1800
 """How often a world that idles for a day is asked whether it lives; each time costs real seconds here."""
 Draw = Callable[[random.Random, Setting], list[Timed]]
@@ -105,9 +106,10 @@ def _killed(source: random.Random, setting: Setting) -> list[Timed]:
 
 
 def _connect(source: random.Random, setting: Setting) -> list[Timed]:
-    """Somebody asks for what may be there already."""
+    """Somebody asks for what may be there already: a person, or packets."""
     one, other = _pair(source, setting)
-    return [(_close(source, setting), Step(Verb.CONNECT, one, other))]
+    step = source.choice((Step(Verb.CONNECT, one, other), Step(Verb.SEND, one)))
+    return [(_close(source, setting), step)]
 
 
 def _forged(source: random.Random, setting: Setting) -> list[Timed]:
@@ -115,6 +117,20 @@ def _forged(source: random.Random, setting: Setting) -> list[Timed]:
     steps = _rekeys(source, setting)
     kinds = [source.choice(tuple(Forgery)) for _ in range(source.choice((1, 3, 6)))]
     return steps + [(_close(source, setting), Step(Verb.FORGE, source.choice(setting.names), kind)) for kind in kinds]
+
+
+def _told(source: random.Random, setting: Setting) -> list[Timed]:
+    """The host and people tell a gateway things that change nothing for its tunnels, while other keys are made."""
+    name = source.choice(setting.names)
+    what = source.choice(
+        (
+            Step(Verb.DEBUG, name, source.choice(("on", ""))),
+            Step(Verb.LOSE_CHECKPOINTS, name),
+            Step(Verb.FALL_QUIET, name),
+            Step(Verb.SET_CALENDAR, name, str(source.choice((-1, 1)) * source.randint(1, 86_400))),
+        )
+    )
+    return [*_rekeys(source, setting), (_close(source, setting), what)]
 
 
 # --- what may ---
@@ -176,5 +192,33 @@ def _narrow(source: random.Random, setting: Setting) -> list[Timed]:
     return [(0, Step(Verb.NARROW, setting.names[0], str(mtu))), *_rekeys(source, setting)]
 
 
-GENTLE: tuple[Draw, ...] = (_rekeys, _rekeys, _rekeys, _killed, _soft, _connect)
-ROUGH: tuple[Draw, ...] = (_disconnect, _hard, _process, _process, _configure, _move, _partition, _narrow, _forged)
+def _calendar(source: random.Random, setting: Setting) -> list[Timed]:
+    """A calendar is years off, so that no certificate holds, until somebody sets it right."""
+    name = source.choice(setting.names)
+    wrong = Step(Verb.SET_CALENDAR, name, str(source.choice((-5, 10)) * YEAR_S))
+    right = source.randint(1, 40_000) * MILLISECOND
+    steps = [(0, wrong), (right, replace(wrong, what="0"))]
+    return steps + (_rekeys(source, setting) if source.random() < 0.6 else [])
+
+
+def _name(source: random.Random, setting: Setting) -> list[Timed]:
+    """For a while nobody can say where the hub is, and perhaps it is somewhere else by then."""
+    away = source.randint(1, 60_000) * MILLISECOND
+    steps = [(0, Step(Verb.LOSE_NAME, setting.names[0])), (away, Step(Verb.FIND_NAME, setting.names[0]))]
+    return steps + source.choice((_process, _move, _rekeys))(source, setting)
+
+
+GENTLE: tuple[Draw, ...] = (_rekeys, _rekeys, _rekeys, _killed, _soft, _connect, _told)
+ROUGH: tuple[Draw, ...] = (
+    _disconnect,
+    _hard,
+    _process,
+    _process,
+    _configure,
+    _move,
+    _partition,
+    _narrow,
+    _forged,
+    _calendar,
+    _name,
+)

@@ -24,6 +24,7 @@ from culvert.ike.actions import (
 from culvert.ike.endpoint import Endpoint
 from culvert.ike.events import (
     CalendarSet,
+    CheckpointsLost,
     Configured,
     DatagramReceived,
     DeadlineReached,
@@ -41,7 +42,7 @@ from culvert.sim.broken import Broken
 from culvert.sim.link import Name, Way, damaged
 from culvert.sim.nat import Nat
 from culvert.sim.network import EAVESDROPPER, Network
-from culvert.sim.node import Node
+from culvert.sim.node import UTC_OFFSET_S, Node
 from culvert.sim.planes import DataPlane
 from culvert.sim.recording import Observer
 from culvert.sim.wire import Wire, header_of
@@ -52,8 +53,6 @@ from culvert.wire.isakmp.numbers import ExchangeType, PayloadType
 
 __all__ = ["Nat", "Node", "World", "describe", "kind_of"]
 DAY = 86_400 * SECOND
-UTC_OFFSET_S = 1_800_000_000
-"""The worlds begin on 15 January 2027."""
 MAX_EVENTS = 200_000
 """Events of one run; a run that settles has some hundreds."""
 KEEPALIVE_OCTETS = 1
@@ -142,10 +141,10 @@ class World:
         self._queue.clear()
         return taken
 
-    def _endpoint(self, seed: int) -> Endpoint:
+    def _endpoint(self, seed: int, utc_offset_s: int = UTC_OFFSET_S) -> Endpoint:
         """Make an endpoint that knows the time of day."""
         endpoint = self.build(self.draw(seed), self.now)
-        endpoint.step(CalendarSet(UTC_OFFSET_S), self.now)
+        endpoint.step(CalendarSet(utc_offset_s), self.now)
         return endpoint
 
     # --- time ---
@@ -220,7 +219,7 @@ class World:
     def _new_process(self, node: Node) -> None:
         node.lives, node.lost, node.stopped, node.dies_after = node.lives + 1, False, False, None
         self.wire.hurried.pop(node.name, None)
-        node.endpoint = self._endpoint(node.seed + (node.lives << 40))
+        node.endpoint = self._endpoint(node.seed + (node.lives << 40), node.utc_offset_s)
 
     def occur(self, node: Node, event: Event) -> None:
         """Hand an endpoint an event, with what it means for the machine around it."""
@@ -229,6 +228,10 @@ class World:
         elif isinstance(event, EngineRestarted):
             node.lose()
             node.lost = True
+        elif isinstance(event, CheckpointsLost):
+            node.blobs.clear()
+        elif isinstance(event, CalendarSet):
+            node.utc_offset_s = event.utc_offset_s
         elif isinstance(event, Stop):
             self.wire.hurried[node.name] = None
             node.stopped = True

@@ -47,11 +47,11 @@ from culvert.ipsec.selectors import PortRange, Selector, TrafficSelector
 from culvert.limits import MAX_CHECKPOINT_OCTETS
 from culvert.wire.plain import Codec, Leaf, Reader, UnreadableError
 
-VERSION = 1
+VERSION = 2
 """Raised where what is written would be understood wrongly, not where fields come or go."""
 _MAGIC = b"CVTI"
-_HEAD = struct.Struct("!4sHIQIII")
-"""Then the version, a checksum of all that follows it, the instant of writing, and the octets of the layout, of the
+_HEAD = struct.Struct("!4sHIQIIII")
+"""Then the version, a checksum of all that follows it, the instant of writing, and the octets of both layouts, of the
 configuration and of what is pending.
 """
 _CHECKED_FROM = 10
@@ -121,7 +121,7 @@ class Checkpoint:
 
 def write_known(known: Known) -> bytes:
     """Write a configuration; it is worth keeping, for every checkpoint of the peer's lineages has it."""
-    return zlib.compress(_CONFIGURATION.layout + b"\n" + _CONFIGURATION.write(known))
+    return _CONFIGURATION.write(known)
 
 
 def write_snapshot(snapshot: Snapshot) -> bytes:
@@ -132,8 +132,8 @@ def write_snapshot(snapshot: Snapshot) -> bytes:
 def write(now: int, known: bytes, pending: tuple[Pending, ...], snapshot: bytes) -> bytes:
     """Put a checkpoint together. The parts were written by the functions above."""
     told = _STATE.write(pending)
-    head = _HEAD.pack(_MAGIC, VERSION, 0, now, len(_LAYOUT), len(known), len(told))
-    return sealed(b"".join((head, _LAYOUT, known, told, snapshot)))
+    head = _HEAD.pack(_MAGIC, VERSION, 0, now, len(_LAYOUT), len(_KNOWN_LAYOUT), len(known), len(told))
+    return sealed(b"".join((head, _LAYOUT, _KNOWN_LAYOUT, known, told, snapshot)))
 
 
 def sealed(octets: bytes) -> bytes:
@@ -148,7 +148,7 @@ class Parser:
     def __init__(self, fitting: Callable[[Known], Peer]) -> None:
         self._fitting = fitting
         self._readers: dict[bytes, Reader] = {}
-        self._known: dict[bytes, tuple[Known, Peer]] = {}
+        self._known: dict[tuple[bytes, bytes], tuple[Known, Peer]] = {}
 
     def parse(self, octets: bytes) -> Checkpoint:
         """Read a checkpoint. Raise UnreadableError, which says what is wrong with it."""
@@ -161,8 +161,8 @@ class Parser:
             raise UnreadableError(f"a checkpoint of version {version}, where {VERSION} is read")
         if checksum != zlib.crc32(octets[_CHECKED_FROM:]):
             raise UnreadableError("a checkpoint that is damaged")
-        layout, configuration, told, state = _cut(octets[_HEAD.size :], lengths)
-        (known, peer), reader = self._configuration(configuration), self._reader(layout)
+        layout, known_layout, configuration, told, state = _cut(octets[_HEAD.size :], lengths)
+        (known, peer), reader = self._configuration(known_layout, configuration), self._reader(layout)
         pending = reader.read(told, tuple[Pending, ...], peer)
         return Checkpoint(written_at, peer, known, pending, reader.read(state, Snapshot, peer))
 
@@ -171,12 +171,11 @@ class Parser:
             self._readers[layout] = _STATE.reader(_inflate(layout))
         return self._readers[layout]
 
-    def _configuration(self, octets: bytes) -> tuple[Known, Peer]:
-        if octets not in self._known:
-            layout, _, body = _inflate(octets).partition(b"\n")
-            known = _CONFIGURATION.reader(layout).read(body, Known)
-            self._known[octets] = known, self._fitting(known)
-        return self._known[octets]
+    def _configuration(self, layout: bytes, octets: bytes) -> tuple[Known, Peer]:
+        if (layout, octets) not in self._known:
+            known = _CONFIGURATION.reader(_inflate(layout)).read(octets, Known)
+            self._known[layout, octets] = known, self._fitting(known)
+        return self._known[layout, octets]
 
 
 def _cut(octets: bytes, lengths: list[int]) -> list[bytes]:
@@ -291,4 +290,5 @@ _CONFIGURATION = Codec(
     (Known, Peer, Child, Proposal, Rekey, Origin, Identity, TrafficSelector, PortRange),
     _ALGORITHMS,
 )
-_LAYOUT = zlib.compress(_STATE.layout)
+_LAYOUT, _KNOWN_LAYOUT = zlib.compress(_STATE.layout), zlib.compress(_CONFIGURATION.layout)
+"""Packed, for they are in every checkpoint; what differs is not: packing it would cost more than all the rest."""

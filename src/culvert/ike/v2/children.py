@@ -74,6 +74,7 @@ def build(ctx: Context, sa: IkeSa, peer: Peer, agreed: Agreement) -> ChildSa:
         ctx.now,
         agreed.lowest_nonce,
         agreed.initiator,
+        b"" if agreed.initiator else sa.spi,
     )
 
 
@@ -136,7 +137,7 @@ def install(ctx: Context, lineage: Lineage, child: ChildSa, *, wait_ns: int = 0)
     lineage.children[child.spi_in] = child
     ctx.child_owners[child.spi_in] = lineage.number
     ctx.emit(InstallAssociation(child.inbound, peer, child.child.name))
-    child.waiting, child.unconfirmed = True, not child.initiator
+    child.waiting = True
     if not wait_ns:
         switch(ctx, lineage, child)
     elif not child.redundant:
@@ -276,14 +277,16 @@ def _await_delete(ctx: Context, child: ChildSa) -> None:
     ctx.timers.set(Timer.CHILD_HARD, child.spi_in, ctx.now + DELETE_AWAITED_NS)
 
 
-def confirm(ctx: Context, lineage: Lineage) -> None:
-    """The peer began another exchange, so it has our answers to the ones before (RFC 7296 section 2.3).
+def confirm(ctx: Context, lineage: Lineage, sa: IkeSa) -> None:
+    """The peer began another exchange, so it has our answers to the ones before in this IKE SA (RFC 7296 section 2.3).
 
-    Rekeyed children are switched when their predecessor goes; what replaces another lineage's child, now.
+    Those in an older one may still be on their way, unless that is closed. Rekeyed children are switched when their
+    predecessor goes; what replaces another lineage's child, now.
     """
     _confirm_lineage(ctx, lineage)
     for child in lineage.children.values():
-        _confirm_child(ctx, lineage, child)
+        if child.answered_in == sa.spi or child.answered_in not in lineage.members:
+            _confirm_child(ctx, lineage, child)
 
 
 def answered(ctx: Context, lineage: Lineage) -> None:
@@ -303,7 +306,7 @@ def _confirm_lineage(ctx: Context, lineage: Lineage) -> None:
 
 
 def _confirm_child(ctx: Context, lineage: Lineage, child: ChildSa) -> None:
-    child.unconfirmed = False
+    child.answered_in = b""
     if child.waiting and not child.redundant and child.replaces not in lineage.children:
         switch(ctx, lineage, child)
 

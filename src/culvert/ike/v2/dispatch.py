@@ -102,6 +102,8 @@ def _request(ctx: Context, sa: IkeSa, header: Header, data: bytes, path: Path) -
     if verdict is window.Verdict.REWRITTEN:
         if fragmentation.divided_anew(ctx, sa, data, path[1]):
             requests.answer_again(ctx, sa, path)
+        else:
+            ctx.count(Refusal.UNEXPECTED_MESSAGE)  # a later fragment of what was answered, most of the time
         return
     if verdict is window.Verdict.OUTSIDE or not table.request_allowed(sa.state, header.exchange):
         what = f"exchange {int(header.exchange)} with message ID {header.message_id} while {sa.state}"
@@ -125,6 +127,7 @@ def _answer(ctx: Context, sa: IkeSa, request: Opened, path: Path) -> Answer:
         _judge(contents, table.judge_request(sa.state, request.header.exchange, contents))
         return _respond(ctx, sa, request.header, contents)
     except ParseError as error:
+        ctx.note(error.text, Refusal.INVALID_SYNTAX, WARNING, sa.peer)
         return Answer((Notify(NotifyType.INVALID_SYNTAX),), (Refusal.INVALID_SYNTAX, error.text))
     except Refused as refusal:
         level = DEBUG if refusal.reason is Refusal.TEMPORARY_FAILURE else WARNING
@@ -152,7 +155,7 @@ def _judge(contents: Contents, problem: str) -> None:
 def _heard(ctx: Context, sa: IkeSa, path: Path) -> None:
     """Enter that a request of the peer's came."""
     _lives(ctx, sa, path)
-    children.confirm(ctx, ctx.lineage_of(sa))
+    children.confirm(ctx, ctx.lineage_of(sa), sa)
 
 
 def _lives(ctx: Context, sa: IkeSa, path: Path) -> None:
@@ -181,12 +184,11 @@ def _end(ctx: Context, sa: IkeSa, reason: Refusal, message: str) -> None:
 
 
 def _response(ctx: Context, sa: IkeSa, header: Header, data: bytes, path: Path) -> None:
-    if not window.awaits(sa.window, header.message_id):
+    if not window.awaits(sa.window, header):
         ctx.count(Refusal.UNEXPECTED_MESSAGE)  # a late copy of an answer, most of the time
         return
     if sa.state is IkeState.INIT_SENT:
-        if header.exchange == ExchangeType.IKE_SA_INIT:
-            ike_sa_init.conclude(ctx, sa, parse_message(data), data)
+        ike_sa_init.conclude(ctx, sa, parse_message(data), data)
         return
     if header.next_payload == PayloadType.NOTIFY:
         unprotected.answered(ctx, sa, data, path)
@@ -214,6 +216,7 @@ def _response(ctx: Context, sa: IkeSa, header: Header, data: bytes, path: Path) 
 
 def _fail(ctx: Context, sa: IkeSa, reason: Refusal, message: str) -> None:
     """A response that cannot be used ends its IKE SA: what the peer did, we do not know."""
+    ctx.count(reason)
     lineage = ctx.lineages.get(sa.lineage)
     if lineage is not None:
         sa.window.outstanding = None

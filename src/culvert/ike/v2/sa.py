@@ -240,8 +240,8 @@ class ChildSa:
     """A pair of associations. `initiator`: we began the exchange that made it.
 
     `waiting`: its outbound association is not in use yet, because the peer still may not know the inbound one.
-    `unconfirmed`: we answered that exchange, and nothing shows yet that our answer arrived. `replaces` is the inbound
-    SPI of the one before, which may be an older lineage's.
+    `answered_in` is our SPI of the IKE SA in which we answered that exchange, while nothing shows yet that our answer
+    arrived. `replaces` is the inbound SPI of the one before, which may be an older lineage's.
     """
 
     child: Child
@@ -253,8 +253,8 @@ class ChildSa:
     established_at: int
     lowest_nonce: bytes
     initiator: bool
+    answered_in: bytes = b""
     waiting: bool = False
-    unconfirmed: bool = False
     replaces: int | None = None
     replaced_by: int | None = None
     redundant: bool = False
@@ -275,6 +275,11 @@ class ChildSa:
     @property
     def protocol(self) -> Protocol:
         return self.inbound.protocol
+
+    @property
+    def unconfirmed(self) -> bool:
+        """The peer may not know of it yet."""
+        return bool(self.answered_in)
 
     @property
     def current(self) -> bool:

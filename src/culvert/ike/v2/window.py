@@ -6,6 +6,7 @@ import hashlib
 from enum import Enum
 
 from culvert.ike.v2.sa import ChildOffer, IkeOffer, Outstanding, Task, Window
+from culvert.wire.isakmp.header import Header, peek
 
 
 class Verdict(Enum):
@@ -51,6 +52,9 @@ def sent(window: Window, datagrams: tuple[bytes, ...], task: Task, offer: ChildO
     return window.outstanding
 
 
-def awaits(window: Window, message_id: int) -> bool:
-    """Tell whether a response with this ID answers our request under way."""
-    return window.outstanding is not None and window.outstanding.message_id == message_id
+def awaits(window: Window, header: Header) -> bool:
+    """Tell whether a response with this header answers our request under way: its ID, and its exchange."""
+    outstanding = window.outstanding
+    if outstanding is None or outstanding.message_id != header.message_id:
+        return False
+    return peek(outstanding.datagrams[0]).exchange == header.exchange

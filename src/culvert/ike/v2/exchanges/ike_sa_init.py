@@ -240,6 +240,7 @@ def _try_again(ctx: Context, sa: IkeSa, record: PeerRecord, contents: Contents, 
         why = refusals.set_up(sa.remote, sa.local.ip, record.peer, contents.error)
         raise Refused(contents.error, reason_of(contents.error.type), why)
     else:
+        ctx.count(Refusal.UNEXPECTED_MESSAGE)
         return
     sa.restarts += 1
     _send(ctx, sa, record, offer)
@@ -310,6 +311,7 @@ def _go_on(ctx: Context, sa: IkeSa, record: PeerRecord) -> None:
 
 def _hint(ctx: Context, sa: IkeSa, refusal: Refused) -> None:
     """Remember a refusal that may be forged, and wait a little for the real answer."""
+    ctx.count(refusal.reason)
     if sa.hint is None:
         sa.hint = (refusal.reason, refusal.explanation)
         ctx.timers.set(Timer.HALF_OPEN, sa.spi.hex(), ctx.now + HINT_NS)
