@@ -13,11 +13,11 @@ import contextlib
 import re
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from culvert.lab.chapter import SITE_A, SITE_B, Chapter, build_chapter
+from culvert.lab.chapter import LAN, SITE_A, SITE_B, UPLINK, Chapter, build_chapter
 from culvert.lab.host import Host
 from culvert.lab.lab import Lab
 from tests.interop.charon import Charon
@@ -27,6 +27,8 @@ from tests.netns.offices import TestedOffice
 
 OURS = SITE_A.outside[0]
 FIRST, SECOND = SITE_B.outside[0], "192.0.2.1"
+SECOND_NETWORK = ("192.168.12.0/24", "192.168.12.1", "192.168.12.34")
+"""Another network at B: itself, the gateway there, host B."""
 _SECOND_ROUTER = "192.0.2.254"
 _SECOND_LAN = ("192.168.2.2", "192.168.2.35")
 """The second gateway's address on B's network, and host B's on the cable to it."""
@@ -42,6 +44,7 @@ class Joined:
     vendor: Vendor
     peer: str
     directory: Path
+    file: str = "gateway.toml"
     second: Host | None = None
     charons: dict[str, Charon] = field(default_factory=dict)
 
@@ -57,15 +60,17 @@ class Joined:
             text = self.vendor.connections({"culvert": (address, OURS, secret)})
             self.charons[address] = Charon(host.namespace, self.directory / address, text)
 
-    def begin(self, change: Sequence[tuple[str, str]] = ()) -> None:
-        """Start ours with the guide's files; `change` are pairs of what stands there and what is written instead."""
-        text = self.guide.files["gateway.toml"]
-        for there, instead in change:
-            assert there in text, f"{there} is not in {self.guide.name}.md"
-            text = text.replace(there, instead)
-        self.office.file.write_text(text)
+    def begin(self, more: str = "") -> None:
+        """Start ours with the guide's files as they stand; `more` is written into the peer's table."""
+        table, text = f"[peers.{self.peer}]\n", self.guide.files[self.file]
+        assert table in text, f"{table} is not in {self.guide.name}.md"
+        self.office.file.write_text(text.replace(table, f"{table}{more}"))
         self.office.write_secrets(self.guide.files["psk.txt"])
         self.office.up()
+
+    def begin_passive(self) -> None:
+        """Start ours so that it waits to be called."""
+        self.begin('start = "passive"\n')
 
     def wait_up(self) -> None:
         done = self.office.culvert("connect", self.peer, "--timeout", "25s", code=None)
@@ -87,6 +92,9 @@ class Joined:
         ike = self.status()["ike"]
         return str(ike["spi_i"]) if ike else ""
 
+    def spis_of_ike(self) -> set[str]:
+        return {spi for spi in (self.spi_of_ike(),) if spi}
+
     def carried(self) -> list[tuple[str, str]]:
         """Give the pairs of networks that our children have."""
         children = self.status()["children"]
@@ -105,34 +113,36 @@ class Joined:
     # What is done
 
     def pings(self, count: int = 2) -> None:
-        """Ping from both ends."""
-        for host, to in ((self.chapter.host_a, SITE_B.host[0]), (self.chapter.host_b, SITE_A.host[0])):
-            command = ["ping", "-n", "-c", str(count), "-i", "0.1", "-W", "3", to]
+        """Ping from both ends, and between all networks that are joined."""
+        host_a, host_b = self.chapter.host_a, self.chapter.host_b
+        ends = [SITE_B.host[0], SECOND_NETWORK[2]][: len(self.status()["children"])]
+        for host, source, to in [(host_a, SITE_A.host[0], end) for end in ends] + [
+            (host_b, end, SITE_A.host[0]) for end in ends
+        ]:
+            command = ["ping", "-n", "-c", str(count), "-i", "0.1", "-W", "3", "-I", source, to]
             done = host.run(command, check=False)
             assert f" {count} received" in done.stdout, f"{done.stdout}{self.status()}\n{self.log()}"
 
     def rekeyed_by_both(self, child: str) -> None:
         """Let each end make the children and the IKE SA anew, while a ping goes on that loses nothing."""
-        with self._pinging() as lost:
-            for begin in (
-                lambda: self.office.culvert("rekey", f"{self.peer}/{child}"),
-                lambda: self.charon.swanctl("--rekey", "--child", next(iter(self.vendor.children))),
-            ):
-                before = self.spis()
-                begin()
-                self.until(lambda before=before: self.spis() and not self.spis() & before, "new children")
-            for begin in (
-                lambda: self.office.culvert("rekey", self.peer, "--ike"),
-                lambda: self.charon.swanctl("--rekey", "--ike", "culvert"),
-            ):
-                ike = self.spi_of_ike()
-                begin()
-                self.until(lambda ike=ike: self.spi_of_ike() not in ("", ike), "a new IKE SA")
+        theirs = [lambda name=name: self.charon.swanctl("--rekey", "--child", name) for name in self.vendor.children]
+        with self.pinging() as lost:
+            self._renewed(self.spis, [lambda: self.office.culvert("rekey", f"{self.peer}/{child}")])
+            self._renewed(self.spis, theirs)
+            self._renewed(self.spis_of_ike, [lambda: self.office.culvert("rekey", self.peer, "--ike")])
+            self._renewed(self.spis_of_ike, [lambda: self.charon.swanctl("--rekey", "--ike", "culvert")])
         assert lost() <= 1, self.log()  # one may be on its way when ping ends
         self.until(lambda: self.charon.associations().count("ESTABLISHED") == 1, "one IKE SA there")
 
+    def _renewed(self, spis: Callable[[], set[str]], begin: Sequence[Callable[[], object]]) -> None:
+        """Do this, and wait until none of the former is left."""
+        before = spis()
+        for one in begin:
+            one()
+        self.until(lambda: len(spis()) == len(before) and not spis() & before, "new ones")
+
     @contextlib.contextmanager
-    def _pinging(self):
+    def pinging(self):
         command = ["ping", "-n", "-i", "0.05", "-W", "3", SITE_B.host[0]]
         process = self.chapter.host_a.start(command, stdout=subprocess.PIPE, text=True)
         report = ""
@@ -158,10 +168,13 @@ class Joined:
 
 
 @contextlib.contextmanager
-def joined(directory: Path, guide: Guide, vendor: Vendor, peer: str, *, second: bool = False) -> Iterator[Joined]:
+def joined(
+    directory: Path, guide: Guide, vendor: Vendor, peer: str, *, file: str = "gateway.toml", second: bool = False
+) -> Iterator[Joined]:
     """Build the picture; nothing runs yet."""
     with Lab() as lab:
         chapter = build_chapter(lab)
+        _second_network(chapter)
         found = Joined(
             chapter,
             TestedOffice(chapter.gateway_a, SITE_A, SITE_B, directory / "office"),
@@ -169,12 +182,19 @@ def joined(directory: Path, guide: Guide, vendor: Vendor, peer: str, *, second: 
             vendor,
             peer,
             directory,
+            file,
             _second_gateway(lab, chapter) if second else None,
         )
         try:
             yield found
         finally:
             found.end()
+
+
+def _second_network(chapter: Chapter) -> None:
+    _, router, host = SECOND_NETWORK
+    chapter.gateway_b.add_address(LAN, f"{router}/24")
+    chapter.host_b.add_address(UPLINK, f"{host}/24")
 
 
 def _second_gateway(lab: Lab, chapter: Chapter) -> Host:

@@ -42,7 +42,7 @@ def test_we_call(picture: Joined) -> None:
 
 def test_aws_calls(picture: Joined) -> None:
     """Start-up action `start`, and a gateway of ours that waits."""
-    picture.begin([('\nnetworks = ["192.168.2.0/24"]', '\nstart = "passive"\nnetworks = ["192.168.2.0/24"]')])
+    picture.begin_passive()
     picture.begin_other(FIRST)
     picture.charon.initiate("net")
     picture.wait_up()
@@ -58,8 +58,10 @@ def test_the_second_tunnel_takes_over(picture: Joined) -> None:
     picture.begin()
     picture.wait_up()
     picture.pings()
-    picture.charon.kill()
-    picture.until(lambda: picture.status()["address"] == SECOND, "the second tunnel")
+    with picture.pinging() as lost:
+        picture.charon.kill()
+        picture.until(lambda: picture.status()["address"] == SECOND, "the second tunnel", 8)
+    assert lost() > 0
     picture.wait_up()
     picture.turn_back_through_second()
     picture.pings()

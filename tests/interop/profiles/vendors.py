@@ -112,3 +112,140 @@ AWS_RESTRICTED = replace(
     esp=("aes256gcm16-ecp384",),
 )
 """The same with `Phase1EncryptionAlgorithms` and the others set to one value each."""
+
+AZURE_CUSTOM = Vendor(
+    "Azure VPN gateway, route-based, with a custom IPsec/IKE policy",
+    ike=("aes256gcm16-prfsha384-ecp384",),
+    esp=("aes256gcm16-ecp384",),
+    children={"net": (ANY, ANY)},
+    dpd_s=45,
+    child_s=27_000,
+)
+"""Microsoft Learn, "Configure custom IPsec/IKE connection policies": GCMAES256 with SHA384 and ECP384 for IKE,
+GCMAES256 and ECP384 for PFS; a custom policy is the only proposal. Route-based: any to any. DPD 45 s, 28,800 s and
+27,000 s.
+"""
+
+_AZURE_FIRST = ("aes256gcm16", "aes256-sha1", "3des-sha1", "aes256-sha256", "aes128-sha1", "3des-sha256")
+_AZURE_MORE = (
+    *(f"aes256-sha1-{group}" for group in ("modp1024", "modp2048")),
+    *(f"aes128-sha1-{group}" for group in ("modp1024", "modp2048")),
+    *(f"aes256-sha256-{group}" for group in ("modp1024", "modp2048")),
+    *("aes256-sha1-modp2048s256", "aes256-sha256-modp2048s256", "aes128-sha256"),
+    *(f"aes128-sha256-{group}" for group in ("modp1024", "modp2048")),
+)
+
+AZURE_DEFAULT = replace(
+    AZURE_CUSTOM,
+    name="Azure VPN gateway, route-based, with its default policy",
+    ike=tuple(f"{cipher}-{hash}-modp1024" for cipher in ("aes256", "aes128") for hash in ("sha1", "sha256")),
+    esp=(*_AZURE_FIRST, *_AZURE_MORE),
+)
+"""Microsoft Learn, "About VPN devices and IPsec/IKE parameters": main mode has Diffie-Hellman group 2 alone, with
+AES256 or AES128 and SHA1 or SHA256 (3DES besides); quick mode the offers of the gateway as initiator, then those it
+takes as responder (those with DES and group 1 left out). Without PFS as initiator.
+"""
+
+AZURE_POLICY_BASED = replace(
+    AZURE_CUSTOM,
+    name="Azure VPN gateway with UsePolicyBasedTrafficSelectors",
+    children={"net": ("192.168.2.0/24", "192.168.1.0/24")},
+)
+"""Microsoft Learn, "Connect a VPN gateway to multiple on-premises policy-based VPN devices": the address prefixes of
+both sides in place of any to any.
+"""
+
+_IOS_DEFAULT_IKE = ("aes256-sha512-sha384-ecp256-modp2048-ecp521-modp1536",)
+
+IOS_XE = Vendor(
+    "Cisco IOS XE 17, virtual tunnel interface, with the guide's proposal",
+    ike=("aes256gcm16-prfsha384-ecp384",),
+    esp=("aes256gcm16-ecp384",),
+    children={"net": ("192.168.2.0/24", "192.168.1.0/24")},
+    ike_s=86_400,
+)
+"""Cisco, "Security for VPNs with IPsec Configuration Guide, Cisco IOS XE 17": IKE 86,400 s, IPsec 3,600 s; the
+interface has the selectors of its `tunnel protection ipsec policy`.
+"""
+
+IOS_XE_SMART = replace(
+    IOS_XE,
+    name="Cisco IOS XE 17 with its default proposal, policy and transform set",
+    ike=_IOS_DEFAULT_IKE,
+    esp=("aes256-sha256",),
+)
+"""`show crypto ikev2 proposal default`: AES-CBC-256; SHA512 and SHA384; groups 19, 14, 21 and 5. (Its default transform
+set is esp-aes with esp-sha-hmac, or AES-256 with SHA-256 in newer ones; the guide names one.) No PFS unless `set pfs`.
+"""
+
+ASA = replace(
+    IOS_XE,
+    name="Cisco ASA, crypto map, one pair of networks in each child",
+    children={
+        "net1": ("192.168.2.0/24", "192.168.1.0/24"),
+        "net2": ("192.168.12.0/24", "192.168.1.0/24"),
+    },
+    child_s=28_800,
+)
+"""Cisco, "CLI Book 3: Cisco ASA Series VPN CLI Configuration Guide", LAN-to-LAN with IKEv2: each line of the access
+list is a pair of selectors and gets associations of its own; IPsec 28,800 s and 4,608,000 KB, IKE 86,400 s.
+"""
+
+FORTIGATE = Vendor(
+    "FortiGate, FortiOS 7.4, with the guide's proposal",
+    ike=("aes256gcm16-prfsha384-ecp384",),
+    esp=("aes256gcm16-ecp384",),
+    children={"net": ("192.168.2.0/24", "192.168.1.0/24")},
+    ike_s=86_400,
+    child_s=43_200,
+)
+"""Fortinet, "FortiOS CLI Reference", vpn ipsec phase1-interface and phase2-interface: keylife 86,400 s, keylifeseconds
+43,200 s, one pair of selectors in each phase 2, PFS on.
+"""
+
+FORTIGATE_DEFAULT = replace(
+    FORTIGATE,
+    name="FortiGate with the proposals and groups of a new tunnel up to FortiOS 7.2",
+    ike=(
+        "aes128-sha256-modp2048-modp1536",
+        "aes256-sha256-modp2048-modp1536",
+        "aes128gcm16-prfsha256-modp2048-modp1536",
+        "aes256gcm16-prfsha384-modp2048-modp1536",
+        "chacha20poly1305-prfsha256-modp2048-modp1536",
+    ),
+    esp=(
+        "aes128-sha1-modp2048-modp1536",
+        "aes256-sha1-modp2048-modp1536",
+        "aes128-sha256-modp2048-modp1536",
+        "aes256-sha256-modp2048-modp1536",
+        "aes128gcm16-modp2048-modp1536",
+        "aes256gcm16-modp2048-modp1536",
+        "chacha20poly1305-modp2048-modp1536",
+    ),
+)
+"""The same, `proposal` and `dhgrp` as a new IKEv2 tunnel has them: groups 14 and 5."""
+
+FORTIGATE_NEW = replace(
+    FORTIGATE_DEFAULT,
+    name="FortiGate with the groups of a new tunnel from FortiOS 7.4 on",
+    ike=tuple(one.replace("modp2048-modp1536", "ecp384-ecp521") for one in FORTIGATE_DEFAULT.ike),
+    esp=tuple(one.replace("modp2048-modp1536", "ecp384-ecp521") for one in FORTIGATE_DEFAULT.esp),
+)
+"""Fortinet, "FortiOS Administration Guide 7.4", wizard's tunnels: `dhgrp 20 21`.
+"""
+
+FORTIGATE_ANY = replace(
+    FORTIGATE,
+    name="FortiGate whose phase 2 is 0.0.0.0/0 on both sides",
+    children={"net": (ANY, ANY)},
+)
+"""A phase 2 has 0.0.0.0/0 on both sides until it is told otherwise."""
+
+FORTIGATE_TWO = replace(
+    FORTIGATE,
+    name="FortiGate with two phases 2",
+    children={
+        "net1": ("192.168.2.0/24", "192.168.1.0/24"),
+        "net2": ("192.168.12.0/24", "192.168.1.0/24"),
+    },
+)
