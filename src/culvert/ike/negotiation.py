@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from culvert.crypto.transforms import (
     NO_KEY_EXCHANGE,
@@ -117,6 +117,12 @@ def accept(
     numbered = configured[theirs.number - 1 : theirs.number] if theirs.number else ()
     judged = (_match(ours, theirs, protocol, key_exchange, None) for ours in (*numbered, *configured))
     return next((one for one in judged if one is not None), None)
+
+
+def with_prf(configured: Sequence[Proposal], prf: Prf | None) -> tuple[Proposal, ...]:
+    """Give the proposals that allow this PRF, with no other; all of them where none does."""
+    narrowed = tuple(replace(one, prf=(prf,)) for one in configured if prf is not None and prf in one.prf)
+    return narrowed or tuple(configured)
 
 
 def permits(configured: Sequence[Proposal], suite: Suite) -> bool:
