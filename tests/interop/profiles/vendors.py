@@ -192,7 +192,7 @@ list is a pair of selectors and gets associations of its own; IPsec 28,800 s and
 """
 
 FORTIGATE = Vendor(
-    "FortiGate, FortiOS 7.4, with the guide's proposal",
+    "FortiGate with the guide's proposal",
     ike=("aes256gcm16-prfsha384-ecp384",),
     esp=("aes256gcm16-ecp384",),
     children={"net": ("192.168.2.0/24", "192.168.1.0/24")},
@@ -205,7 +205,7 @@ FORTIGATE = Vendor(
 
 FORTIGATE_DEFAULT = replace(
     FORTIGATE,
-    name="FortiGate with the proposals and groups of a new tunnel up to FortiOS 7.2",
+    name="FortiGate with the proposals of a new tunnel, groups 14 and 5",
     ike=(
         "aes128-sha256-modp2048-modp1536",
         "aes256-sha256-modp2048-modp1536",
@@ -227,12 +227,11 @@ FORTIGATE_DEFAULT = replace(
 
 FORTIGATE_NEW = replace(
     FORTIGATE_DEFAULT,
-    name="FortiGate with the groups of a new tunnel from FortiOS 7.4 on",
+    name="FortiGate with the proposals of a new tunnel, groups 20 and 21",
     ike=tuple(one.replace("modp2048-modp1536", "ecp384-ecp521") for one in FORTIGATE_DEFAULT.ike),
     esp=tuple(one.replace("modp2048-modp1536", "ecp384-ecp521") for one in FORTIGATE_DEFAULT.esp),
 )
-"""Fortinet, "FortiOS Administration Guide 7.4", wizard's tunnels: `dhgrp 20 21`.
-"""
+"""The same of newer releases, whose wizard writes `dhgrp 20 21`."""
 
 FORTIGATE_ANY = replace(
     FORTIGATE,
