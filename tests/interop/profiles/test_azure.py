@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,21 @@ def test_azure_calls(picture: Joined) -> None:
     assert picture.carried() == CARRIED
     picture.pings()
     picture.rekeyed_by_both("azure")
+    picture.pings()
+
+
+@pytest.mark.parametrize("picture", ["custom"], indirect=True)
+def test_both_call_at_once(picture: Joined) -> None:
+    """Connection mode `Default`: one of the two goes, and packets pass all the while."""
+    picture.begin_other()
+    with ThreadPoolExecutor(2) as both:
+        for done in [both.submit(picture.begin), both.submit(picture.charon.initiate, "net")]:
+            done.result()
+    picture.wait_up()
+    with picture.pinging() as lost:
+        picture.until(lambda: picture.charon.associations().count("ESTABLISHED") == 1, "one of them")
+        picture.until(lambda: len(picture.status()["children"]) == 1, "one child")
+    assert lost() <= 1
     picture.pings()
 
 

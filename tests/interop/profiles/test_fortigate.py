@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,19 @@ def test_fortigate_calls(picture: Joined, carried: list[tuple[str, str]]) -> Non
     picture.pings()
     picture.rekeyed_by_both("fortigate")
     picture.pings()
+
+
+@pytest.fixture
+def other_group(tmp_path: Path) -> Iterator[Joined]:
+    vendor = replace(FORTIGATE, esp=("aes256gcm16-ecp521",))
+    with joined(tmp_path, GUIDE, vendor, "fortigate") as found:
+        yield found
+
+
+def test_another_group_for_pfs_is_named_at_once_and_packets_pass(other_group: Joined) -> None:
+    """Its children get no group in the first exchange, and would show the difference an hour later."""
+    other_group.begin_other()
+    other_group.begin()
+    other_group.until(lambda: other_group.status()["reason"] == "PFS_MISMATCH", "the reason")
+    assert "esp_proposals" in other_group.status()["message"]
+    other_group.pings()

@@ -17,7 +17,8 @@ class Vendor:
 
     `ike` and `esp` are its proposals; `children` its pairs of selectors (its own side, ours) by name. `initiates`: it
     calls by itself where told to. `reauthenticates`: it makes IKE SAs anew in place of rekeying them. `contact`: it
-    sends INITIAL_CONTACT. `childless` as strongSwan has it. `ike_s` and `child_s` are its lifetimes.
+    sends INITIAL_CONTACT. `childless` as strongSwan has it. `udp`: ESP travels in UDP, as through a NAT. `ike_s` and
+    `child_s` are its lifetimes.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Vendor:
     contact: bool = True
     childless: str = "never"
     dpd_s: int = 0
+    udp: bool = True
     ike_s: int = 28_800
     child_s: int = 3_600
 
@@ -52,7 +54,7 @@ class Vendor:
     local_addrs = {own}
     remote_addrs = {ours}
     proposals = {",".join(self.ike)}
-    encap = yes
+    encap = {"yes" if self.udp else "no"}
     mobike = no
     childless = {self.childless}
     unique = {"replace" if self.contact else "never"}
