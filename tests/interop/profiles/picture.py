@@ -45,19 +45,23 @@ class Joined:
     peer: str
     directory: Path
     file: str = "gateway.toml"
+    seen_at: str = OURS
     second: Host | None = None
     charons: dict[str, Charon] = field(default_factory=dict)
 
     # What begins
 
     def begin_other(self, *addresses: str) -> None:
-        """Start the other gateways at these addresses, each with the secret that psk.txt has for it."""
+        """Start the other gateways at these addresses, each with the secret that psk.txt has for it.
+
+        They know ours by the address at which they see it.
+        """
         for address in addresses or (FIRST,):
             host = self.chapter.gateway_b if address == FIRST else self.second
             assert host is not None
             host.forward()
             secret = self.guide.secrets.get(address) or self.guide.secrets[self.peer]
-            text = self.vendor.connections({"culvert": (address, OURS, secret)})
+            text = self.vendor.connections({"culvert": (address, self.seen_at, secret)})
             self.charons[address] = Charon(host.namespace, self.directory / address, text)
 
     def begin(self, more: str = "") -> None:
@@ -65,6 +69,15 @@ class Joined:
         table, text = f"[peers.{self.peer}]\n", self.guide.files[self.file]
         assert table in text, f"{table} is not in {self.guide.name}.md"
         self.office.file.write_text(text.replace(table, f"{table}{more}"))
+        self.office.write_secrets(self.guide.files["psk.txt"])
+        self.office.up()
+
+    def begin_behind_nat(self) -> None:
+        """Start ours without an address of its own and with the identity that the other end expects."""
+        text = self.guide.files[self.file]
+        own = re.search(r"^address .*\n", text, re.MULTILINE)
+        assert own is not None
+        self.office.file.write_text(text.replace(own[0], f'identity = "{self.seen_at}"\n', 1))
         self.office.write_secrets(self.guide.files["psk.txt"])
         self.office.up()
 
@@ -158,8 +171,9 @@ class Joined:
             process.send_signal(signal.SIGINT)
             report, _ = process.communicate(timeout=10)
 
-    def turn_back_through_second(self) -> None:
-        self.chapter.host_b.ip("route", "replace", "default", "via", _SECOND_LAN[0])
+    def turn_back_through(self, address: str) -> None:
+        router = SITE_B.gateway[0] if address == FIRST else _SECOND_LAN[0]
+        self.chapter.host_b.ip("route", "replace", "default", "via", router)
 
     def end(self) -> None:
         self.office.culvert("down", code=None)
@@ -169,11 +183,18 @@ class Joined:
 
 @contextlib.contextmanager
 def joined(
-    directory: Path, guide: Guide, vendor: Vendor, peer: str, *, file: str = "gateway.toml", second: bool = False
+    directory: Path,
+    guide: Guide,
+    vendor: Vendor,
+    peer: str,
+    *,
+    file: str = "gateway.toml",
+    second: bool = False,
+    nat: bool = False,
 ) -> Iterator[Joined]:
-    """Build the picture; nothing runs yet."""
+    """Build the picture; nothing runs yet. With `nat` our address is hidden behind the router's."""
     with Lab() as lab:
-        chapter = build_chapter(lab)
+        chapter = build_chapter(lab, nat=nat)
         _second_network(chapter)
         found = Joined(
             chapter,
@@ -183,6 +204,7 @@ def joined(
             peer,
             directory,
             file,
+            SITE_B.router[0] if nat else OURS,
             _second_gateway(lab, chapter) if second else None,
         )
         try:

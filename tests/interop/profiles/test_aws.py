@@ -63,7 +63,7 @@ def test_the_second_tunnel_takes_over(picture: Joined) -> None:
         picture.until(lambda: picture.status()["address"] == SECOND, "the second tunnel", 8)
     assert lost() > 0
     picture.wait_up()
-    picture.turn_back_through_second()
+    picture.turn_back_through(SECOND)
     picture.pings()
     assert picture.carried() == CARRIED
     # The first comes back, and everything stays where it is.
@@ -71,3 +71,22 @@ def test_the_second_tunnel_takes_over(picture: Joined) -> None:
     picture.office.culvert("rekey", "aws", "--ike")
     picture.pings()
     assert picture.status()["address"] == SECOND
+    # Until it is asked for.
+    picture.office.culvert("disconnect", "aws")
+    picture.wait_up()
+    assert picture.status()["address"] == FIRST
+    picture.turn_back_through(FIRST)
+    picture.pings()
+
+
+@pytest.mark.parametrize("vendor", [AWS], ids=["defaults"])
+def test_of_two_tunnels_that_call_the_later_one_stays(picture: Joined) -> None:
+    picture.begin_passive()
+    picture.begin_other(FIRST, SECOND)
+    for address in (FIRST, SECOND):
+        picture.charons[address].initiate("net")
+    picture.until(lambda: picture.status()["address"] == SECOND, "the second tunnel")
+    picture.until(lambda: "ESTABLISHED" not in picture.charons[FIRST].associations(), "the end of the first", 40)
+    picture.turn_back_through(SECOND)
+    picture.pings()
+    assert picture.carried() == CARRIED

@@ -61,6 +61,18 @@ def test_cisco_calls(picture: Joined, carried: list[tuple[str, str]]) -> None:
     picture.pings()
 
 
+def test_an_asa_that_is_asked_for_all_at_once(tmp_path: Path) -> None:
+    """Without `split`: it gives one pair of networks, and is asked for the other."""
+    text = GUIDE.files["asa/gateway.toml"].replace("split    = true", "split    = false")
+    assert text != GUIDE.files["asa/gateway.toml"]
+    with joined(tmp_path, replace(GUIDE, files={**GUIDE.files, "gateway.toml": text}), ASA, "cisco") as picture:
+        picture.begin_other()
+        picture.begin()
+        picture.until(lambda: picture.carried() == sorted(BOTH), "every pair")
+        picture.wait_up()
+        picture.pings()
+
+
 @pytest.mark.parametrize("carried", ["ios-xe"], indirect=True)
 def test_cisco_begins_anew_in_place_of_rekeying(picture: Joined) -> None:
     """An IKE SA made anew with its authentication, as after `clear crypto ikev2 sa`, takes the traffic over."""
