@@ -32,12 +32,13 @@ bench: python ## throughput and latency beside strongSwan's user-space plugin an
 	@$(PYTHON) tools/setup.py test
 	@$(BIN)/python -m bench $(ARGS)
 
-fuzz: setup ## the engine's readers against any octets, a minute for each
+fuzz: python ## the readers of both processes and the IKE core against any octets, a minute for each
+	@$(PYTHON) tools/setup.py test
 	@$(BIN)/python tools/fuzz.py $(ARGS)
 
 sim: python ## simulated gateways in a bad network, seed after seed until stopped (or ARGS="--seed 7 --runs 100")
 	@$(PYTHON) tools/setup.py run
-	@$(BIN)/python -m culvert.sim $(or $(ARGS),--seed 2001 --forever)
+	@$(BIN)/python -m culvert.sim $(or $(ARGS),--forever --seed $$(date +%s)000)
 
 fmt: python ## format both languages
 	@$(PYTHON) tools/setup.py test

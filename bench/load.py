@@ -16,8 +16,9 @@ from culvert.entropy import RealEntropy
 from culvert.identities import Identity
 from culvert.ike.actions import Action, ResolvePath, Transmit
 from culvert.ike.endpoint import Endpoint
-from culvert.ike.events import Configured, DatagramReceived, DeadlineReached, PathResolved
+from culvert.ike.events import Configured, DatagramReceived, DeadlineReached, PathResolved, RekeyRequested
 from culvert.ike.status import PeerState
+from culvert.ipsec.associations import AssociationId
 from culvert.ipsec.proposals import esp_proposal, ike_proposal
 from culvert.ipsec.selectors import TrafficSelector, traffic_selector
 from culvert.lab.host import Host
@@ -49,9 +50,9 @@ def peer_at_gateway(number: int) -> Peer:
     return Peer(name, (), identity(number), GATEWAY, (child,), secret=SECRET, proposals=IKE, start=Start.PASSIVE)
 
 
-def peer_at_load(number: int, gateway: str) -> Peer:
+def peer_at_load(number: int, gateway: str, near: TrafficSelector = NEAR) -> Peer:
     """Describe the gateway as one of them knows it."""
-    child = Child("hub", "net", (network(number),), (NEAR,), ESP)
+    child = Child("hub", "net", (network(number),), (near,), ESP)
     return Peer("hub", (gateway,), GATEWAY, identity(number), (child,), secret=SECRET, proposals=IKE)
 
 
@@ -62,17 +63,23 @@ class Attempt:
     endpoint: Endpoint
     source: str
 
+    @property
+    def child(self) -> AssociationId:
+        """Tell which child it has by its inbound association."""
+        return self.endpoint.status("hub").children[-1].inbound
+
 
 class Load:
-    """Sets tunnels up from a host, `at_once` at a time."""
+    """Sets tunnels up from a host, `at_once` at a time, and has those that stand make new keys."""
 
-    def __init__(self, host: Host, sources: Iterable[str], gateway: str) -> None:
-        self._gateway = gateway
+    def __init__(self, host: Host, sources: Iterable[str], gateway: str, near: TrafficSelector = NEAR) -> None:
+        self._gateway, self._near = gateway, near
         self._sockets = {
             (source, port): _bound(host, source, port) for source in sources for port in (IKE_PORT, NAT_PORT)
         }
         self._sources = deque(dict.fromkeys(source for source, _ in self._sockets))
         self._under_way: dict[bytes, Attempt] = {}
+        self.standing: dict[bytes, Attempt] = {}
         self._poll = select.epoll()
         self._ends = {sock.fileno(): end for end, sock in self._sockets.items()}
         for descriptor in self._ends:
@@ -87,6 +94,24 @@ class Load:
             done += self._answers()
         return done
 
+    def answer(self, within_s: float) -> None:
+        """Answer what comes in so long."""
+        until = time.monotonic() + within_s
+        while time.monotonic() < until:
+            self._answers()
+
+    def rekey(self, count: int, within_s: float) -> int:
+        """Have the first `count` that stand make new keys for their child. Give how many have them in time."""
+        attempts, until = list(self.standing.values())[:count], time.monotonic() + within_s
+        before = [attempt.child for attempt in attempts]
+        for attempt in attempts:
+            self._perform(attempt, attempt.endpoint.step(RekeyRequested("hub", "net"), time.monotonic_ns()))
+        done = 0
+        while done < count and time.monotonic() < until:
+            self._answers()
+            done = sum(attempt.child != old for attempt, old in zip(attempts, before, strict=True))
+        return done
+
     def close(self) -> None:
         self._poll.close()
         for sock in self._sockets.values():
@@ -95,7 +120,7 @@ class Load:
     def _begin(self, number: int) -> None:
         self._sources.rotate()
         attempt = Attempt(Endpoint(RealEntropy(), time.monotonic_ns()), self._sources[0])
-        event = Configured((peer_at_load(number, self._gateway),))
+        event = Configured((peer_at_load(number, self._gateway, self._near),))
         self._perform(attempt, attempt.endpoint.step(event, time.monotonic_ns()))
 
     def _perform(self, attempt: Attempt, actions: list[Action]) -> None:
@@ -105,7 +130,8 @@ class Load:
                 event = PathResolved(action.peer, (path,))
                 self._perform(attempt, attempt.endpoint.step(event, time.monotonic_ns()))
             elif isinstance(action, Transmit):
-                self._under_way[action.data[:8]] = attempt
+                if action.data[:8] not in self.standing:
+                    self._under_way[action.data[:8]] = attempt
                 marker = NON_ESP_MARKER if action.local.port == NAT_PORT else b""
                 sock = self._sockets[attempt.source, action.local.port]
                 sock.sendto(marker + action.data, (self._gateway, action.remote.port))
@@ -117,18 +143,20 @@ class Load:
             source, port = self._ends[descriptor]
             data, (_, theirs) = self._sockets[source, port].recvfrom(65_535)
             data = data[len(NON_ESP_MARKER) :] if port == NAT_PORT else data
-            attempt = self._under_way.get(data[:8])
+            attempt = self._under_way.get(data[:8]) or self.standing.get(data[:8])
             if attempt is not None and len(data) > NO_KEEPALIVE:
                 ends = SocketAddress(ip_address(source), port), SocketAddress(ip_address(self._gateway), theirs)
                 self._perform(attempt, attempt.endpoint.step(DatagramReceived(*ends, data), time.monotonic_ns()))
-                done += self._stands(data[:8], attempt)
+                done += data[:8] in self._under_way and self._stands(attempt)
         self._repeat()
         return done
 
-    def _stands(self, spi: bytes, attempt: Attempt) -> bool:
+    def _stands(self, attempt: Attempt) -> bool:
         if attempt.endpoint.status("hub").state is not PeerState.UP:
             return False
-        del self._under_way[spi]
+        # Where it called anew, it is known by the SPIs of each call.
+        for one in [one for one, other in self._under_way.items() if other is attempt]:
+            self.standing[one] = self._under_way.pop(one)
         return True
 
     def _repeat(self) -> None:

@@ -1,6 +1,7 @@
-"""Fuzz the engine's readers: `python3 tools/fuzz.py [SECONDS]`, a minute for each target unless told otherwise.
+"""Fuzz what reads anything from anybody: `python3 tools/fuzz.py [SECONDS]`, a minute for each target unless told so.
 
-With cargo-fuzz and a nightly toolchain, by libFuzzer, from the committed corpus; what it finds lands in
+First the daemon's, by atheris, from tests/fuzz/corpus; what it finds lands in tests/fuzz/artifacts. Then the engine's:
+with cargo-fuzz and a nightly toolchain, by libFuzzer, from the committed corpus; what it finds lands in
 engine/fuzz/artifacts. Without them, the same functions meet changed copies of the corpus, on any toolchain.
 """
 
@@ -19,6 +20,7 @@ FUZZ = ENGINE / "fuzz"
 CHANGES = 3_000_000
 """Of each input's changes without cargo-fuzz: about a minute in all."""
 LONGEST_OCTETS = 700
+DAEMON = ROOT / "tests/fuzz"
 HOW = "rustup toolchain install nightly && cargo install cargo-fuzz"
 
 
@@ -54,14 +56,39 @@ def walk() -> int:
     return subprocess.run(command, env=os.environ | {"TRIALS": str(CHANGES)}, check=False).returncode
 
 
-def main() -> int:
-    seconds = int(sys.argv[1]) if len(sys.argv) > 1 else 60
+def daemon_targets() -> list[str]:
+    return sorted(path.stem for path in DAEMON.glob("*_target.py"))
+
+
+def fuzz_daemon(target: str, seconds: int) -> bool:
+    """Run one of the daemon's targets on a copy of its corpus; tell whether nothing was found."""
+    print(f"==> {target}", flush=True)
+    artifacts = DAEMON / "artifacts"
+    artifacts.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        corpus = Path(folder) / target
+        shutil.copytree(DAEMON / "corpus" / target.removesuffix("_target"), corpus)
+        limits = ["-max_len=4096", "-timeout=20", f"-artifact_prefix={artifacts}/{target}-", str(corpus)]
+        command = [sys.executable, str(DAEMON / "atheris_run.py"), target, str(seconds), *limits]
+        return subprocess.run(command, cwd=folder, check=False).returncode == 0
+
+
+def fuzz_engine(seconds: int) -> bool:
+    """Run all of the engine's targets; tell whether nothing was found."""
     if not available():
-        return walk()
+        return walk() == 0
     found = [target for target in targets() if not fuzz(target, seconds)]
     if found:
         print(f"fuzz: something was found by {', '.join(found)}; see {FUZZ / 'artifacts'}", file=sys.stderr)
-    return 1 if found else 0
+    return not found
+
+
+def main() -> int:
+    seconds = int(sys.argv[1]) if len(sys.argv) > 1 else 60
+    found = [target for target in daemon_targets() if not fuzz_daemon(target, seconds)]
+    if found:
+        print(f"fuzz: something was found by {', '.join(found)}; see {DAEMON / 'artifacts'}", file=sys.stderr)
+    return 0 if fuzz_engine(seconds) and not found else 1
 
 
 if __name__ == "__main__":

@@ -56,8 +56,10 @@ MAX_PRESENTED_CERTIFICATES = 16
 """Certificates that a peer sends beside its own; chains have two or three, cross-signed ones some more."""
 MAX_CERTIFICATE_PATH = 8
 """Certificates from a gateway's to the anchor, both included; five are a lot in practice."""
-MAX_PATH_STEPS = 64
-"""Issuers that are tried in the search for a way to an anchor; each may cost the check of a signature."""
+MAX_PATH_STEPS = 32
+"""Issuers that are tried in the search for a way to an anchor. Each may cost the check of a signature, half a
+millisecond with the worst keys that are taken, and who presents them has proven nothing yet.
+"""
 TRACE_BURST = 400
 """Messages from anybody that debugging tells of at once: some hundred set-ups."""
 TRACES_PER_S = 100

@@ -1,11 +1,12 @@
 """Dialogues: `>>` is something that happens at one end, `<<` what both ends then say and do, in this order and no more.
 
 `>+` happens together with the `>>` that follows it; `==` changes what one end has configured, or with `each` how many
-seconds pass after an event.
+seconds pass after an event. `>> link is away` and `is back`: everything that is sent is lost meanwhile.
 """
 
 from __future__ import annotations
 
+import random
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -31,9 +32,11 @@ from culvert.ike.logs import IKE
 from culvert.ipsec.associations import Mode, Protocol
 from culvert.ipsec.proposals import ah_proposal, esp_proposal, ike_proposal
 from culvert.ipsec.selectors import TrafficSelector, traffic_selector
-from culvert.sim.pair import Pair, with_child
+from culvert.sim.link import Conditions, Link
+from culvert.sim.pair import STEADY, Pair, with_child
 from tests.certified import CREDENTIALS, certified, good, revoking, stranger
 
+LINKS = {"is away": Conditions(loss=1.0), "is back": STEADY}
 EACH_S = 6.0
 """How long an event has until the next one: the peer's last packets are taken for five seconds."""
 OTHER = {"west": "east", "east": "west"}
@@ -135,7 +138,17 @@ def test_dialogue(script: Path) -> None:
 
 def _happen(pair: Pair, words: str, seconds: float) -> list[str]:
     side, _, what = words.partition(" ")
-    trace = pair.wait(float(what)) if side == "wait" else pair.tell(side, _event(pair, side, what), seconds)
+    if side == "link":
+        pair.world.link = Link(random.Random(1), LINKS[what], 1 << 62)
+        trace = pair.wait(seconds)
+    elif what == "restarts":
+        before = len(pair.world.trace)
+        pair.world.restart(side)
+        trace = pair.wait(seconds, before)
+    elif side == "wait":
+        trace = pair.wait(float(what))
+    else:
+        trace = pair.tell(side, _event(pair, side, what), seconds)
     return [spoken for line in trace if (spoken := _spoken(line)) is not None]
 
 

@@ -1,6 +1,4 @@
-"""What must hold for the readers of certificates, whatever octets come. As a program, it is a target of atheris.
-
-python tests/fuzz/certificate_target.py SECONDS [options of libFuzzer] [corpus]
+"""What must hold for the readers of certificates, whatever octets come.
 
 The first octet says who reads the rest. The corpus beside it holds one thing of each kind, made once by
 `tests/unit/crypto/certificates/authorities.py`; their keys are gone, so that nothing new is ever signed by them.
@@ -8,8 +6,6 @@ The first octet says who reads the rest. The corpus beside it holds one thing of
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +19,7 @@ from culvert.crypto.public_keys import KeyRefused, load_private_key, public_key
 from culvert.distinguished_names import DistinguishedName, DistinguishedNameError
 from culvert.identities import Identity, IdentityType
 
-CORPUS = Path(__file__).parent / "corpus/certificates"
+CORPUS = Path(__file__).parent / "corpus/certificate"
 NOW_S = 1_800_000_000
 MOST_S = 2.0
 """A thousand times what it takes."""
@@ -104,31 +100,3 @@ def judge(octets: bytes) -> None:
 def _told(refusal: ValueError) -> None:
     assert str(refusal)
     assert str(refusal).isprintable(), str(refusal)
-
-
-def main() -> None:
-    """Fuzz for as many seconds as the first argument says; the others are libFuzzer's. Exit 0 when nothing was found.
-
-    The process ends at once then: libFuzzer's own end runs Python's, which some versions take for a crash.
-    """
-    import atheris  # type: ignore[import-not-found,unused-ignore]
-
-    # Only what is ours is watched: to watch the libraries takes a minute, and leads nowhere.
-    for name in [name for name in sys.modules if name.startswith("culvert")]:
-        del sys.modules[name]
-    with atheris.instrument_imports(include=["culvert"]):
-        from tests.fuzz import certificate_target as watched
-
-    deadline = time.monotonic() + float(sys.argv.pop(1))
-
-    def judge_in_time(octets: bytes) -> None:
-        watched.judge(octets)
-        if time.monotonic() > deadline:
-            os._exit(0)
-
-    atheris.Setup(sys.argv, judge_in_time)
-    atheris.Fuzz()
-
-
-if __name__ == "__main__":
-    main()

@@ -71,7 +71,7 @@ def _children(stand: Stand) -> list[ChildSa]:
 
 def _selectors(stand: Stand, *, response: bool) -> tuple[TSi, TSr]:
     """Give what the two have configured: the initiator of an exchange writes its own side in front."""
-    peer = stand.ctx.peers[OTHER[stand.name]].peer
+    peer = stand.configured
     ours, theirs = (
         tuple(TrafficSelector(0, 0, 65_535, one.start, one.end) for one in side)
         for side in (peer.children[0].local, peer.children[0].remote)

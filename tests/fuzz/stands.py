@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -19,11 +19,11 @@ from culvert.ike.v2.context import Context
 from culvert.ike.v2.sa import CreateChild, DeleteChild, IkeSa, IkeState
 from culvert.ipsec.selectors import traffic_selector
 from culvert.sim.snapshots import Copier, CountedEntropy, Digester
-from culvert.wire.isakmp.header import NO_SPI, read_header
+from culvert.wire.isakmp.header import HEADER_OCTETS, NO_SPI, read_header
 from culvert.wire.isakmp.message import Message, emit_message
 from culvert.wire.isakmp.notify import Notify, NotifyType
 from culvert.wire.isakmp.numbers import ExchangeType
-from tests.fuzz.duel import ADDRESSES, ESP, OTHER, Duel
+from tests.fuzz.duel import ADDRESSES, ESP, OTHER, Duel, opened
 
 COPIER = Copier()
 DIGESTER = Digester(COPIER)
@@ -33,12 +33,17 @@ FOREIGN_SPI = b"a peer's"
 
 @dataclass(frozen=True, slots=True)
 class Stand:
-    """An end of a tunnel: `name` of the two. `sa` is a copy of one of its IKE SAs, with keys; it claims `sa.state`."""
+    """An end of a tunnel: `name` of the two. `sa` is a copy of one of its IKE SAs, with keys.
+
+    `coming` is what is honestly on its way there: for each message the first payload's type, and the payloads.
+    """
 
     name: str
     endpoint: Endpoint
     now: int
     sa: IkeSa
+    configured: Peer
+    coming: tuple[tuple[int, bytes], ...] = ()
 
     @property
     def ctx(self) -> Context:
@@ -276,7 +281,20 @@ def stand(state: str) -> Stand:
         held.keys, held.suite = _some_keys()
     if held.spi_r == NO_SPI:
         held.spi_r = FOREIGN_SPI
-    return Stand(name, duel.ends[name], duel.now, held)
+    configured = duel.ends[name].state.peers[OTHER[name]].peer
+    return Stand(name, duel.ends[name], duel.now, held, configured, tuple(_coming(duel, name)))
+
+
+def _coming(duel: Duel, name: str) -> Iterator[tuple[int, bytes]]:
+    holders = [sa for sa in duel.ends[OTHER[name]].state.sas.values() if sa.keys is not None]
+    for sender, sent in duel.under_way:
+        if sender == name:
+            continue
+        header = read_header(sent.data)
+        if header.exchange == ExchangeType.IKE_SA_INIT:
+            yield header.next_payload, sent.data[HEADER_OCTETS:]
+            continue
+        yield from (inside for sa in holders if (inside := opened(sa, sent)) is not None)
 
 
 @cache

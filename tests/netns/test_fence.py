@@ -69,7 +69,7 @@ def counts(host: Host) -> dict[str, tuple[int, int]]:
 def steer(host: Host, wanted: tuple[Route, ...] = ROUTES, by: tuple[Rule, ...] = RULES) -> None:
     async def apply() -> None:
         async with open_netlink() as netlink:
-            await routes.apply(netlink, wanted)
+            await routes.apply(wanted)
             await rules.apply(netlink, by)
 
     host.call(lambda: asyncio.run(apply()))

@@ -85,7 +85,7 @@ async def stand(near: Any, far: Any, address: Any) -> None:
     await Firewall().apply(desired.Firewall(fenced=(Pair(near, far),)))
     async with open_netlink() as netlink:
         await links.apply(netlink, 1400)
-        await routes.apply(netlink, [Route(far, RouteKind.TUN, desired.STEERED_METRIC, address)])
+        await routes.apply([Route(far, RouteKind.TUN, desired.STEERED_METRIC, address)])
         await rules.apply(netlink, [Rule(near), Rule(near, own=True)])
 
 
@@ -220,7 +220,7 @@ async def stand_as_planned(child: Child) -> None:
     await Firewall().apply(state.firewall)
     async with open_netlink() as netlink:
         await links.apply(netlink, 1400)
-        await routes.apply(netlink, state.routes)
+        await routes.apply(state.routes)
         await rules.apply(netlink, state.rules)
 
 

@@ -103,7 +103,7 @@ def do(host: Host, work: Callable[[Any], Awaitable[Any]]) -> Any:
 
 
 def steer(host: Host, wanted: tuple[Route, ...] = ROUTES, by: tuple[Rule, ...] = RULES) -> None:
-    do(host, lambda netlink: routes.apply(netlink, wanted))
+    do(host, lambda _netlink: routes.apply(wanted))
     do(host, lambda netlink: rules.apply(netlink, by))
 
 
@@ -163,18 +163,18 @@ def test_routes_converge(gateway: Host, tun: Tun) -> None:
         (),
     ]
     for before, wanted in zip([(), *states], states, strict=False):
-        changed = do(gateway, lambda netlink, wanted=wanted: routes.apply(netlink, wanted))
+        changed = do(gateway, lambda _netlink, wanted=wanted: routes.apply(wanted))
         assert changed is (set(before) != set(wanted))
-        assert set(do(gateway, routes.observe)) == set(wanted)
-        assert len(do(gateway, routes.observe)) == len(wanted)
-        assert not do(gateway, lambda netlink, wanted=wanted: routes.apply(netlink, wanted))
+        assert set(do(gateway, lambda _netlink: routes.observe())) == set(wanted)
+        assert len(do(gateway, lambda _netlink: routes.observe())) == len(wanted)
+        assert not do(gateway, lambda _netlink, wanted=wanted: routes.apply(wanted))
 
 
 def test_others_routes_and_rules_stay(gateway: Host, tun: Tun) -> None:
     gateway.ip("route", "add", "10.9.0.0/16", "via", "203.0.113.254", "table", "4500")
     gateway.ip("rule", "add", "pref", "4500", "from", "10.0.0.0/8", "lookup", "main")
     steer(gateway)
-    do(gateway, routes.sweep)
+    do(gateway, lambda _netlink: routes.sweep())
     do(gateway, rules.sweep)
     assert gateway.ip("route", "show", "table", "4500").split()[0] == "10.9.0.0/16"
     assert len(gateway.ip("rule").splitlines()) == 4
@@ -189,7 +189,7 @@ def test_rules_converge_and_end_in_order(gateway: Host) -> None:
 
 def test_a_route_without_tun_says_so(gateway: Host) -> None:
     with pytest.raises(HostError, match="there is no culvert0"):
-        do(gateway, lambda netlink: routes.apply(netlink, ROUTES))
+        do(gateway, lambda _netlink: routes.apply(ROUTES))
 
 
 def test_the_tun_that_an_engine_left_behind(gateway: Host) -> None:

@@ -35,8 +35,8 @@ class OutboundFirst(Endpoint):
 
     def step(self, event: Event, now: int) -> list[Action]:
         actions = super().step(event, now)
-        outbound = [one for one in actions if _installs(one, Direction.OUT)]
-        first = next((at for at, one in enumerate(actions) if _installs(one, Direction.IN)), 0)
+        outbound = [one for one in actions if installs(one, Direction.OUT)]
+        first = next((at for at, one in enumerate(actions) if installs(one, Direction.IN)), 0)
         others = [one for one in actions if one not in outbound]
         return [*others[:first], *outbound, *others[first:]]
 
@@ -157,7 +157,7 @@ class KeepsHalfOpen(Endpoint):
         return actions
 
 
-def _installs(action: Action, direction: Direction) -> bool:
+def installs(action: Action, direction: Direction) -> bool:
     return isinstance(action, InstallAssociation) and action.association.direction is direction
 
 

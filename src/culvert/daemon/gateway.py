@@ -17,6 +17,7 @@ from culvert.addresses import IPAddress
 from culvert.config import model
 from culvert.daemon import status
 from culvert.daemon.loop import Shell
+from culvert.daemon.pacing import Paced
 from culvert.daemon.parts import Applied, Ending, Parts, Phase, take_down
 from culvert.daemon.proving import subject_of
 from culvert.daemon.runtime_links import RuntimeLinks
@@ -47,7 +48,6 @@ class Gateway:
         self._applied: Applied | None = None
         self._left: tuple[tuple[Held, ...], tuple[bytes, ...]] = (), ()
         self._suites: Known = {}
-        self._to_be_fitted = False
         self._taken_over = False
         self._present: tuple[IPAddress, ...] = ()
         self._links = RuntimeLinks()
@@ -55,6 +55,7 @@ class Gateway:
         self._shell_task: asyncio.Task[None] | None = None
         self._change = asyncio.Event()
         self.applying = asyncio.Lock()
+        self._fitting = Paced("replan", self._fit_quietly, self.applying, clock=parts.clock, tasks=parts.tasks)
         self.policies_changed, self.paths_changed = asyncio.Event(), asyncio.Event()
         self.phase = Phase.STARTING
         self.engine_up = False
@@ -215,8 +216,11 @@ class Gateway:
     async def replan(self) -> None:
         """Compute the desired state anew, for the host is another than it was, and apply the difference."""
         async with self.applying:
-            before, self._to_be_fitted = self.applied, False
-            await self._change_to(before, await self._planned(before.gateway))
+            await self._fit()
+
+    async def _fit(self) -> None:
+        before = self.applied
+        await self._change_to(before, await self._planned(before.gateway))
 
     async def set_link(self, gif: model.Gif) -> None:
         """Make a gif link, or change the one of its name. Raise CulvertError, changing nothing."""
@@ -329,14 +333,12 @@ class Gateway:
                 self.paths_changed.set()
 
     def _learn_suites(self, peer: str) -> None:
-        """Fit the plan to what was negotiated, once for all that changes meanwhile."""
+        """Fit the plan to what was negotiated."""
         suites = learned(self._suites, self.shell.status_of(peer))
         if suites == self._suites or self.phase is not Phase.READY:
             return
         self._suites = suites
-        if not self._to_be_fitted:
-            self._to_be_fitted = True
-            self._tasks.spawn("replan", self.replan_quietly())
+        self._fitting.ask()
 
     async def changed(self) -> None:
         """Return when the state of any peer changed."""
@@ -346,7 +348,7 @@ class Gateway:
         applied = self._applied
         known = dict(applied.facts.path_mtu).get(peer) if applied else None
         if self.phase is Phase.READY and known != self._parts.resolver.path_mtu.get(peer):
-            self._tasks.spawn("replan", self.replan_quietly())
+            self._fitting.ask()
 
     async def measure(self) -> None:
         """Ask host and engine again for the ways to the peers and what fits on them. The plan is fitted to that, and
@@ -370,8 +372,12 @@ class Gateway:
 
     async def replan_quietly(self) -> None:
         """The same, where nobody waits for it: what goes wrong is logged."""
+        async with self.applying:
+            await self._fit_quietly()
+
+    async def _fit_quietly(self) -> None:
         try:
-            await self.replan()
+            await self._fit()
         except CulvertError as error:
             self._journal.error("The host could not be fitted to what the tunnels carry now.", error=error)
 

@@ -72,7 +72,7 @@ class LinuxNetwork:
             changed |= sysctls.apply(_settings(wanted), self._memory)
             changed |= await dead_ends.apply(netlink, wanted.gifs)
             changed |= await gifs.apply(netlink, wanted.gifs)
-            changed |= await routes.apply(netlink, wanted.routes)
+            changed |= await routes.apply(wanted.routes)
             return changed | await rules.apply(netlink, wanted.rules)
 
     async def standing_links(self) -> tuple[Gif, ...]:
@@ -87,7 +87,7 @@ class LinuxNetwork:
     async def remove_steering(self) -> None:
         async with open_netlink() as netlink:
             await rules.sweep(netlink)
-            await routes.sweep(netlink)
+            await routes.sweep()
 
     async def remove_link(self) -> None:
         async with open_netlink() as netlink:
@@ -116,7 +116,7 @@ class LinuxNetwork:
             found = (
                 await links.observe(netlink),
                 await gifs.observe(netlink),
-                await routes.observe(netlink),
+                await routes.observe(),
                 await rules.observe(netlink),
             )
             return any(found)

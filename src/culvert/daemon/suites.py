@@ -16,7 +16,8 @@ Known = dict[tuple[str, str], Suite]
 def learned(known: Known, peers: Iterable[PeerStatus]) -> Known:
     """Give what is known now. A child that is not there at the moment keeps the suite that it had last."""
     new = {(peer.name, child.name): _suite(child) for peer in peers for child in peer.children}
-    return known | {key: suite for key, suite in new.items() if suite is not None}
+    changed = {key: suite for key, suite in new.items() if suite is not None and known.get(key) != suite}
+    return known | changed if changed else known
 
 
 def still_true(known: Known, before: Gateway, after: Gateway) -> Known:

@@ -23,6 +23,8 @@ MEASURE_S = 10.0
 packets the engine tells at once."""
 MEASURED_SHARE = 20
 """How many times as long as it took nothing is measured."""
+REPAIR_SHARE = 1
+"""The same of looking whether all of ours stands: each change of our own asks for that, too."""
 
 
 class Supervisor:
@@ -69,10 +71,12 @@ class Supervisor:
             if change.ways or change.addresses:
                 self._gateway.paths_changed.set()
             await asyncio.sleep(SETTLE_S)
+            began = self._parts.clock.now()
             if change.addresses:
                 await self._gateway.replan_quietly()
             if change.ours:
                 await self._repair()
+            await asyncio.sleep(REPAIR_SHARE * (self._parts.clock.now() - began) / SECOND)
 
     async def _watch_policies(self) -> None:
         while True:

@@ -32,6 +32,15 @@ def ensure(ctx: Context, record: PeerRecord, lineage: Lineage, apart_from: str |
             lineages.enqueue(ctx, lineage, CreateChild(child.name))
 
 
+def left_to_peer(ctx: Context, record: PeerRecord, lineage: Lineage) -> bool:
+    """Tell whether the peer, who began, is making what is missing, so that asking for it as well would make it twice.
+
+    It has until the check that follows the set-up and each part that it asks for. A packet does not wait for that.
+    """
+    due = ctx.timers.at(Timer.CHILD_CHECK, record.peer.name)
+    return not lineage.initiator and due is not None and due <= ctx.now + CHECK_NS
+
+
 def _under_way(ctx: Context, lineage: Lineage, name: str) -> bool:
     current = ctx.current(lineage)
     outstanding = current.window.outstanding if current else None

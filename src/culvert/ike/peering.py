@@ -137,7 +137,9 @@ def connect(ctx: Context, record: PeerRecord) -> None:
         record.forgive()
     record.ended = False
     record.demanded = dict.fromkeys(child.name for child in record.peer.children)
-    begin(ctx, record)
+    in_use = ctx.in_use(record.peer.name)
+    if in_use is None or in_use.silent or not completing.left_to_peer(ctx, record, in_use):
+        begin(ctx, record)
 
 
 def disconnect(ctx: Context, record: PeerRecord) -> None:

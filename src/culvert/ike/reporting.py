@@ -25,9 +25,9 @@ SHOWN = 3
 
 
 def status(ctx: Context, record: PeerRecord) -> PeerStatus:
-    """Describe a peer by the established IKE SA that is in use, or by what is under way or went wrong."""
+    """Describe a peer by an established IKE SA that is in use, or by what is under way or went wrong."""
     peer = record.peer
-    lineage = ctx.in_use(peer.name)
+    lineage = _shown(ctx, record)
     sa = ctx.current(lineage) if lineage else None
     present = [child for child in lineage.children.values() if child.current] if lineage else []
     state, reason, message = _state(ctx, record, lineage)
@@ -52,6 +52,19 @@ def census(ctx: Context) -> Census:
         children=sum(len(lineage.children) for lineage in ctx.lineages.values()),
         asking=sum(sa.window.outstanding is not None for sa in ctx.sas.values()),
     )
+
+
+def _shown(ctx: Context, record: PeerRecord) -> Lineage | None:
+    """Give the IKE SA that the peer is judged by. Where another one is being filled beside one that carries all, part
+    by part, packets leave on both: then it is the one that has all.
+    """
+    in_use = ctx.in_use(record.peer.name)
+    whole = (one for one in ctx.live(record.peer.name) if not one.silent and _carries_all(record, one))
+    return in_use if in_use is None or _carries_all(record, in_use) else next(whole, in_use)
+
+
+def _carries_all(record: PeerRecord, lineage: Lineage) -> bool:
+    return all(carrying.left_of(lineage, child).nothing for child in record.peer.children)
 
 
 def _state(ctx: Context, record: PeerRecord, lineage: Lineage | None) -> tuple[PeerState, Refusal | None, str]:

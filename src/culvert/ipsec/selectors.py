@@ -18,6 +18,9 @@ MAX_DECOMPOSED = 256
 """Most selectors that one child may need: a range of addresses or ports can fall into many prefixes and masks."""
 
 
+_NETWORKS: dict[int, type[IPNetwork]] = {4: IPv4Network, 6: IPv6Network}
+
+
 class SelectorError(ValueError):
     """A selector that cannot be expressed; the text says which and why."""
 
@@ -84,6 +87,9 @@ class TrafficSelector:
 
     def networks(self) -> list[IPNetwork]:
         """Give the prefixes that make up the range."""
+        size = int(self.end) - int(self.start) + 1
+        if size & (size - 1) == 0 and int(self.start) % size == 0:
+            return [_NETWORKS[self.version]((int(self.start), self.start.max_prefixlen + 1 - size.bit_length()))]
         return list(cast(Iterable[IPNetwork], summarize_address_range(self.start, self.end)))
 
     def intersect(self, other: TrafficSelector) -> TrafficSelector | None:

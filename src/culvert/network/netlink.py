@@ -56,10 +56,10 @@ async def refusals(what: str, *, but: int = 0) -> AsyncIterator[None]:
 
 
 def _refused(code: int, what: str) -> HostError:
-    return HostError(Problem(f"the kernel refuses: {os.strerror(code)}", what, _advice(code)))
+    return HostError(Problem(f"the kernel refuses: {os.strerror(code)}", what, advice(code)))
 
 
-def _advice(code: int) -> str:
+def advice(code: int) -> str:
     if code in {errno.EPERM, errno.EACCES}:
         return "NO_PERMISSION: run as root, or with CAP_NET_ADMIN."
     if code in {errno.EOPNOTSUPP, errno.EAFNOSUPPORT}:

@@ -30,6 +30,6 @@ async def sweep_steering() -> None:
     """Take away rules, routes, gif links and TUN; the fence stands."""
     async with open_netlink() as netlink:
         await rules.sweep(netlink)
-        await routes.sweep(netlink)
+        await routes.sweep()
         await gifs.sweep(netlink)
         await links.sweep(netlink)

@@ -8,10 +8,10 @@ What we change ourselves is told as well; applying again finds nothing to do.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import struct
 from collections.abc import AsyncIterator, Iterator
-from contextlib import closing
 from enum import StrEnum
 
 from culvert.plan.desired import MARKED_TABLE, NFT_TABLE, ROUTE_PROTOCOL, ROUTING_TABLE, TUN
@@ -34,7 +34,10 @@ _TABLES = (ROUTING_TABLE, MARKED_TABLE)
 _RTM_PROTOCOL = 5
 """Where a route's protocol stands in its message, one octet (struct rtmsg)."""
 _GIF = "gif"
+_SO_RCVBUFFORCE = 33
 _RECEIVE_OCTETS = 1 << 16
+_QUEUED_OCTETS = 8 << 20
+"""What may wait to be read: our own change of a thousand routes and a firewall that names them is announced, too."""
 
 
 class Changed(StrEnum):
@@ -63,8 +66,8 @@ async def watch() -> AsyncIterator[frozenset[Changed]]:
     wake = asyncio.Event()
     wake.set()
     with (
-        closing(_subscribe(socket.NETLINK_ROUTE, _ROUTE_GROUPS)) as route,
-        closing(_subscribe(_NETFILTER, (_NFTABLES_GROUP,))) as netfilter,
+        contextlib.closing(_subscribe(socket.NETLINK_ROUTE, _ROUTE_GROUPS)) as route,
+        contextlib.closing(_subscribe(_NETFILTER, (_NFTABLES_GROUP,))) as netfilter,
     ):
         sockets = (route, netfilter)
         for one in sockets:
@@ -83,6 +86,8 @@ async def watch() -> AsyncIterator[frozenset[Changed]]:
 
 def _subscribe(protocol: int, groups: tuple[int, ...]) -> socket.socket:
     opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, protocol)
+    with contextlib.suppress(PermissionError):
+        opened.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _QUEUED_OCTETS)
     try:
         opened.bind((0, sum(1 << (group - 1) for group in groups)))
     except OSError:

@@ -1,15 +1,12 @@
 """How packets of ours leave for an address outside the tunnel, and which addresses this host has.
 
-A gateway asks for the ways to all of its peers whenever a route changes. So the kernel is asked in its own words: a
-question and its answer take some ten microseconds, a hundredth of what a library for all of rtnetlink takes.
+A gateway asks for the ways to all of its peers whenever a route changes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import errno
-import os
-import socket
 import struct
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -18,19 +15,15 @@ from ipaddress import ip_address
 
 from culvert.addresses import IPAddress
 from culvert.errors import HostError, Problem
+from culvert.network.kernel import Attributes, Kernel, attribute, attributes, refused
 from culvert.network.netlink import ADDRESS_FAMILY
 from culvert.plan.desired import MARK
 from culvert.reasons import Refusal
 
-_HEADER = struct.Struct("=IHHII")
 _ROUTE = struct.Struct("=BBBBBBBBI")
 _LINK = struct.Struct("=BxHiII")
 _ADDRESS = struct.Struct("=BBBBI")
-_ATTRIBUTE = struct.Struct("=HH")
 _NUMBER = struct.Struct("=I")
-_KIND_MASK = 0x3FFF
-_REQUEST, _DUMP = 0x1, 0x300
-_ERROR, _DONE = 2, 3
 _GETLINK, _GETADDR, _GETROUTE = 18, 22, 26
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PREFSRC, _RTA_METRICS, _RTA_MARK, _RTA_VIA = 1, 4, 5, 7, 8, 16, 18
 _RTAX_MTU, _IFLA_MTU, _IFA_ADDRESS, _IFA_LOCAL = 2, 4, 1, 2
@@ -40,8 +33,6 @@ _DEAD_OR_DOWN = 0x11
 _FIB_MATCH = 0x2000
 """Give the table's entry, not what came of it since (linux/rtnetlink.h)."""
 _NO_WAY = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EINVAL, errno.EACCES, errno.ENETDOWN}
-_ANSWER_S = 2.0
-_RECEIVE_OCTETS = 1 << 16
 _AT_ONCE = 64
 """Ways that are asked for before others have their turn: about two milliseconds."""
 
@@ -82,7 +73,7 @@ async def way_to(remote: IPAddress) -> Way:
 async def ways_to(remotes: Iterable[IPAddress]) -> dict[IPAddress, Way | None]:
     """Give the way to each address, None where there is none. Raise HostError where the kernel does not tell."""
     found: dict[IPAddress, Way | None] = {}
-    with closing(_Kernel()) as kernel:
+    with closing(_Questions()) as kernel:
         for number, remote in enumerate(dict.fromkeys(remotes)):
             if number % _AT_ONCE == _AT_ONCE - 1:
                 await asyncio.sleep(0)
@@ -92,31 +83,15 @@ async def ways_to(remotes: Iterable[IPAddress]) -> dict[IPAddress, Way | None]:
 
 def own_addresses() -> tuple[IPAddress, ...]:
     """Give all addresses of this host. Raise HostError."""
-    with closing(_Kernel()) as kernel:
+    with closing(_Questions()) as kernel:
         return tuple(kernel.addresses())
 
 
-Attributes = dict[int, bytes]
-
-
-def _open() -> socket.socket:
-    try:
-        opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
-    except OSError as error:
-        raise _refused(error, "rtnetlink") from error
-    opened.settimeout(_ANSWER_S)
-    return opened
-
-
 @dataclass(slots=True)
-class _Kernel:
-    """One socket for some questions. Each method raises HostError."""
+class _Questions(Kernel):
+    """What is asked of the kernel. Each method raises HostError."""
 
-    opened: socket.socket = field(default_factory=_open)
     mtus: dict[int, int] = field(default_factory=dict)
-
-    def close(self) -> None:
-        self.opened.close()
 
     def way(self, remote: IPAddress) -> Way | None:
         """Ask for a packet's route, and for the table's entry: what fits is read from that, for what the kernel
@@ -130,7 +105,7 @@ class _Kernel:
         if _RTA_OIF not in values or source is None:
             return None
         interface = _NUMBER.unpack(values[_RTA_OIF])[0]
-        fixed = _attributes(entry[2].get(_RTA_METRICS, b"")).get(_RTAX_MTU)
+        fixed = attributes(entry[2].get(_RTA_METRICS, b"")).get(_RTAX_MTU)
         mtu = _NUMBER.unpack(fixed)[0] if fixed else self._mtu(interface)
         return Way(interface, ip_address(source), mtu, _router(values), not entry[1] & _DEAD_OR_DOWN)
 
@@ -139,49 +114,34 @@ class _Kernel:
         peer's own address is steered. None where there is none.
         """
         fixed = _ROUTE.pack(ADDRESS_FAMILY[remote.version], remote.max_prefixlen, 0, 0, 0, 0, 0, 0, flags)
-        wanted = _attribute(_RTA_DST, remote.packed) + _attribute(_RTA_MARK, _NUMBER.pack(MARK))
+        wanted = attribute(_RTA_DST, remote.packed) + attribute(_RTA_MARK, _NUMBER.pack(MARK))
         try:
-            payload = next(self._ask(_GETROUTE, fixed + wanted))
+            payload = next(self.ask(_GETROUTE, fixed + wanted))
         except OSError as error:
             if error.errno in _NO_WAY:
                 return None
-            raise _refused(error, f"ip route get {remote}") from error
+            raise refused(error, f"ip route get {remote}") from error
         *_, kind, found = _ROUTE.unpack_from(payload)
-        return kind, found, _attributes(payload[_ROUTE.size :])
+        return kind, found, attributes(payload[_ROUTE.size :])
 
     def _mtu(self, interface: int) -> int:
         if interface not in self.mtus:
             try:
-                payload = next(self._ask(_GETLINK, _LINK.pack(0, 0, interface, 0, 0)))
+                payload = next(self.ask(_GETLINK, _LINK.pack(0, 0, interface, 0, 0)))
             except OSError as error:
-                raise _refused(error, f"interface {interface}") from error
-            self.mtus[interface] = _NUMBER.unpack(_attributes(payload[_LINK.size :])[_IFLA_MTU])[0]
+                raise refused(error, f"interface {interface}") from error
+            self.mtus[interface] = _NUMBER.unpack(attributes(payload[_LINK.size :])[_IFLA_MTU])[0]
         return self.mtus[interface]
 
     def addresses(self) -> Iterator[IPAddress]:
         try:
-            for payload in self._ask(_GETADDR, _ADDRESS.pack(0, 0, 0, 0, 0), dump=True):
-                values = _attributes(payload[_ADDRESS.size :])
+            for payload in self.ask(_GETADDR, _ADDRESS.pack(0, 0, 0, 0, 0), dump=True):
+                values = attributes(payload[_ADDRESS.size :])
                 # IFA_LOCAL is ours; on a point-to-point link IFA_ADDRESS is the other end.
                 if octets := values.get(_IFA_LOCAL) or values.get(_IFA_ADDRESS):
                     yield ip_address(octets)
         except OSError as error:
-            raise _refused(error, "ip address show") from error
-
-    def _ask(self, question: int, payload: bytes, *, dump: bool = False) -> Iterator[bytes]:
-        """Ask, and give the answers. Raise OSError where the kernel refuses."""
-        flags = _REQUEST | (_DUMP if dump else 0)
-        self.opened.send(_HEADER.pack(_HEADER.size + len(payload), question, flags, 0, 0) + payload)
-        while True:
-            for kind, answer in _messages(self.opened.recv(_RECEIVE_OCTETS)):
-                if kind == _DONE:
-                    return
-                if kind == _ERROR:
-                    number = -struct.unpack_from("=i", answer)[0]
-                    raise OSError(number, os.strerror(number))
-                yield answer
-                if not dump:
-                    return
+            raise refused(error, "ip address show") from error
 
 
 def _router(values: Attributes) -> IPAddress | None:
@@ -189,34 +149,6 @@ def _router(values: Attributes) -> IPAddress | None:
         return ip_address(values[_RTA_GATEWAY])
     via = values.get(_RTA_VIA)
     return ip_address(via[2:]) if via and len(via) in {6, 18} else None
-
-
-def _messages(datagram: bytes) -> Iterator[tuple[int, bytes]]:
-    while len(datagram) >= _HEADER.size:
-        length, kind, *_ = _HEADER.unpack_from(datagram)
-        if not _HEADER.size <= length <= len(datagram):
-            return
-        yield kind, datagram[_HEADER.size : length]
-        datagram = datagram[(length + 3) & ~3 :]
-
-
-def _attribute(kind: int, value: bytes) -> bytes:
-    return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value + bytes(-len(value) % 4)
-
-
-def _attributes(octets: bytes) -> Attributes:
-    found: Attributes = {}
-    while len(octets) >= _ATTRIBUTE.size:
-        length, kind = _ATTRIBUTE.unpack_from(octets)
-        if not _ATTRIBUTE.size <= length <= len(octets):
-            break
-        found[kind & _KIND_MASK] = octets[_ATTRIBUTE.size : length]
-        octets = octets[(length + 3) & ~3 :]
-    return found
-
-
-def _refused(error: OSError, where: str) -> HostError:
-    return HostError(Problem(f"the kernel refuses: {error.strerror or error}", where))
 
 
 def _no_route(remote: IPAddress) -> Problem:

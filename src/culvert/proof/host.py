@@ -76,7 +76,7 @@ class RealHost:
     async def steering(self, source: IPAddress, destination: IPAddress) -> Steering:
         async with open_netlink() as netlink:
             found = [await _interface_towards(netlink, source, destination, mark) for mark in (0, STEER)]
-            return Steering(await routes.observe(netlink), *found)
+            return Steering(await routes.observe(), *found)
 
 
 async def _interface_towards(netlink: Any, source: IPAddress, destination: IPAddress, mark: int) -> str:

@@ -6,22 +6,25 @@ import argparse
 import itertools
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from hashlib import sha256
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 from culvert.clock import SECOND
 from culvert.sim import failures, script_text
 from culvert.sim.explorer import DEPTH, FAULTS
 from culvert.sim.exploring import explore_all
-from culvert.sim.many import Summary, processors, summaries
+from culvert.sim.many import Summary, Tally, processors, summaries
 from culvert.sim.play import Played, play, seeded
 
-PROGRESS_EVERY_S = 5.0
+Source = Callable[[Iterable[int], int], Generator[Summary, None, None]]
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Play seeds in order. The last three lines of the output depend on seed and runs alone."""
+def main(arguments: list[str] | None = None, source: Source = summaries) -> int:
+    """Play seeds in order. The last three lines of the output depend on seed and runs alone.
+
+    `source` gives what each came to.
+    """
     chosen = _parser().parse_args(arguments)
     if chosen.replay is not None:
         return _replay(chosen.replay, chosen.out)
@@ -30,18 +33,24 @@ def main(arguments: list[str] | None = None) -> int:
     if chosen.trace:
         return _told(seeded(chosen.seed), chosen.seed)
     seeds = itertools.count(chosen.seed) if chosen.forever else range(chosen.seed, chosen.seed + chosen.runs)
-    found: list[Summary] = []
+    tally = Tally()
     try:
-        for summary in _watched(summaries(seeds, chosen.jobs)):
-            found.append(summary)
-            if summary.failure:
-                print(f"seed {summary.seed}: {summary.failure}", flush=True)
-            if summary.failure and chosen.forever:
-                break
+        with closing(source(seeds, chosen.jobs)) as found:
+            _play_all(_watched(found, chosen.progress), tally, stop=chosen.forever)
+        _explain(tally, chosen.out)
     except KeyboardInterrupt:
         print(file=sys.stderr)
-    _explain(found, chosen.out)
-    return _report(chosen.seed, found)
+    return _report(chosen.seed, tally)
+
+
+def _play_all(found: Iterable[Summary], tally: Tally, *, stop: bool) -> None:
+    """Count the runs, and tell of each that fails; `stop` at the first of these."""
+    for summary in found:
+        tally.add(summary)
+        if summary.failure:
+            print(f"seed {summary.seed}: {summary.failure}", flush=True)
+            if stop:
+                return
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -50,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--runs", type=int, default=1, help="how many seeds in a row (default 1)")
     parser.add_argument("--forever", action="store_true", help="go on until interrupted, or until a seed fails")
     parser.add_argument("--jobs", type=int, default=processors(), help="processes (default: one for each processor)")
+    parser.add_argument("--progress", type=float, default=5, help="seconds between two words of how far it is (5)")
     parser.add_argument("--out", type=Path, default=Path("build/sim"), help="where a failure is written to (build/sim)")
     parser.add_argument("--trace", action="store_true", help="print every event of the first seed, and no more")
     parser.add_argument("--explore", action="store_true", help="try everything that a network can do to two gateways")
@@ -70,31 +80,29 @@ def _explore(depth: int, jobs: int) -> int:
     return 1 if failures else 0
 
 
-def _watched(found: Iterable[Summary]) -> Iterator[Summary]:
-    """Pass on what was found, and say now and then how far it is."""
+def _watched(found: Iterable[Summary], every_s: float) -> Iterator[Summary]:
+    """Pass on what was found, and say now and then how far it is, where that is no part of the output."""
     said = started = time.monotonic()
     for count, summary in enumerate(found, 1):
         yield summary
-        if time.monotonic() - said > PROGRESS_EVERY_S:
+        if time.monotonic() - said >= every_s:
             said = time.monotonic()
-            print(f"{count} runs, {count / (said - started):.0f} a second", file=sys.stderr, flush=True)
+            rate = f"{count / (said - started):.0f} a second"
+            print(f"{count} runs, up to seed {summary.seed}, {rate}", file=sys.stderr, flush=True)
 
 
-def _explain(found: Sequence[Summary], out: Path) -> None:
+def _explain(tally: Tally, out: Path) -> None:
     """Shorten the first failure, and write it down."""
-    failed = next((one.seed for one in found if one.failure), None)
-    if failed is not None:
-        print("\n".join(failures.leave(out / f"seed-{failed}", seeded(failed))))
+    for failed in tally.failed[:1]:
+        print("\n".join(failures.leave(out / f"seed-{failed}", seeded(failed))), flush=True)
 
 
-def _report(first: int, found: Sequence[Summary]) -> int:
-    failed = [one.seed for one in found if one.failure]
-    events, simulated = sum(one.events for one in found), sum(one.simulated_ns for one in found)
-    digest = sha256("\n".join(one.digest for one in found).encode()).hexdigest()
+def _report(first: int, tally: Tally) -> int:
+    failed = tally.failed
     outcome = "all came to rest" if not failed else f"failed: {', '.join(map(str, failed))}"
-    print(f"{len(found)} runs from seed {first}: {outcome}")
-    print(f"{events} events in {simulated // SECOND} simulated seconds")
-    print(f"trace {digest}")
+    print(f"{tally.runs} runs from seed {first}: {outcome}")
+    print(f"{tally.events} events in {tally.simulated_ns // SECOND} simulated seconds")
+    print(f"trace {tally.trace}")
     return 1 if failed else 0
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from culvert import limits
 from culvert.ike.timers import Owner, Timer
 from culvert.ike.v2 import keeping
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.sa import IkeSa, IkeState, Lineage
+from culvert.sim import bounds
 from culvert.sim.broken import Broken
 
 OF_PEERS = (Timer.RECONNECT, Timer.NEXT_PATH, Timer.CHILD_CHECK, Timer.SETTLE)
@@ -30,13 +30,13 @@ def check_kept(name: str, ctx: Context) -> None:
 
 
 def _problems(ctx: Context) -> Iterator[str]:
+    yield from bounds.exceeded(ctx)
     for lineage in ctx.lineages.values():
         yield from _of_lineage(ctx, lineage)
     for sa in ctx.sas.values():
         yield from _of_ike_sa(ctx, sa)
     yield from _of_owners(ctx)
     yield from _of_timers(ctx)
-    yield from _of_bounds(ctx)
     if ctx.outcomes or ctx.dirty:
         yield "an event that left something to do"
 
@@ -53,18 +53,12 @@ def _of_lineage(ctx: Context, lineage: Lineage) -> Iterator[str]:
     for spi_in, child in lineage.children.items():
         if child.spi_in != spi_in or ctx.child_owners.get(spi_in) != number:
             yield f"child 0x{spi_in:08x} has another owner"
-    if len(lineage.children) > limits.MAX_CHILDREN:
-        yield f"lineage {number} has {len(lineage.children)} children"
-    if len(lineage.queue) > limits.MAX_QUEUED_TASKS:
-        yield f"lineage {number} has {len(lineage.queue)} tasks"
-    if len(lineage.members) > limits.MAX_IKE_SAS_PER_PEER + 1:
-        yield f"lineage {number} has {len(lineage.members)} IKE SAs"
     yield from _of_children(lineage)
 
 
 def _of_children(lineage: Lineage) -> Iterator[str]:
     """A lineage sends on one child for each name, but for a moment after both ends made one at once."""
-    outbound = [child.spi_out for child in lineage.children.values()]
+    outbound = [child.outbound.id for child in lineage.children.values()]
     if len(dict.fromkeys(outbound)) != len(outbound):
         yield f"lineage {lineage.number} has two children with one outbound SPI"
     for child in lineage.children.values():
@@ -124,14 +118,3 @@ def _owned(ctx: Context, timer: Timer, owner: Owner) -> bool:
     if timer in OF_CHILDREN:
         return owner in ctx.child_owners
     return isinstance(owner, str) and bytes.fromhex(owner) in ctx.sas
-
-
-def _of_bounds(ctx: Context) -> Iterator[str]:
-    if len(ctx.half_open) > limits.MAX_HALF_OPEN:
-        yield f"{len(ctx.half_open)} IKE SAs are half open"
-    if len(ctx.leaving) > limits.MAX_LEAVING:
-        yield f"{len(ctx.leaving)} inbound associations are leaving"
-    for peer in ctx.by_peer:
-        live = ctx.live(peer)
-        if len(live) > limits.MAX_IKE_SAS_PER_PEER:
-            yield f"{peer} has {len(live)} IKE SAs"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from culvert.addresses import IPNetwork
@@ -12,6 +13,7 @@ from culvert.clock import SECOND
 from culvert.config.model import Child
 from culvert.ike.actions import Action, InstallAssociation, Transmit
 from culvert.ipsec.associations import AssociationId, Direction, Mode, SecurityAssociation
+from culvert.ipsec.coverage import Selectors
 from culvert.ipsec.selectors import Selector, decompose
 from culvert.sim import bookkeeping
 from culvert.sim.broken import Broken
@@ -20,8 +22,10 @@ from culvert.sim.node import Node
 if TYPE_CHECKING:
     from culvert.sim.world import World
 
-TWO_LIVE_STEADY_NS = 60 * SECOND
+TWO_LIVE_STEADY_NS = 25 * SECOND
 """How long two outbound associations may serve one policy while nothing is lost: until both ends settle on one."""
+TWO_LIVE_NS = 150 * SECOND
+"""The same in a bad network: a DELETE that does not come is awaited for 90 s, and IKE SAs give up after some 70 s."""
 
 DEARER_EVERY = 32
 """Events between two looks at what is kept for a later process; each costs as much as an exchange."""
@@ -119,7 +123,7 @@ class Rules:
         self.since = {**dict.fromkeys(twice, world.now), **kept}
 
     def _one_live(self, world: World, node: Node) -> None:
-        bound = TWO_LIVE_STEADY_NS if world.steady else world.patience
+        bound = TWO_LIVE_STEADY_NS if world.steady else TWO_LIVE_NS
         for policy, at in self.since.items():
             if policy[0] == node.name and world.now - at > bound:
                 raise Broken(f"{node.name} has two outbound associations for {policy[2]}")
@@ -161,10 +165,16 @@ def within_policy(node: Node) -> None:
 
 
 def _allowed(child: Child, association: SecurityAssociation) -> bool:
-    allowed = decompose(child.local, child.remote)
     inbound = association.direction is Direction.IN
-    wanted = [one.reversed if inbound else one for one in association.selectors]
-    return bool(wanted) and all(any(_covers(wide, one) for wide in allowed) for one in wanted)
+    allowed = _selectors(child.remote, child.local) if inbound else _selectors(child.local, child.remote)
+    wanted = association.selectors
+    return bool(wanted) and all(one in allowed or any(_covers(wide, one) for wide in allowed) for one in wanted)
+
+
+@lru_cache(maxsize=256)
+def _selectors(source: Selectors, destination: Selectors) -> tuple[Selector, ...]:
+    """Give what a child may carry in one direction."""
+    return tuple(decompose(source, destination))
 
 
 def _covers(wide: Selector, one: Selector) -> bool:

@@ -46,7 +46,6 @@ def play(script: Script, build: Builder = Endpoint, observer: Observer | None = 
     link = Link(bad, calm, 0, calm) if weather else Recorded(script.setting.latency, script.fates)
     world = World(link, build=build, observer=observer)
     world.latency, world.traffic, world.watched = script.setting.latency, True, True
-    world.patience = rest_ns(script.setting.dpd_s)
     failure = ""
     try:
         populate(world, script.setting, script.seed)

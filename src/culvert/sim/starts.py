@@ -8,11 +8,11 @@ from culvert.clock import SECOND
 from culvert.config.model import Start
 from culvert.ike.events import Configured, Connect, Disconnect, Event, RekeyRequested
 from culvert.ike.v2.context import Context
-from culvert.sim.explorer import Explorer, State, drawn, unrest_of
+from culvert.sim.explorer import Choice, Explorer, Move, State, drawn, unrest_of
 from culvert.sim.link import MILLISECOND, Recorded
 from culvert.sim.pair import peer
 from culvert.sim.rest import unrest
-from culvert.sim.world import World
+from culvert.sim.world import World, kind_of
 
 LATENCY = 10 * MILLISECOND
 NAMES = ("west", "east")
@@ -24,16 +24,18 @@ CALM_NS = 2 * SECOND
 @dataclass(frozen=True, slots=True)
 class Beginning:
     """`set_up`: whether there is a tunnel already, which the first of `roles` called for. `events` happen at once:
-    each with its place in `roles`."""
+    each with its place in `roles`. `outage`: nothing arrives then, until the first of `roles` calls beside its tunnel.
+    """
 
     name: str
     set_up: bool
     events: tuple[tuple[int, str], ...]
+    outage: bool = False
 
     @property
     def seamless(self) -> bool:
-        """Whether no packet may be lost by it."""
-        return self.set_up and all(what != "disconnect" for _, what in self.events)
+        """Whether no packet may be lost by it. An outage may last longer than an end waits for the other."""
+        return self.set_up and not self.outage and all(what != "disconnect" for _, what in self.events)
 
 
 BEGINNINGS = (
@@ -44,7 +46,11 @@ BEGINNINGS = (
     Beginning("child against IKE rekey", True, ((0, "rekey child"), (1, "rekey IKE"))),
     Beginning("delete against child rekey", True, ((0, "disconnect"), (1, "rekey child"))),
     Beginning("delete against IKE rekey", True, ((0, "disconnect"), (1, "rekey IKE"))),
+    Beginning("outage in a child rekey", True, ((0, "rekey child"),), outage=True),
+    Beginning("outage in an IKE rekey", True, ((0, "rekey IKE"),), outage=True),
 )
+MOST_LOST = 20
+"""Deadlines of an outage until a tunnel counts as silent; they are about five."""
 MOST_SEEDS = 64
 ROLES = ((0, 1), (1, 0))
 """Who is who: the first and the second of a beginning are west and east, or the other way round."""
@@ -54,7 +60,8 @@ def begin(explorer: Explorer, beginning: Beginning, roles: tuple[int, int], seed
     """Give the state after the events of a beginning; nothing of what was sent has arrived."""
     world = _world(explorer, seed)
     if beginning.set_up:
-        world.at(world.now, NAMES[0], Connect(NAMES[1]))
+        caller = roles[0] if beginning.outage else 0
+        world.at(world.now, NAMES[caller], Connect(NAMES[1 - caller]))
         world.run(world.now + CALM_NS)
         problem = unrest(world.nodes, [NAMES])
         if problem:
@@ -65,7 +72,16 @@ def begin(explorer: Explorer, beginning: Beginning, roles: tuple[int, int], seed
     for place, what in beginning.events:
         who = roles[place]
         state = explorer.happen(state, who, _event(what, NAMES[1 - who]))
-    return replace(state, before=None)
+    return replace(_without_network(explorer, state) if beginning.outage else state, before=None)
+
+
+def _without_network(explorer: Explorer, state: State) -> State:
+    """Let nothing arrive until somebody calls beside the tunnel; that, and what is said from then on, may."""
+    for _ in range(MOST_LOST):
+        state = explorer.follow(replace(state, flight=()), Choice(Move.TIMER))
+        if any(kind_of(arrival.data) == "IKE_SA_INIT request" for arrival in state.flight):
+            return state
+    raise ValueError("nobody calls beside a silent tunnel")
 
 
 def _world(explorer: Explorer, seed: int) -> World:

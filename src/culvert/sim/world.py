@@ -52,7 +52,6 @@ from culvert.wire.isakmp.header import Header
 from culvert.wire.isakmp.numbers import ExchangeType, PayloadType
 
 __all__ = ["Nat", "Node", "World", "describe", "kind_of"]
-DAY = 86_400 * SECOND
 MAX_EVENTS = 200_000
 """Events of one run; a run that settles has some hundreds."""
 KEEPALIVE_OCTETS = 1
@@ -97,7 +96,7 @@ class World:
     `names` are host names with their addresses. `forbidden` are reasons that nothing may end with at the moment.
     `steady`: nothing is lost now but what the endpoints themselves let go. `latency` is that of packets, and
     `traffic` whether there are any. `build` makes endpoints, and `draw` their randomness. `watched`: every invariant
-    is looked at after every event. `patience`: how long what is transient may last where things are lost.
+    is looked at after every event.
     """
 
     link: Way
@@ -112,7 +111,6 @@ class World:
     watched: bool = False
     build: Callable[[Entropy, int], Endpoint] = Endpoint
     draw: Callable[[int], Entropy] = SeededEntropy
-    patience: int = DAY
     now: int = 0
     events: int = 0
     most_events: int = MAX_EVENTS

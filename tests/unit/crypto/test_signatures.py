@@ -132,6 +132,20 @@ def exponent_three() -> PrivateKey:
     return private_key(rsa.generate_private_key(3, 2048))
 
 
+@pytest.mark.parametrize("exponent", [2**32 + 1, 2**64 - 1])
+def test_an_exponent_that_costs_more_than_it_is_worth_is_refused(exponent: int) -> None:
+    """With 8192 bits and an exponent of 64, one check takes a millisecond; strangers present keys, dozens of them."""
+    numbers = rsa.RSAPublicNumbers(exponent, rsa_modulus())
+    with pytest.raises(KeyRefused, match="exponent"):
+        public_key(private_key_spki(numbers.public_key()))
+
+
+def rsa_modulus() -> int:
+    found = key("rsa2048").public.key
+    assert isinstance(found, rsa.RSAPublicKey)
+    return found.public_numbers().n
+
+
 def test_a_small_exponent_is_for_legacy_peers_alone() -> None:
     owner = exponent_three()
     signature = sign(owner, DATA, DIGITAL)

@@ -88,7 +88,7 @@ def respond(
         chosen.suite,
         keys.child_keys(sa, chosen.suite, nonces, shared),
         spi_in,
-        _spi(chosen),
+        _spi(chosen, narrowed.child, ctx.lineage_of(sa)),
         narrowed.local,
         narrowed.remote,
         mode,
@@ -188,10 +188,13 @@ def _key_exchange(ctx: Context, chosen: Chosen, contents: Contents) -> tuple[byt
         raise refused(NotifyType.INVALID_SYNTAX, f"bad public value: {error}") from error
 
 
-def _spi(chosen: Chosen) -> int:
+def _spi(chosen: Chosen, child: Child, lineage: Lineage) -> int:
+    """Give the peer's SPI. Raise Refused for one that it may not choose: two of its children cannot share one."""
     spi = int.from_bytes(chosen.spi, "big")
     if len(chosen.spi) != 4 or spi < LOWEST_CHILD_SPI:
         raise refused(NotifyType.INVALID_SYNTAX, f"the peer chose the reserved SPI {spi}")
+    if children.find_outbound(lineage, spi, child.protocol) is not None:
+        raise refused(NotifyType.INVALID_SYNTAX, f"the peer chose SPI 0x{spi:08x}, which another child of it has")
     return spi
 
 
@@ -224,7 +227,7 @@ def conclude(
         chosen.suite,
         keys.child_keys(sa, chosen.suite, nonces, _shared(offer, chosen, contents)),
         offer.spi_in,
-        _spi(chosen),
+        _spi(chosen, child, ctx.lineage_of(sa)),
         local,
         remote,
         child.mode,

@@ -13,7 +13,7 @@ from culvert.ike.actions import InstallAssociation, RemoveAssociation
 from culvert.ike.negotiation import Suite
 from culvert.ike.records import ChildNarrowed, ChildUp, Confirmed
 from culvert.ike.timers import Timer
-from culvert.ike.v2 import carrying, transport_mode
+from culvert.ike.v2 import carrying, collisions, transport_mode
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.reading import refused
 from culvert.ike.v2.sa import ChildOffer, ChildSa, DeleteChild, IkeSa, IkeState, Lineage
@@ -363,4 +363,4 @@ def _supersedes(one: ChildSa, other: ChildSa) -> bool:
     """Tell whether `one` is in use and makes `other` superfluous; of two that are the same, the lowest nonce loses."""
     if one.waiting or not one.current or not carrying.covers(one, other):
         return False
-    return not carrying.covers(other, one) or other.lowest_nonce < one.lowest_nonce
+    return not carrying.covers(other, one) or collisions.loses(other, one)

@@ -36,7 +36,8 @@ def expired(ctx: Context, id_: AssociationId, hard: bool) -> None:
 
 
 def _find(ctx: Context, id_: AssociationId) -> tuple[Lineage, ChildSa] | None:
-    for lineage in ctx.lineages.values():
+    owner = ctx.lineages.get(ctx.child_owners.get(id_.spi, 0))
+    for lineage in (owner,) if owner else ctx.lineages.values():
         for child in lineage.children.values():
             if id_ in (child.inbound.id, child.outbound.id):
                 ctx.touch(lineage.number)

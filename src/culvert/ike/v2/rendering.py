@@ -126,7 +126,7 @@ def _selector(one: Selector | UnknownSelector) -> str:
 
 
 def _range(start: IPAddress, end: IPAddress) -> str:
-    networks = list(summarize_address_range(start, end))
+    networks = list(islice(summarize_address_range(start, end), 2))  # of IPv6 there may be 254
     return str(networks[0]) if len(networks) == 1 else f"{start}-{end}"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from culvert.clock import SECOND
 from culvert.config.model import Peer
 from culvert.entropy import below
@@ -16,7 +18,7 @@ from culvert.ike.v2.children import OUTBOUND_SWITCH_NS
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.keeping import CHILD_TIMERS, IKE_TIMERS, LINEAGE_TIMERS
 from culvert.ike.v2.sa import ChildSa, IkeSa, IkeState, Lineage, RekeyIke
-from culvert.ike.v2.sealing import MAX_EPOCH, usable
+from culvert.ike.v2.sealing import MAX_EPOCH, said, usable
 from culvert.ipsec.associations import AssociationId, Direction
 from culvert.reasons import Refusal
 from culvert.wire.isakmp.header import SPI_OCTETS
@@ -98,6 +100,9 @@ def _judge(ctx: Context, found: Checkpoint) -> None:
         _must(spi_in == child.spi_in and spi_in not in ctx.child_owners, "there are two children of one SPI")
         _must(child.inbound.direction is Direction.IN, "a child has no inbound association")
         _must(child.outbound.direction is Direction.OUT, "a child has no outbound association")
+        _must(child.replaced_by != spi_in, "a child replaces itself")
+    outbound = [child.outbound.id for child in lineage.children.values()]
+    _must(len(outbound) == len(dict.fromkeys(outbound)), "there are two children of one outbound SPI")
     _judge_deadlines(found.snapshot)
 
 
@@ -109,6 +114,16 @@ def _judge_sa(ctx: Context, lineage: Lineage, sa: IkeSa) -> None:
     else:
         _must(sa.state in LIVING and usable(sa), "an IKE SA has no keys that fit")
         _must(sa.epoch < MAX_EPOCH, "an IKE SA was taken up too often")
+        _must(_has_said(sa), "what an IKE SA said was not said with its keys")
+
+
+def _has_said(sa: IkeSa) -> bool:
+    """Tell whether what may have to be sent again is there, and ours."""
+    under_way = sa.window.outstanding
+    if under_way is not None and not under_way.datagrams:
+        return False
+    asked = (*under_way.datagrams, *under_way.smaller) if under_way is not None else ()
+    return said(sa, (*asked, *sa.window.last_response))
 
 
 def _judge_deadlines(snapshot: Snapshot) -> None:
@@ -116,7 +131,17 @@ def _judge_deadlines(snapshot: Snapshot) -> None:
     owned: dict[Key, None] = {(timer, sa.spi.hex()): None for sa in snapshot.sas for timer in IKE_TIMERS}
     owned |= {(timer, spi_in): None for spi_in in lineage.children for timer in CHILD_TIMERS}
     owned |= {(timer, lineage.number): None for timer in LINEAGE_TIMERS}
-    _must(all((one.timer, one.owner) in owned for one in snapshot.deadlines), "a deadline is nobody's")
+    there = {(one.timer, one.owner): None for one in snapshot.deadlines}
+    _must(all(key in owned for key in there), "a deadline is nobody's")
+    _must(all(key in there for sa in snapshot.sas for key in _needed(sa)), "an IKE SA would stay for ever")
+
+
+def _needed(sa: IkeSa) -> Iterator[Key]:
+    """Give the deadlines without which an IKE SA would wait for ever."""
+    if sa.state in (IkeState.CLOSED, IkeState.REPLACED):
+        yield Timer.IKE_LINGER, sa.spi.hex()
+    if sa.state is IkeState.DELETING or sa.window.outstanding is not None:
+        yield Timer.RETRANSMIT, sa.spi.hex()
 
 
 def _must(condition: bool, otherwise: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from culvert.crypto.encryption import IkeCipher, protect, protected_length, unprotect
+from culvert.crypto.errors import NotAuthentic
 from culvert.entropy import Entropy
 from culvert.ike.v2.keys import keys_of
 from culvert.ike.v2.sa import IkeSa
@@ -16,6 +17,7 @@ from culvert.wire.isakmp.encrypted import (
     encrypted_prefix,
     fragment_prefix,
 )
+from culvert.wire.isakmp.errors import ParseError
 from culvert.wire.isakmp.header import Header, peek
 from culvert.wire.isakmp.message import emit_payloads, first_payload, parse_message, parse_payloads
 from culvert.wire.isakmp.numbers import ExchangeType
@@ -151,6 +153,14 @@ def usable(sa: IkeSa) -> bool:
     try:
         return all(_cipher(sa, ours=ours) is not None for ours in (True, False))
     except ValueError:
+        return False
+
+
+def said(sa: IkeSa, datagrams: Sequence[bytes]) -> bool:
+    """Tell whether all of these are messages of ours, sealed with the keys of this IKE SA."""
+    try:
+        return all(_opened(sa, data, _sealed_in(data), ours=True) is not None for data in datagrams)
+    except (NotAuthentic, ParseError, ValueError):
         return False
 
 

@@ -10,20 +10,11 @@ from culvert.ike import explaining, negotiation, refusals
 from culvert.ike.logs import WARNING
 from culvert.ike.negotiation import Chosen
 from culvert.ike.timers import Timer
-from culvert.ike.v2 import crash_detection, keys, lineages, requests, retries
+from culvert.ike.v2 import collisions, crash_detection, keys, lineages, requests, retries
+from culvert.ike.v2.collisions import Answered, Asked, Reply, Then
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.reading import Contents, Refused, reason_of, refused
-from culvert.ike.v2.sa import (
-    CreateChild,
-    DeleteChild,
-    DeleteIke,
-    IkeOffer,
-    IkeSa,
-    IkeState,
-    Lineage,
-    RekeyChild,
-    RekeyIke,
-)
+from culvert.ike.v2.sa import DeleteIke, IkeOffer, IkeSa, IkeState, Lineage, RekeyIke
 from culvert.ike.v2.sealing import Payloads
 from culvert.ipsec.proposals import Proposal
 from culvert.limits import MAX_IKE_SAS_PER_PEER
@@ -31,7 +22,7 @@ from culvert.wire.isakmp.delete import Delete
 from culvert.wire.isakmp.header import NO_SPI
 from culvert.wire.isakmp.ke import KeyExchangePayload
 from culvert.wire.isakmp.nonce import Nonce
-from culvert.wire.isakmp.notify import NotifyType
+from culvert.wire.isakmp.notify import Notify, NotifyType
 from culvert.wire.isakmp.numbers import ExchangeType, ProtocolId
 from culvert.wire.isakmp.sa import SecurityAssociation
 
@@ -67,17 +58,17 @@ def _asked_for(lineage: Lineage, sa: IkeSa, task: RekeyIke) -> tuple[Proposal, .
 
 def respond(ctx: Context, sa: IkeSa, lineage: Lineage, contents: Contents) -> Payloads:
     """Make the successor that the peer asks for. Where we asked for one too, the nonces decide later. Raise Refused."""
-    task = sa.window.outstanding.task if sa.window.outstanding else None
-    if isinstance(task, CreateChild | RekeyChild | DeleteChild) or sa.spi != lineage.current:
-        raise refused(NotifyType.TEMPORARY_FAILURE, "a child of the IKE SA is being changed")
-    if lineage.rival is not None or len(lineage.members) >= MAX_IKE_SAS_PER_PEER or lineage.peer is None:
-        raise refused(NotifyType.TEMPORARY_FAILURE, "another successor is under way")
+    rule = collisions.on_request(Asked.REKEY_IKE, sa, lineage)
+    if rule.reply is Reply.TEMPORARY_FAILURE:
+        raise refused(NotifyType.TEMPORARY_FAILURE, rule.why)
+    if len(lineage.members) >= MAX_IKE_SAS_PER_PEER or lineage.peer is None:
+        raise refused(NotifyType.TEMPORARY_FAILURE, "too many successors are under way")
     chosen = _choose(sa, lineage, contents)
     new = _successor(sa, chosen, initiator=False, spi_i=chosen.spi, spi_r=ctx.fresh_ike_spi(), now=ctx.now)
     new.nonce_i, new.nonce_r, new.unconfirmed = contents.get(Nonce).value, ctx.nonce(), True
     payloads = _answer(ctx, sa, new, chosen, contents)
     lineages.enter(ctx, lineage, new)
-    if isinstance(task, RekeyIke):
+    if rule.reply is Reply.NONCES_DECIDE:
         new.state, lineage.rival = IkeState.UNDECIDED, new.spi
     else:
         lineages.succeed(ctx, lineage, sa, new)
@@ -129,8 +120,7 @@ def conclude(ctx: Context, sa: IkeSa, contents: Contents, task: RekeyIke, offer:
     if lineage.peer is None:
         return
     if contents.find(SecurityAssociation) is None:
-        if not lineage.closing:
-            _refused(ctx, sa, lineage, contents, task)
+        _refused(ctx, sa, lineage, contents, task)
         return
     try:
         new = _take(ctx, sa, contents, task, offer)
@@ -158,9 +148,11 @@ def _take(ctx: Context, sa: IkeSa, contents: Contents, task: RekeyIke, offer: Ik
 
 
 def _decide(ctx: Context, old: IkeSa, lineage: Lineage, new: IkeSa) -> None:
-    """Let ours succeed, unless the peer's rival of it wins: the lowest of the four nonces loses (section 2.8.1)."""
-    rival = ctx.sas.get(lineage.rival) if lineage.rival else None
-    if rival is not None and new.lowest_nonce < rival.lowest_nonce:
+    """Let ours succeed, unless the peer's rival of it wins (section 2.8.2)."""
+    rival = _rival(ctx, lineage)
+    meanwhile = collisions.since_asked_for_ike(lineage, rival, new)
+    then = collisions.on_response(Asked.REKEY_IKE, meanwhile, Answered.MADE)
+    if then is Then.DELETE_OURS and rival is not None:
         lineages.succeed(ctx, lineage, old, rival)
         delete(ctx, new)
         return
@@ -169,6 +161,10 @@ def _decide(ctx: Context, old: IkeSa, lineage: Lineage, new: IkeSa) -> None:
     if rival is not None:
         lineages.retire(ctx, rival)
     delete(ctx, old)
+
+
+def _rival(ctx: Context, lineage: Lineage) -> IkeSa | None:
+    return ctx.sas.get(lineage.rival) if lineage.rival else None
 
 
 def delete(ctx: Context, sa: IkeSa) -> None:
@@ -180,8 +176,7 @@ def delete(ctx: Context, sa: IkeSa) -> None:
 
 def adopt_rival(ctx: Context, lineage: Lineage, old: IkeSa) -> bool:
     """Let the peer's successor succeed where ours came to nothing; False where there is none."""
-    rival = ctx.sas.get(lineage.rival) if lineage.rival else None
-    lineage.rival = None
+    rival, lineage.rival = _rival(ctx, lineage), None
     if rival is None or rival.state is not IkeState.UNDECIDED:
         return False
     lineages.succeed(ctx, lineage, old, rival)
@@ -189,24 +184,36 @@ def adopt_rival(ctx: Context, lineage: Lineage, old: IkeSa) -> bool:
 
 
 def _refused(ctx: Context, sa: IkeSa, lineage: Lineage, contents: Contents, task: RekeyIke) -> None:
-    if adopt_rival(ctx, lineage, sa):
-        return
     error = contents.error
-    if error is not None and error.type == NotifyType.TEMPORARY_FAILURE:
+    meanwhile = collisions.since_asked_for_ike(lineage, _rival(ctx, lineage))
+    then = collisions.on_response(Asked.REKEY_IKE, meanwhile, collisions.answered(error.type if error else None))
+    if then is Then.TAKE_THEIRS:
+        adopt_rival(ctx, lineage, sa)
+    elif then is Then.AGAIN:
         retries.soon(ctx, lineage, task, None)
-        return
+    elif then is Then.REFUSED:
+        _as_it_says(ctx, sa, lineage, error, task)
+
+
+def _as_it_says(ctx: Context, sa: IkeSa, lineage: Lineage, error: Notify | None, task: RekeyIke) -> None:
+    """The refusal has nothing to do with other exchanges: ask with another group, or later."""
     if error is not None and error.type == NotifyType.INVALID_KE_PAYLOAD and task.method is None:
         method = int.from_bytes(error.data[:2], "big")
         if lineage.peer and negotiation.acceptable_method(lineage.peer.proposals, method):
             lineages.enqueue(ctx, lineage, RekeyIke(method, task.any_prf), first=True)
             return
-    if error is not None and error.type == NotifyType.NO_PROPOSAL_CHOSEN and not task.any_prf:
+    if error is not None and error.type == NotifyType.NO_PROPOSAL_CHOSEN and _narrowed(lineage, sa, task):
         lineages.enqueue(ctx, lineage, RekeyIke(any_prf=True), first=True)
         return
     reason = reason_of(error.type) if error else None
     if lineage.peer is not None:
         ctx.log(sa.peer, refusals.rekey_of_ike(lineage.peer, error), reason, WARNING)
     ctx.timers.set(Timer.IKE_REKEY, sa.spi.hex(), ctx.now + REFUSED_RETRY_NS)
+
+
+def _narrowed(lineage: Lineage, sa: IkeSa, task: RekeyIke) -> bool:
+    """Tell whether we asked for less than what is configured."""
+    return lineage.peer is not None and _asked_for(lineage, sa, task) != lineage.peer.proposals
 
 
 def _shared(private: KeyExchangeState, public: bytes) -> bytes:

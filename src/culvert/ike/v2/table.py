@@ -50,7 +50,7 @@ REQUESTS: dict[tuple[IkeState, ExchangeType], tuple[Rule, ...]] = {
     (S.DELETING, E.CREATE_CHILD_SA): (_SUCCESSOR, _CHILD),
     (S.DELETING, E.INFORMATIONAL): (_INFORMATIONAL,),
 }
-"""What a peer may ask. In the last three states CREATE_CHILD_SA is answered with TEMPORARY_FAILURE (section 2.25)."""
+"""What a peer may ask. What meets an exchange of ours, `collisions.py` decides."""
 
 FIRST_REQUEST: tuple[Rule, ...] = (_FIRST,)
 """What may come where there is no IKE SA yet."""

@@ -8,10 +8,10 @@ from cryptography.hazmat.primitives.hashes import SHA1, SHA256, SHA384, SHA512
 
 from culvert import der
 from culvert.crypto.certificates.certificate import Certificate
-from culvert.crypto.certificates.judging import judge
+from culvert.crypto.certificates.judging import _Search, judge
 from culvert.crypto.certificates.store import Distrusted, Trusted, TrustStore, Verdict, trust_store
 from culvert.crypto.public_keys import PrivateKey, public_key
-from culvert.limits import MAX_CERTIFICATE_PATH, MAX_PRESENTED_CERTIFICATES
+from culvert.limits import MAX_CERTIFICATE_PATH, MAX_PATH_STEPS, MAX_PRESENTED_CERTIFICATES
 from culvert.reasons import Refusal
 from tests.unit.crypto.certificates.authorities import (
     CA_USAGE,
@@ -507,6 +507,9 @@ def test_a_labyrinth_is_left_after_some_steps() -> None:
     verdict = judge(TrustStore((root().certificate,), mazes), leaf, (), NOW_S)
     assert reason(verdict) is Refusal.CERTIFICATE_UNTRUSTED
     assert "winding" in verdict.explanation  # type: ignore[union-attr]
+    search = _Search(TrustStore((root().certificate,)), mazes, NOW_S)
+    search.from_leaf(leaf)
+    assert MAX_PATH_STEPS < search.steps <= MAX_PATH_STEPS + MAX_CERTIFICATE_PATH
 
 
 def test_too_many_certificates_are_refused_unseen() -> None:

@@ -12,8 +12,20 @@ from culvert.ike.logs import WARNING
 from culvert.ike.parts import Sides
 from culvert.ike.records import ChildDown
 from culvert.ike.timers import Timer
-from culvert.ike.v2 import carrying, child_negotiation, children, lineages, pfs, requests, retries, succession, table
+from culvert.ike.v2 import (
+    carrying,
+    child_negotiation,
+    children,
+    collisions,
+    lineages,
+    pfs,
+    requests,
+    retries,
+    succession,
+    table,
+)
 from culvert.ike.v2.answers import Answer
+from culvert.ike.v2.collisions import Answered, Asked, Reply, Then
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.keys import Nonces
 from culvert.ike.v2.reading import Contents, Refused, child_notify, protocol_of, reason_of, refused
@@ -23,10 +35,8 @@ from culvert.ike.v2.sa import (
     CreateChild,
     DeleteChild,
     IkeSa,
-    IkeState,
     Lineage,
     RekeyChild,
-    RekeyIke,
 )
 from culvert.reasons import Refusal
 from culvert.wire.isakmp.nonce import Nonce
@@ -91,8 +101,6 @@ def _wish(
 def respond(ctx: Context, sa: IkeSa, contents: Contents) -> Answer:
     """Answer a request for a child or for a successor of the IKE SA. Raise Refused."""
     lineage = ctx.lineage_of(sa)
-    if sa.state is not IkeState.ESTABLISHED or lineage.closing or lineage.peer is None:
-        raise refused(NotifyType.TEMPORARY_FAILURE, f"the IKE SA is {sa.state}")
     if table.rekeys_ike(contents):
         return Answer(succession.respond(ctx, sa, lineage, contents))
     try:
@@ -105,7 +113,8 @@ def respond(ctx: Context, sa: IkeSa, contents: Contents) -> Answer:
 
 def _disagreed(ctx: Context, lineage: Lineage, contents: Contents, refusal: Refused) -> None:
     """Remember why the peer got no child, or no new keys for one."""
-    old = _rekeyed(lineage, contents)
+    named = contents.notify(NotifyType.REKEY_SA)
+    old = _rekeyed(lineage, named) if named else None
     if old is not None:
         pfs.refused_by_us(ctx, lineage, old, refusal.reason, refusal.explanation)
     elif lineage.peer is not None:
@@ -113,10 +122,9 @@ def _disagreed(ctx: Context, lineage: Lineage, contents: Contents, refusal: Refu
 
 
 def _respond_child(ctx: Context, sa: IkeSa, lineage: Lineage, contents: Contents) -> Answer:
-    under_way = sa.window.outstanding
-    if under_way and isinstance(under_way.task, RekeyIke):
-        raise refused(NotifyType.TEMPORARY_FAILURE, "the IKE SA itself is being rekeyed")
-    old = _rekeyed(lineage, contents)
+    named = contents.notify(NotifyType.REKEY_SA)
+    old = _rekeyed(lineage, named) if named else None
+    reply = _reply(sa, lineage, old, named)
     if lineage.peer is None:
         raise refused(NotifyType.TEMPORARY_FAILURE, "the IKE SA has no peer")
     nonces = Nonces(contents.get(Nonce).value, ctx.nonce())
@@ -127,34 +135,31 @@ def _respond_child(ctx: Context, sa: IkeSa, lineage: Lineage, contents: Contents
     if old is None:
         children.install_answered(ctx, lineage, child)
         return Answer(payloads)
-    rival = under_way.offer if under_way and _of(under_way.task) == old.spi_in else None
     children.install(ctx, lineage, child, wait_ns=children.OUTBOUND_SWITCH_NS)
-    if isinstance(rival, ChildOffer):
-        rival.rival, child.replaces = child.spi_in, old.spi_in
+    offer = sa.window.outstanding.offer if sa.window.outstanding else None
+    if reply is Reply.NONCES_DECIDE and isinstance(offer, ChildOffer):
+        offer.rival, child.replaces = child.spi_in, old.spi_in
     else:
         children.replace(ctx, old, child)
     return Answer(payloads)
 
 
-def _of(task: object) -> int | None:
-    """Give the child whose successor a task is to make."""
-    return task.spi_in if isinstance(task, RekeyChild) else None
+def _reply(sa: IkeSa, lineage: Lineage, old: ChildSa | None, named: Notify | None) -> Reply:
+    """Decide by the table how a request for a child is answered; `named` is REKEY_SA. Raise Refused."""
+    rule = collisions.on_request(Asked.REKEY_CHILD if named else Asked.NEW_CHILD, sa, lineage, old)
+    if rule.reply is Reply.TEMPORARY_FAILURE:
+        raise refused(NotifyType.TEMPORARY_FAILURE, rule.why)
+    if named and rule.reply is Reply.CHILD_SA_NOT_FOUND:
+        spi = int.from_bytes(named.spi[:4], "big")
+        not_found = child_notify(NotifyType.CHILD_SA_NOT_FOUND, spi, named.protocol)
+        raise Refused(not_found, Refusal.CHILD_SA_NOT_FOUND, f"the peer wants to rekey 0x{spi:08x}: {rule.why}")
+    return rule.reply
 
 
-def _rekeyed(lineage: Lineage, contents: Contents) -> ChildSa | None:
-    """Find the child that REKEY_SA names, None where a new one is wanted. Raise Refused (RFC 7296 section 2.25.1)."""
-    notify = contents.notify(NotifyType.REKEY_SA)
-    if notify is None:
-        return None
-    spi = int.from_bytes(notify.spi[:4], "big")
-    protocol = protocol_of(notify.protocol)
-    old = children.find_outbound(lineage, spi, protocol) if protocol else None
-    if old is None:
-        not_found = child_notify(NotifyType.CHILD_SA_NOT_FOUND, spi, notify.protocol)
-        raise Refused(not_found, Refusal.CHILD_SA_NOT_FOUND, f"the peer wants to rekey 0x{spi:08x}, which is not there")
-    if not old.current:
-        raise refused(NotifyType.TEMPORARY_FAILURE, "the child is being replaced or ended")
-    return old
+def _rekeyed(lineage: Lineage, named: Notify) -> ChildSa | None:
+    """Find the child that REKEY_SA names by the peer's inbound SPI."""
+    protocol = protocol_of(named.protocol)
+    return children.find_outbound(lineage, int.from_bytes(named.spi[:4], "big"), protocol) if protocol else None
 
 
 def conclude(ctx: Context, sa: IkeSa, contents: Contents, task: CreateChild | RekeyChild, offer: ChildOffer) -> None:
@@ -176,18 +181,19 @@ def conclude(ctx: Context, sa: IkeSa, contents: Contents, task: CreateChild | Re
     lineage.retries = 0
     pfs.succeeded(ctx, lineage, child)
     children.report_narrowed(ctx, lineage, offer, child)
-    if isinstance(task, RekeyChild):
-        _replace(ctx, lineage, offer, child)
-    else:
-        children.install(ctx, lineage, child)
+    _take(ctx, lineage, offer, child)
     ctx.dirty[lineage.number] = None
 
 
-def _replace(ctx: Context, lineage: Lineage, offer: ChildOffer, new: ChildSa) -> None:
-    """Let `new` succeed the old child, unless the peer's rival of it wins (RFC 7296 section 2.8.1)."""
-    old = lineage.children.get(offer.rekeys or 0)
-    rival = lineage.children.get(offer.rival or 0)
-    if rival is not None and new.lowest_nonce < rival.lowest_nonce:
+def _asked(offer: ChildOffer) -> Asked:
+    return Asked.NEW_CHILD if offer.rekeys is None else Asked.REKEY_CHILD
+
+
+def _take(ctx: Context, lineage: Lineage, offer: ChildOffer, new: ChildSa) -> None:
+    """Install what the peer made for us; let it succeed the old child, unless the peer's rival of it wins."""
+    old, rival = lineage.children.get(offer.rekeys or 0), lineage.children.get(offer.rival or 0)
+    then = collisions.on_response(_asked(offer), collisions.since_asked(lineage, offer, new), Answered.MADE)
+    if then is Then.DELETE_OURS and rival is not None:
         new.redundant = True
         children.install(ctx, lineage, new, wait_ns=children.OUTBOUND_SWITCH_NS)
         lineages.enqueue(ctx, lineage, DeleteChild(new.spi_in, protocol=new.protocol))
@@ -207,29 +213,32 @@ def _replace(ctx: Context, lineage: Lineage, offer: ChildOffer, new: ChildSa) ->
 def _refused(
     ctx: Context, lineage: Lineage, task: CreateChild | RekeyChild, offer: ChildOffer, error: Notify | None
 ) -> None:
-    """The peer makes no child: try again, let the old one go, or report it, as it says (RFC 7296 section 2.25)."""
+    """The peer makes no child: try again, let the old one go, or report it (RFC 7296 section 2.25)."""
     old, rival = lineage.children.get(offer.rekeys or 0), lineage.children.get(offer.rival or 0)
-    if rival is not None and old is not None and old.current:
+    answered = collisions.answered(error.type if error else None)
+    then = collisions.on_response(_asked(offer), collisions.since_asked(lineage, offer), answered)
+    if then is Then.TAKE_THEIRS and old is not None and rival is not None:
         children.replace(ctx, old, rival)
-        return
-    if isinstance(task, RekeyChild) and (old is None or not old.current):
-        return
+    elif then is Then.AGAIN:
+        retries.soon(ctx, lineage, task, offer)
+    elif then is Then.ANEW and old is not None:
+        children.remove(ctx, lineage, old)
+        lineages.enqueue(ctx, lineage, CreateChild(offer.child.name))
+    elif then is Then.REFUSED:
+        _as_it_says(ctx, lineage, task, offer, error)
+
+
+def _as_it_says(
+    ctx: Context, lineage: Lineage, task: CreateChild | RekeyChild, offer: ChildOffer, error: Notify | None
+) -> None:
+    """The refusal has nothing to do with other exchanges: ask with another group, begin anew, or report it."""
     kind = error.type if error else None
     if error and kind == NotifyType.INVALID_KE_PAYLOAD and task.method is None:
         _with_other_group(ctx, lineage, task, offer, error)
-    elif kind == NotifyType.TEMPORARY_FAILURE or _too_early(kind, offer):
-        retries.soon(ctx, lineage, task, offer)
-    elif kind == NotifyType.CHILD_SA_NOT_FOUND and old is not None:
-        children.remove(ctx, lineage, old)
-        lineages.enqueue(ctx, lineage, CreateChild(offer.child.name))
-    elif kind == NotifyType.NO_ADDITIONAL_SAS and old is not None and not _is_trial(task):
+    elif kind == NotifyType.NO_ADDITIONAL_SAS and isinstance(task, RekeyChild) and not task.trial:
         lineages.end(ctx, lineage, Refusal.NO_ADDITIONAL_SAS, "the peer rekeys no child; beginning anew")
     else:
         _refused_for_good(ctx, lineage, task, offer, error)
-
-
-def _is_trial(task: CreateChild | RekeyChild) -> bool:
-    return isinstance(task, RekeyChild) and task.trial
 
 
 def _refused_for_good(
@@ -243,11 +252,6 @@ def _refused_for_good(
         return
     reason = reason_of(error.type) if error else Refusal.UNEXPECTED_MESSAGE
     _report(ctx, lineage, offer, reason, refusals.child(offer.asked, error, key_exchange=True))
-
-
-def _too_early(kind: NotifyType | int | None, offer: ChildOffer) -> bool:
-    """Tell whether the peer did not know a child because our answer that made it was still on its way."""
-    return kind == NotifyType.CHILD_SA_NOT_FOUND and offer.early
 
 
 def _with_other_group(
@@ -267,5 +271,5 @@ def _report(ctx: Context, lineage: Lineage, offer: ChildOffer, reason: Refusal, 
     ctx.log(name, message, reason, WARNING)
     if offer.rekeys is None:
         ctx.outcomes.append(ChildDown(name, offer.child.name, reason, message, offer.sides))
-    else:
+    elif offer.rekeys in lineage.children:
         ctx.timers.set(Timer.CHILD_REKEY, offer.rekeys, ctx.now + REFUSED_RETRY_NS)

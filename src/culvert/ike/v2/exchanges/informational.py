@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from culvert.ike.records import ChildDown
-from culvert.ike.v2 import carrying, children, crash_detection, lineages, proof, requests, succession, unknown_spi
+from culvert.ike.v2 import (
+    carrying,
+    children,
+    collisions,
+    crash_detection,
+    lineages,
+    proof,
+    requests,
+    succession,
+    unknown_spi,
+)
 from culvert.ike.v2.answers import Answer
+from culvert.ike.v2.collisions import Asked, Reply
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.reading import PROTOCOL_IDS, Contents
 from culvert.ike.v2.sa import ChildSa, DeleteChild, DeleteIke, IkeSa, IkeState, InvalidSpi, Lineage, Liveness, Refuse
@@ -50,16 +61,15 @@ def respond(ctx: Context, sa: IkeSa, contents: Contents) -> Answer:
         return _delete_ike(ctx, sa)
     if contents.notify(NotifyType.AUTHENTICATION_FAILED):
         return Answer((), (Refusal.AUTHENTICATION_FAILED, _not_accepted(ctx, sa)))
-    lineage = ctx.lineage_of(sa)
-    answers = (_delete_children(ctx, lineage, protocol, deletes) for protocol in PROTOCOL_IDS)
+    answers = (_delete_children(ctx, sa, protocol, deletes) for protocol in PROTOCOL_IDS)
     return Answer(tuple(one for one in answers if one is not None))
 
 
-def _delete_children(ctx: Context, lineage: Lineage, protocol: Protocol, deletes: list[Delete]) -> Delete | None:
+def _delete_children(ctx: Context, sa: IkeSa, protocol: Protocol, deletes: list[Delete]) -> Delete | None:
     """Let the children of a protocol go that the peer names; give our SPIs of them."""
     number = PROTOCOL_IDS[protocol]
     spis = [int.from_bytes(spi, "big") for one in deletes if one.protocol == number for spi in one.spis]
-    gone = [_delete_child(ctx, lineage, spi, protocol) for spi in dict.fromkeys(spis)]
+    gone = [_delete_child(ctx, sa, spi, protocol) for spi in dict.fromkeys(spis)]
     ours = tuple(spi.to_bytes(4, "big") for spi in gone if spi is not None)
     return Delete(number, ours) if ours else None
 
@@ -69,15 +79,16 @@ def _not_accepted(ctx: Context, sa: IkeSa) -> str:
     return f"{sa.remote} refuses us: {proof.not_accepted(ctx, sa, record) if record else 'it is no longer configured'}"
 
 
-def _delete_child(ctx: Context, lineage: Lineage, spi_out: int, protocol: Protocol) -> int | None:
-    """Let a child go; give our SPI of it, or None where we are ending it ourselves (section 1.4.1)."""
+def _delete_child(ctx: Context, sa: IkeSa, spi_out: int, protocol: Protocol) -> int | None:
+    """Let a child go; give our SPI of it, or None where the table says so."""
+    lineage = ctx.lineage_of(sa)
     child = children.find_outbound(lineage, spi_out, protocol)
+    rule = collisions.on_request(Asked.DELETE_CHILD, sa, lineage, child)
     if child is None:
         return None
-    crossing = child.deleting
     _report(ctx, lineage, child)
     children.release(ctx, lineage, child)
-    return None if crossing else child.spi_in
+    return None if rule.reply is Reply.WITHOUT_DELETE else child.spi_in
 
 
 def _report(ctx: Context, lineage: Lineage, child: ChildSa) -> None:
@@ -90,9 +101,10 @@ def _report(ctx: Context, lineage: Lineage, child: ChildSa) -> None:
 def _delete_ike(ctx: Context, sa: IkeSa) -> Answer:
     """End this IKE SA. A lineage lives on where another one is its current, or where the peer made a successor."""
     lineage = ctx.lineage_of(sa)
-    if sa.spi == lineage.rival:
+    reply = collisions.on_request(Asked.DELETE_IKE, sa, lineage).reply
+    if reply is Reply.WITHDRAWN:
         lineage.rival = None
-    elif sa.spi == lineage.current and not lineage.closing and succession.adopt_rival(ctx, lineage, sa):
+    elif reply is Reply.TAKE_THEIRS and succession.adopt_rival(ctx, lineage, sa):
         ctx.dirty[lineage.number] = None
     return Answer((), (Refusal.PEER_DELETED, DELETED))
 
