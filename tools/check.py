@@ -12,6 +12,7 @@ BIN = Path(sys.executable).parent
 CARGO = ["--manifest-path", str(ROOT / "engine/Cargo.toml"), "--locked"]
 CHECKS: dict[str, list[str]] = {
     "tables of reasons": [sys.executable, "tools/generate_reasons.py", "--check"],
+    "ledgers of the RFCs": [sys.executable, "tools/generate_ledger.py", "--check"],
     "table of collisions": [sys.executable, "tools/generate_collisions.py", "--check"],
     "format (Python)": [str(BIN / "ruff"), "format", "--check", "-q", "."],
     "lint (Python)": [str(BIN / "ruff"), "check", "-q", "."],

@@ -1,7 +1,8 @@
 """Dialogues: `>>` is something that happens at one end, `<<` what both ends then say and do, in this order and no more.
 
 `>+` happens together with the `>>` that follows it; `==` changes what one end has configured, or with `each` how many
-seconds pass after an event. `>> link is away` and `is back`: everything that is sent is lost meanwhile.
+seconds pass after an event, and with `seed`, first of all, what both ends draw. `>> link is away` and `is back`:
+everything that is sent is lost meanwhile.
 """
 
 from __future__ import annotations
@@ -14,31 +15,44 @@ from typing import Any
 
 import pytest
 
+from culvert.addresses import SocketAddress
 from culvert.config.model import Authentication, EncapsulationChoice, Peer, Start
 from culvert.crypto.certificates.store import TrustStore
 from culvert.identities import Identity
+from culvert.ike import negotiation
 from culvert.ike.events import (
     Acquired,
+    AssociationExpired,
     Configured,
     Connect,
+    DatagramReceived,
     DebugSet,
     Disconnect,
     EngineRestarted,
     Event,
     RekeyRequested,
     Stop,
+    UnknownSpi,
 )
 from culvert.ike.logs import IKE
-from culvert.ipsec.associations import Mode, Protocol
+from culvert.ipsec.associations import Direction, Mode, Protocol
 from culvert.ipsec.proposals import ah_proposal, esp_proposal, ike_proposal
 from culvert.ipsec.selectors import TrafficSelector, traffic_selector
+from culvert.limits import COOKIE_THRESHOLD_PER_SOURCE
 from culvert.sim.link import Conditions, Link
+from culvert.sim.pair import IKE as IKE_PROPOSALS
 from culvert.sim.pair import STEADY, Pair, with_child
+from culvert.wire.isakmp.header import NO_SPI
+from culvert.wire.isakmp.ke import KeyExchangePayload
+from culvert.wire.isakmp.message import Message, emit_message
+from culvert.wire.isakmp.nonce import Nonce
+from culvert.wire.isakmp.numbers import ExchangeType, ProtocolId
 from tests.certified import CREDENTIALS, certified, good, revoking, stranger
 
 LINKS = {"is away": Conditions(loss=1.0), "is back": STEADY}
 EACH_S = 6.0
 """How long an event has until the next one: the peer's last packets are taken for five seconds."""
+X25519 = 31
 OTHER = {"west": "east", "east": "west"}
 TRUST = {
     "nobody": lambda _side: TrustStore(()),
@@ -103,8 +117,31 @@ def _event(pair: Pair, side: str, words: str) -> Event:
         "engine restarted": EngineRestarted(),
         "told in detail": DebugSet(frozenset({IKE})),
         "stop": Stop(),
+        "unknown packet": UnknownSpi(*_path(pair, side), Protocol.ESP.number, 0xFFFF),
     }
-    return events[words]
+    return _expired(pair, side) if words == "child expired" else events[words]
+
+
+def _path(pair: Pair, side: str, port: int = 4500) -> tuple[SocketAddress, SocketAddress]:
+    """Give the end of one side, and that of the other."""
+    ends = (getattr(pair, name).address for name in (side, OTHER[side]))
+    local, remote = (SocketAddress(end, port) for end in ends)
+    return local, remote
+
+
+def _expired(pair: Pair, side: str) -> AssociationExpired:
+    """The child that a side receives on reached its hard limit."""
+    held = getattr(pair, side).plane.associations.values()
+    return AssociationExpired(next(one.id for one in held if one.direction is Direction.IN), hard=True)
+
+
+def _strangers(pair: Pair, side: str) -> list[Event]:
+    """Give first messages, as many as an end takes before it asks for cookies. They come from the other's address."""
+    ke = KeyExchangePayload(X25519, bytes([9]) + bytes(31))
+    payloads = (negotiation.offer(IKE_PROPOSALS, ProtocolId.IKE, b"", key_exchange=True), ke, Nonce(bytes(16)))
+    spis = [bytes([number]) * 8 for number in range(1, COOKIE_THRESHOLD_PER_SOURCE + 1)]
+    messages = [Message(spi, NO_SPI, ExchangeType.IKE_SA_INIT, True, False, 0, payloads) for spi in spis]
+    return [DatagramReceived(*_path(pair, side, 500), emit_message(one)) for one in messages]
 
 
 def _spoken(line: str) -> str | None:
@@ -122,7 +159,9 @@ def test_dialogue(script: Path) -> None:
     pair, said, expected, each_s = Pair(), [], [], EACH_S
     for line in script.read_text().splitlines():
         mark, words = line[:2], line[3:].strip()
-        if words.startswith("each "):
+        if words.startswith("seed "):
+            pair = Pair(int(words.removeprefix("seed ")))
+        elif words.startswith("each "):
             each_s = float(words.removeprefix("each "))
         elif mark == "==":
             _setting(pair, words)
@@ -141,6 +180,11 @@ def _happen(pair: Pair, words: str, seconds: float) -> list[str]:
     if side == "link":
         pair.world.link = Link(random.Random(1), LINKS[what], 1 << 62)
         trace = pair.wait(seconds)
+    elif what == "hears strangers":
+        before = len(pair.world.trace)
+        for one in _strangers(pair, side):
+            pair.world.at(pair.world.now, side, one)
+        trace = pair.wait(seconds, before)
     elif what == "restarts":
         before = len(pair.world.trace)
         pair.world.restart(side)
@@ -159,3 +203,23 @@ def _together(pair: Pair, words: str) -> None:
 
 def test_there_are_dialogues() -> None:
     assert len(SCRIPTS) > 10
+
+
+def _begun(script: Path) -> set[tuple[str, bool]]:
+    """Give the exchanges that a script has, each with whether the end began it that began the IKE SA."""
+    requests = re.findall(r"^<< (west|east) sends (\w+) request", script.read_text(), re.M)
+    called = next((side for side, exchange in requests if exchange == "IKE_SA_INIT"), "")
+    return {(exchange, side == called) for side, exchange in requests}
+
+
+@pytest.mark.parametrize("exchange", ["CREATE_CHILD_SA", "INFORMATIONAL"])
+def test_an_exchange_is_begun_by_either_end(exchange: str) -> None:
+    begun = [one for script in SCRIPTS for one in _begun(script)]
+    assert begun.count((exchange, True)) > 10
+    assert begun.count((exchange, False)) > 10
+
+
+@pytest.mark.parametrize("side", OTHER)
+@pytest.mark.parametrize("refusal", ["NO_PROPOSAL_CHOSEN", "AUTHENTICATION_FAILED", "TS_UNACCEPTABLE"])
+def test_a_refusal_is_heard_by_either_end(side: str, refusal: str) -> None:
+    assert any(re.search(rf"^<< {side} says: .*{refusal}", one.read_text(), re.M) for one in SCRIPTS)

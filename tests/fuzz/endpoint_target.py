@@ -127,6 +127,7 @@ class Trial:
         for number, one in enumerate(logs):
             assert one.level < ERROR, one.message
             assert len(one.message) <= limits.MAX_LOG_LINE_CHARACTERS
+            assert all(text.isprintable() for text in (one.message, *(word for pair in one.fields for word in pair)))
             line = Entry(number, 0.0, one.level, one.message, one.topic, _fields(one)).line()
             whole.append(text_of(line))
             assert whole[-1].isprintable()

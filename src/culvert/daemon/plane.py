@@ -97,7 +97,9 @@ class EnginePlane:
         running = await EngineProcess.attach(self._socket)
         self._process = running or await self._spawn()
         self._client = await XfrmClient.connect(self._socket)
-        await self._client.subscribe(changes=True, mapping=True, path_mtu=True, strays=True, silence=True)
+        untold = await self._client.subscribe(changes=True, mapping=True, path_mtu=True, strays=True, silence=True)
+        if untold:
+            self._journal.info("The engine is of a former version and goes on without some hints.", hints=untold.name)
         await self._restore(self._client)
         self._tasks.spawn("read the engine", self._read(self._client))
         return running is not None

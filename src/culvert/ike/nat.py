@@ -7,7 +7,6 @@ import hashlib
 from culvert.addresses import IKE_PORT, NAT_PORT, SocketAddress
 from culvert.config.model import EncapsulationChoice
 from culvert.crypto.digests import nat_detection_hash
-from culvert.entropy import Entropy
 from culvert.ipsec.associations import Encapsulation
 
 DIGEST_OCTETS = 20
@@ -15,9 +14,12 @@ VENDOR_ID = hashlib.sha256(b"culvert gateway, IKEv2").digest()[:16]
 """What we say to be known by another Culvert (RFC 7296 section 3.12)."""
 
 
-def false_hash(entropy: Entropy) -> bytes:
-    """Give data that matches no address, so that the other end sees a NAT and encapsulates."""
-    return entropy.octets(DIGEST_OCTETS)
+def false_hash(nonce: bytes) -> bytes:
+    """Give data that matches no address, so that the other end sees a NAT and encapsulates.
+
+    Our nonce makes it: a first message that goes out again with a cookie must not change (RFC 7296 section 2.6).
+    """
+    return hashlib.sha256(b"no address" + nonce).digest()[:DIGEST_OCTETS]
 
 
 def mismatch(hashes: tuple[bytes, ...], spi_i: bytes, spi_r: bytes, seen: SocketAddress) -> bool:

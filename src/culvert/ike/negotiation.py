@@ -116,7 +116,12 @@ def accept(
         return None
     numbered = configured[theirs.number - 1 : theirs.number] if theirs.number else ()
     judged = (_match(ours, theirs, protocol, key_exchange, None) for ours in (*numbered, *configured))
-    return next((one for one in judged if one is not None), None)
+    return next((one for one in judged if one is not None and _nothing_else(one, theirs)), None)
+
+
+def _nothing_else(chosen: Chosen, theirs: WireProposal) -> bool:
+    """Tell whether an answer names no algorithm besides those that were asked for, such as a group in IKE_AUTH."""
+    return all(one in chosen.transforms or one.id == NONE_ID for one in theirs.transforms)
 
 
 def with_prf(configured: Sequence[Proposal], prf: Prf | None) -> tuple[Proposal, ...]:

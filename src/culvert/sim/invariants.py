@@ -44,16 +44,22 @@ def in_order(node: Node, actions: list[Action]) -> None:
 def paired(world: World, node: Node, association: SecurityAssociation) -> None:
     """What one end sends on, the other end has with the same keys and the same traffic, once it has it."""
     outbound = association.direction is Direction.OUT
-    if outbound and not any(one.reqid == association.reqid for one in node.plane.side(Direction.IN)):
+    if outbound and not node.plane.index.of_policy(Direction.IN, association.reqid):
         raise Broken(f"{node.name} sends on {association.id} before it can receive")
     for other in world.network.candidates(association.destination if outbound else association.source):
         sender, receiver = (node, other) if outbound else (other, node)
-        sent = next((sa for sa in sender.plane.side(Direction.OUT) if sa.spi == association.spi), None)
+        sent = association if outbound else _sent_on(sender, association)
         received = receiver.plane.inbound(association.spi)
         if sent is not None and received is not None:
             _agree(sender, receiver, sent, received)
         elif outbound and world.watched and _by_initiator(node, association.id):
             _had(receiver, node, association)
+
+
+def _sent_on(sender: Node, inbound: SecurityAssociation) -> SecurityAssociation | None:
+    """Find what a sender has for an inbound association. Others of its peers may have drawn the same SPI."""
+    found = sender.plane.index.with_spi(Direction.OUT, inbound.spi)
+    return next((one for one in found if one.destination == inbound.destination), next(iter(found), None))
 
 
 def agree(sender: Node, receiver: Node) -> None:

@@ -11,6 +11,7 @@ from culvert.ike.events import Acquired, Held
 from culvert.ipsec.associations import AssociationId, Direction, Protocol, SecurityAssociation
 from culvert.ipsec.selectors import Selector
 from culvert.sim.broken import Broken
+from culvert.sim.index import Index
 
 ACQUIRE_NS = SECOND
 """A policy without an association asks for one this often at most, however many packets it holds."""
@@ -41,6 +42,7 @@ class DataPlane:
     asked: dict[int, int] = field(default_factory=dict)
     unanswered: dict[int, int] = field(default_factory=dict)
     told: dict[int | None, int] = field(default_factory=dict)
+    index: Index = field(default_factory=Index)
 
     def install(self, association: SecurityAssociation) -> None:
         """Take an association. No inbound SPI and no outbound key comes twice, even where the first one is gone."""
@@ -51,8 +53,9 @@ class DataPlane:
             self.used[association.id] = None
         elif association.direction is Direction.OUT:
             self._fresh_key(association)
-        self.associations.pop(association.id, None)
+        self.remove(association.id)
         self.associations[association.id] = association
+        self.index.enter(association)
 
     def _not_in_clear(self, association: SecurityAssociation) -> None:
         cipher = association.encryption
@@ -67,17 +70,24 @@ class DataPlane:
         self.keys[key] = association.id
 
     def remove(self, id_: AssociationId) -> None:
-        self.associations.pop(id_, None)
+        removed = self.associations.pop(id_, None)
+        if removed is not None:
+            self.index.leave(removed)
 
     def move(self, id_: AssociationId, association: SecurityAssociation) -> bool:
         """Give an association other outer addresses; it stays as new as it was. False where it is not there."""
-        found = id_ in self.associations
+        found = self.associations.get(id_)
+        if found is None:
+            return False
         kept = self.associations.items()
         self.associations = dict((association.id, association) if one == id_ else (one, held) for one, held in kept)
-        return found
+        self.index.leave(found)
+        self.index.enter(association)
+        return True
 
     def flush(self) -> None:
         self.associations.clear()
+        self.index = Index()
 
     def held(self) -> tuple[Held, ...]:
         """Give what is there as another process finds it."""
@@ -99,7 +109,7 @@ class DataPlane:
 
     def inbound(self, spi: int) -> SecurityAssociation | None:
         """Give the association that opens a packet."""
-        return next((one for one in self.side(Direction.IN) if one.spi == spi), None)
+        return next(iter(self.index.with_spi(Direction.IN, spi)), None)
 
     def takes(self, spi: int) -> bool:
         return self.inbound(spi) is not None

@@ -20,6 +20,7 @@ from culvert.ike.logs import Limiter
 from culvert.ike.timers import Timers
 from culvert.ike.v2.context import Context
 from culvert.sim.node import Node
+from culvert.sim.planes import DataPlane
 from culvert.sim.wire import Wire
 
 T = TypeVar("T")
@@ -36,6 +37,7 @@ IMMATERIAL: dict[type, tuple[str, ...]] = {
     Context: ("now", "actions", "limiter", "traced", "refused", "touched", "kept", "known"),
     Limiter: ("suppressed",),
     Node: ("seed", "blobs"),
+    DataPlane: ("index",),
 }
 """Fields on which nothing depends that a gateway does: counts, what follows from others, and the instant itself."""
 DIGEST_OCTETS = 16

@@ -17,7 +17,7 @@ from culvert.wire.netlink import family, sizes
 from culvert.wire.netlink import links as wire_links
 from culvert.wire.netlink.framing import NLM_F_REPLACE, Message, ParseError
 from culvert.wire.netlink.migrate import emit_migrate
-from culvert.wire.netlink.numbers import NO_GROUPS, Groups, Own, Xfrm
+from culvert.wire.netlink.numbers import HINTS, NO_GROUPS, Groups, Own, Xfrm
 from culvert.wire.netlink.policy import emit_policy_id, is_of_a_socket, parse_policy
 from culvert.wire.netlink.progress import ProgressWire, emit_progress, parse_progress
 from culvert.wire.netlink.replay import ReplayWire
@@ -288,14 +288,33 @@ class XfrmClient:
         strays: bool = False,
         drops: bool = False,
         silence: bool = False,
-    ) -> None:
-        """Have these told from now on, through `events`. `changes` are those of both tables."""
+    ) -> Groups:
+        """Have these told from now on, through `events`. `changes` are those of both tables.
+
+        Give what the engine cannot tell: one that a former version started goes on without hints that came later.
+        """
         groups = Groups.ACQUIRE * acquire | Groups.EXPIRE * expire | Groups.IKE * ike
         groups |= (Groups.ASSOCIATIONS | Groups.POLICIES) * changes
         groups |= Groups.MIGRATE * migrations | Groups.MAPPING * mapping | Groups.PATH_MTU * path_mtu
         groups |= Groups.UNKNOWN_SPI * strays | Groups.DROPPED * drops
-        groups |= Groups.SILENCE * silence
-        await self._ask(Own.SUBSCRIBE, family.emit_groups(Groups(groups)))
+        groups = Groups(groups | Groups.SILENCE * silence)
+        if await self._is_told(groups):
+            return NO_GROUPS
+        known = groups & ~HINTS
+        await self._ask(Own.SUBSCRIBE, family.emit_groups(known))
+        for hint in groups & HINTS:
+            if await self._is_told(known | hint):
+                known |= hint
+        return groups & ~known
+
+    async def _is_told(self, groups: Groups) -> bool:
+        try:
+            await self._ask(Own.SUBSCRIBE, family.emit_groups(groups))
+        except XfrmError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            return False
+        return True
 
     def events(self) -> AsyncIterator[Event]:
         """Give events as they come; it ends with the connection. For one reader."""

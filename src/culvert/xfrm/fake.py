@@ -49,6 +49,7 @@ class FakeEngine:
     """Holds associations and policies in dictionaries and answers as the engine does.
 
     `sent` are the IKE datagrams that clients sent. `drops` are its counters. `now_s` stands still until it is set.
+    `groups` are those that it knows.
     Needs a running event loop; `close` ends it as a crash would.
     """
 
@@ -59,6 +60,7 @@ class FakeEngine:
         self.links = Links()
         self.path_mtus: dict[IPAddress, int] = {}
         self.drops: dict[Drop, int] = {}
+        self.groups = ~Groups(0)
         self.sent: list[family.DatagramWire] = []
         self.tun_name, self.mark, self.now_s = tun_name, mark, now_s
         self._sessions: list[_Session] = []
@@ -316,7 +318,10 @@ class _Session:
         self._batch, self._spoiled = None, False
 
     def _subscribe(self, message: Message) -> None:
-        self.groups = family.parse_groups(message.body)
+        groups = family.parse_groups(message.body)
+        if groups & ~self._engine.groups:
+            raise XfrmError(errno.EINVAL, "there is no such group")
+        self.groups = groups
 
     def _counters(self, message: Message) -> None:
         counters = tuple((int(reason), packets) for reason, packets in self._engine.drops.items())

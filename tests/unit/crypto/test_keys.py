@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 from dataclasses import fields
 from pathlib import Path
@@ -83,6 +84,14 @@ def test_psk_auth_follows_section_2_15() -> None:
     assert octets_signed == b"messagenonce" + prf(SHA256, b"p" * 32, b"\x01\x00\x00\x00\xc0\x00\x02\x01")
     padded = prf(SHA256, b"secret", b"Key Pad for IKEv2")
     assert psk_auth(SHA256, b"secret", octets_signed) == prf(SHA256, padded, octets_signed)
+
+
+@pytest.mark.parametrize("octets", [63, 64, 65, 200])
+def test_nothing_is_appended_to_a_secret(octets: int) -> None:
+    """HMAC fills a short key up with zeros, so that only one of a block's length shows what was appended."""
+    secret = b"x" * octets
+    padded = hmac.digest(secret, b"Key Pad for IKEv2", "sha256")
+    assert psk_auth(SHA256, secret, b"signed") == hmac.digest(padded, b"signed", "sha256")
 
 
 @pytest.mark.parametrize("kind", ["ike", "child", "old"])

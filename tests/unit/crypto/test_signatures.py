@@ -294,6 +294,17 @@ def test_a_signature_of_one_kind_of_key_is_not_taken_for_anothers() -> None:
                 assert not verify(key(other).public, DATA, DIGITAL, sign(key(one), DATA, DIGITAL))
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_good_signature_under_the_identifier_of_another_kind_is_none(kind: str) -> None:
+    """The library goes by the key; that the identifier tells of the same kind is ours to see."""
+    good = sign(key(kind), DATA, DIGITAL)
+    own = scheme_of(good[1 : 1 + good[0]])
+    assert own is not None
+    for scheme in SCHEMES:
+        named = bytes([len(scheme.identifier)]) + scheme.identifier + good[1 + good[0] :]
+        assert verify(key(kind).public, DATA, DIGITAL, named, EVERY_HASH) == (scheme == own)
+
+
 @pytest.mark.parametrize(
     ("kind", "hashes", "legacy", "choice"),
     [

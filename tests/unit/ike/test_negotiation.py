@@ -2,11 +2,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from culvert.ike import negotiation
 from culvert.ike.negotiation import accept, choose, offer
 from culvert.ipsec.proposals import DEFAULT_ESP, DEFAULT_IKE, esp_proposal, ike_proposal
 from culvert.wire.isakmp.numbers import ProtocolId
-from culvert.wire.isakmp.sa import Proposal, SecurityAssociation, TransformSubstructure
+from culvert.wire.isakmp.sa import Attribute, Proposal, SecurityAssociation, TransformSubstructure
 
 IKE = ProtocolId.IKE
 ESP = ProtocolId.ESP
@@ -50,11 +52,26 @@ def test_without_key_exchange_no_group_is_named() -> None:
     assert all(transform.type != 4 for proposal in sa.proposals for transform in proposal.transforms)
 
 
-def test_a_proposal_with_an_unknown_kind_or_attribute_is_not_chosen() -> None:
+def test_a_proposal_with_an_unknown_kind_is_not_chosen() -> None:
     sa = offer((esp_proposal("aes128gcm16"),), ESP, SPI, key_exchange=False)
     first = sa.proposals[0]
     strange = replace(first, transforms=(*first.transforms, TransformSubstructure(6, 35)))
     assert choose(SecurityAssociation((strange,)), DEFAULT_ESP, ESP, key_exchange=False) is None
+    assert choose(SecurityAssociation((strange, first)), DEFAULT_ESP, ESP, key_exchange=False) is not None
+
+
+@pytest.mark.parametrize("attribute", [Attribute(0x8000 | 99, b"ab"), Attribute(99, b"long")], ids=["short", "long"])
+def test_a_transform_with_an_unknown_attribute_is_not_chosen_and_one_beside_it_is(attribute: Attribute) -> None:
+    ours = (esp_proposal("aes256gcm16-aes128gcm16"),)
+    first = offer(ours, ESP, SPI, key_exchange=False).proposals[0]
+    strange = tuple(
+        replace(one, unknown_attributes=(attribute,)) if one.key_length == 256 else one for one in first.transforms
+    )
+    chosen = choose(SecurityAssociation((replace(first, transforms=strange),)), ours, ESP, key_exchange=False)
+    assert chosen is not None
+    assert str(chosen.suite) == "aes128gcm16"
+    only = tuple(one for one in strange if one.key_length != 128)
+    assert choose(SecurityAssociation((replace(first, transforms=only),)), ours, ESP, key_exchange=False) is None
 
 
 def test_integrity_none_beside_an_aead_is_echoed() -> None:

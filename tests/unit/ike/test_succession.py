@@ -1,4 +1,4 @@
-"""The algorithms of an IKE SA that replaces another: its PRF stays as long as both ends allow it."""
+"""Successors of IKE SAs that are not as they must be (RFC 7296 sections 2.18 and 3.3.6)."""
 
 from __future__ import annotations
 
@@ -6,70 +6,94 @@ from dataclasses import replace
 
 import pytest
 
-from culvert.ike.events import Connect, RekeyRequested
-from culvert.ike.status import PeerState
-from culvert.ike.v2 import succession
+from culvert.crypto.transforms import TransformType
+from culvert.ike.events import RekeyRequested
+from culvert.ike.v2.sa import IkeSa, IkeState
+from culvert.ike.v2.sealing import Payloads
 from culvert.ipsec.proposals import ike_proposal
-from culvert.sim.pair import Pair
+from culvert.wire.isakmp.ke import KeyExchangePayload
+from culvert.wire.isakmp.numbers import ExchangeType
+from culvert.wire.isakmp.sa import Proposal, SecurityAssociation, TransformSubstructure
+from tests.unit.ike.line import OTHER, Line
+from tests.unit.ike.speech import Change, change
 
-WEST = ike_proposal("aes128gcm16-prfsha256-prfsha384-x25519")
-EAST = ike_proposal("aes128gcm16-prfsha384-prfsha256-x25519")
-"""The same, in another order: the end that answers takes the first of its own."""
-
-
-@pytest.fixture
-def pair() -> Pair:
-    pair = Pair()
-    pair.west_peer = replace(pair.west_peer, proposals=(WEST,))
-    pair.east_peer = replace(pair.east_peer, proposals=(EAST,))
-    pair.configure()
-    pair.tell("west", Connect("east"))
-    assert _prf(pair) == "prfsha384"
-    return pair
+NONE = TransformSubstructure(TransformType.KE, 0)
+OTHER_CIPHER = TransformSubstructure(TransformType.ENCR, 20, 256)
 
 
-def _prf(pair: Pair) -> str:
-    ikes = [pair.west.endpoint.status("east").ike, pair.east.endpoint.status("west").ike]
-    (suite,) = {ike.suite for ike in ikes if ike is not None}
-    return next(word for word in suite.split("-") if word.startswith("prf"))
+def _with(transform: TransformSubstructure) -> Change:
+    """Put a transform in the place of those of its type."""
+
+    def other(proposal: Proposal) -> Proposal:
+        kept = tuple(one for one in proposal.transforms if one.type != transform.type)
+        return replace(proposal, transforms=(*kept, transform))
+
+    def changed(payloads: Payloads) -> Payloads:
+        return tuple(
+            SecurityAssociation(tuple(other(one) for one in payload.proposals))
+            if isinstance(payload, SecurityAssociation)
+            else payload
+            for payload in payloads
+        )
+
+    return changed
 
 
-def _rekeyed(pair: Pair, asks: str) -> list[str]:
-    before = pair.west.endpoint.status("east").ike
-    said = pair.tell(asks, RekeyRequested("east" if asks == "west" else "west", ike=True), 3)
-    after = pair.west.endpoint.status("east").ike
-    assert before is not None
-    assert after is not None
-    assert after.spi_i != before.spi_i
-    assert pair.west.endpoint.status("east").state is pair.east.endpoint.status("west").state is PeerState.UP
-    return said
+def _without_exchange(payloads: Payloads) -> Payloads:
+    return tuple(one for one in _with(NONE)(payloads) if not isinstance(one, KeyExchangePayload))
 
 
-def _requests(said: list[str]) -> int:
-    return sum("sends CREATE_CHILD_SA request" in line for line in said)
+def _living(line: Line, name: str) -> list[IkeSa]:
+    return [sa for sa in line.ends[name].state.sas.values() if sa.state is not IkeState.CLOSED]
 
 
-@pytest.mark.parametrize("asks", ["west", "east"])
-def test_the_prf_stays(pair: Pair, asks: str) -> None:
-    """Peers are known to make other keys than RFC 7296 section 2.18 has it where it changes."""
-    for _ in range(2):
-        assert _requests(_rekeyed(pair, asks)) == 1
-        assert _prf(pair) == "prfsha384"
+@pytest.mark.parametrize("asks", OTHER)
+@pytest.mark.parametrize("changed", [_with(NONE), _without_exchange], ids=["with a payload", "without a payload"])
+def test_an_ike_sa_is_not_rekeyed_without_a_key_exchange(
+    monkeypatch: pytest.MonkeyPatch, asks: str, changed: Change
+) -> None:
+    line = Line().connect()
+    change(monkeypatch, ExchangeType.CREATE_CHILD_SA, changed, initiator=asks == "west", response=False)
+    line.tell(asks, RekeyRequested(OTHER[asks], ike=True))
+    line.deliver()
+    assert len(line.ends[OTHER[asks]].state.sas) == 1
 
 
-def test_the_prf_stays_where_the_peer_offers_others_too(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(succession, "_asked_for", lambda lineage, _sa, _task: lineage.peer.proposals)
-    _rekeyed(pair, "east")
-    assert _prf(pair) == "prfsha384"
+@pytest.mark.parametrize("asks", OTHER)
+@pytest.mark.parametrize("transform", [NONE, OTHER_CIPHER], ids=["no group", "another cipher"])
+def test_a_successor_of_other_algorithms_ends_the_ike_sa(
+    monkeypatch: pytest.MonkeyPatch, asks: str, transform: TransformSubstructure
+) -> None:
+    """The peer has a successor that we cannot have: all of it is begun anew."""
+    line = Line().connect()
+    old = line.sa(asks)
+    change(monkeypatch, ExchangeType.CREATE_CHILD_SA, _with(transform), initiator=asks != "west", response=True)
+    line.tell(asks, RekeyRequested(OTHER[asks], ike=True))
+    line.deliver()
+    assert old.state is IkeState.CLOSED
+    assert _living(line, asks) == []
 
 
-@pytest.mark.parametrize("asks", ["west", "east"])
-def test_another_prf_where_one_end_does_not_take_the_former_any_more(pair: Pair, asks: str) -> None:
-    """Asked for with the old one, then with any; the new keys are made as RFC 7296 section 2.18 has it."""
-    answers = pair.east if asks == "west" else pair.west
-    (lineage,) = answers.endpoint.state.lineages.values()
-    assert lineage.peer is not None
-    lineage.peer = replace(lineage.peer, proposals=(ike_proposal("aes128gcm16-prfsha256-x25519"),))
-    assert _requests(_rekeyed(pair, asks)) == 2
-    assert _prf(pair) == "prfsha256"
-    assert _requests(_rekeyed(pair, asks)) == 1
+@pytest.mark.parametrize("asks", OTHER)
+def test_a_successor_with_another_group_than_ours_ends_the_ike_sa(monkeypatch: pytest.MonkeyPatch, asks: str) -> None:
+    """Both groups are in our offer; our key exchange is of the other one."""
+    line = Line(proposals=(ike_proposal("aes128gcm16-prfsha256-x25519-ecp256"),)).connect()
+    old = line.sa(asks)
+    other = _with(TransformSubstructure(TransformType.KE, 19))
+    change(monkeypatch, ExchangeType.CREATE_CHILD_SA, other, initiator=asks != "west", response=True)
+    line.tell(asks, RekeyRequested(OTHER[asks], ike=True))
+    line.deliver()
+    assert old.state is IkeState.CLOSED
+    assert _living(line, asks) == []
+
+
+@pytest.mark.parametrize("asks", OTHER)
+def test_other_algorithms_are_refused_and_the_ike_sa_stays(monkeypatch: pytest.MonkeyPatch, asks: str) -> None:
+    line = Line().connect()
+    kept = [line.sa(name) for name in OTHER]
+    other = _with(OTHER_CIPHER)
+    change(monkeypatch, ExchangeType.CREATE_CHILD_SA, other, initiator=asks == "west", response=False)
+    line.tell(asks, RekeyRequested(OTHER[asks], ike=True))
+    line.deliver()
+    assert [sa.state for sa in kept] == [IkeState.ESTABLISHED] * 2
+    assert line.up()

@@ -18,6 +18,7 @@ from culvert.wire.isakmp.header import NO_SPI, read_header
 from culvert.wire.isakmp.message import Message, emit_message, parse_message
 from culvert.wire.isakmp.notify import Notify, NotifyType
 from culvert.wire.isakmp.numbers import ExchangeType, PayloadType
+from culvert.wire.isakmp.vendor_id import VendorId
 from tests.unit.ike.line import OTHER, Line
 
 UNKNOWN = 0x12345678
@@ -226,6 +227,6 @@ def test_nobody_answers_such_a_message() -> None:
     line = Line()
     for exchange in ExchangeType:
         for response in (True, False):
-            notify = Notify(NotifyType.INVALID_SPI, bytes(4))
-            message = Message(b"anything", b"whatever", exchange, True, response, 1, (notify,))
+            longer_than_what_is_protected = (Notify(NotifyType.INVALID_SPI, bytes(4)), VendorId(bytes(40)))
+            message = Message(b"anything", b"whatever", exchange, True, response, 1, longer_than_what_is_protected)
             assert not _transmitted(line.receive("east", emit_message(message)))

@@ -16,7 +16,7 @@ from culvert.ipsec.associations import AssociationId
 from culvert.reasons import Drop
 from culvert.wire.netlink.events import AcquireWire
 from culvert.wire.netlink.framing import NLM_F_DUMP_INTR, NLM_F_MULTI, Message, dump_done, parse_messages
-from culvert.wire.netlink.numbers import Own, Xfrm
+from culvert.wire.netlink.numbers import Groups, Own, Xfrm
 from culvert.wire.netlink.policy import PolicyWire, TemplateWire, emit_policy
 from culvert.wire.netlink.sa import SaWire
 from culvert.wire.netlink.structures import IdWire, SelectorWire
@@ -98,6 +98,21 @@ async def test_who_did_not_subscribe_is_told_nothing(engine: FakeEngine, client:
     engine.receive_ike(LOCAL, REMOTE, b"message")
     engine.overrun()
     assert await anext(client.events()) == Overrun()
+
+
+async def test_an_engine_of_a_former_version_goes_on_without_what_it_cannot_tell(
+    engine: FakeEngine, client: XfrmClient
+) -> None:
+    engine.groups = ~(Groups.SILENCE | Groups.DROPPED)
+    assert await client.subscribe(strays=True, silence=True, drops=True) == Groups.SILENCE | Groups.DROPPED
+    engine.receive_ike(LOCAL, REMOTE, b"message")
+    assert await anext(client.events()) == IkeDatagram(LOCAL, REMOTE, b"message")
+
+
+async def test_an_engine_that_lacks_more_is_refused(engine: FakeEngine, client: XfrmClient) -> None:
+    engine.groups = ~(Groups.SILENCE | Groups.IKE)
+    with pytest.raises(XfrmError, match="no such group"):
+        await client.subscribe(silence=True)
 
 
 async def test_counters_are_named(engine: FakeEngine, client: XfrmClient) -> None:

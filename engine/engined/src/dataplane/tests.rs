@@ -277,6 +277,21 @@ fn without_encapsulation_it_leaves_by_the_raw_socket() {
 }
 
 #[test]
+fn esp_is_taken_in_udp_and_by_itself_on_every_association() {
+    for udp in [true, false] {
+        let mut world = World::with_policies();
+        world.add_sa(udp);
+        let packets: Vec<_> = (0..2).map(|number| packet(&[number; 100])).collect();
+        packets.iter().for_each(|packet| world.put(packet));
+        world.outbound.turn();
+        let sent = taken(if udp { &world.udp } else { &world.raw });
+        world.deliver(&sent[0].octets, sent[0].octets.len());
+        world.arrive(&in_header(&sent[1], protocol::ESP));
+        assert_eq!(world.came_out(), packets);
+    }
+}
+
+#[test]
 fn the_first_packets_wait_and_ask_once() {
     let mut world = World::with_policies();
     world.put(&packet(b"first"));

@@ -53,7 +53,7 @@ def _mode_notifies(child: Child, protocol: ProtocolId) -> Payloads:
     """Ask for transport mode, or agree to it. There the length of what is inside cannot be told from padding."""
     if child.mode is not Mode.TRANSPORT:
         return ()
-    no_padding = Notify(NotifyType.ESP_TFC_PADDING_NOT_SUPPORTED, b"", protocol)
+    no_padding = Notify(NotifyType.ESP_TFC_PADDING_NOT_SUPPORTED)
     return Notify(NotifyType.USE_TRANSPORT_MODE), *((no_padding,) if protocol is ProtocolId.ESP else ())
 
 
@@ -194,7 +194,7 @@ def _spi(chosen: Chosen, child: Child, lineage: Lineage) -> int:
     if len(chosen.spi) != 4 or spi < LOWEST_CHILD_SPI:
         raise refused(NotifyType.INVALID_SYNTAX, f"the peer chose the reserved SPI {spi}")
     if children.find_outbound(lineage, spi, child.protocol) is not None:
-        raise refused(NotifyType.INVALID_SYNTAX, f"the peer chose SPI 0x{spi:08x}, which another child of it has")
+        raise refused(NotifyType.NO_PROPOSAL_CHOSEN, f"the peer chose SPI 0x{spi:08x}, which another child of it has")
     return spi
 
 

@@ -132,7 +132,8 @@ def _answer(ctx: Context, sa: IkeSa, request: Opened, path: Path) -> Answer:
     except Refused as refusal:
         level = DEBUG if refusal.reason is Refusal.TEMPORARY_FAILURE else WARNING
         ctx.note(refusal.explanation, refusal.reason, level, sa.peer)
-        return Answer((refusal.notify,), (refusal.reason, refusal.explanation) if refusal.fatal else None)
+        fatal = refusal.fatal or refusal.notify.type == NotifyType.INVALID_SYNTAX
+        return Answer((refusal.notify,), (refusal.reason, refusal.explanation) if fatal else None)
 
 
 def _respond(ctx: Context, sa: IkeSa, header: Header, contents: Contents) -> Answer:
@@ -206,7 +207,11 @@ def _response(ctx: Context, sa: IkeSa, header: Header, data: bytes, path: Path) 
         ctx.timers.clear(Timer.RETRANSMIT, sa.spi.hex())
         _judge(contents, table.judge_response(sa.state, header.exchange, contents))
         children.answered(ctx, ctx.lineage_of(sa))
-        _conclude(ctx, sa, outstanding, contents)
+        if contents.notify(NotifyType.INVALID_SYNTAX) and not isinstance(outstanding.task, SetUp):
+            # It has ended the IKE SA with that, and so do we (RFC 7296 section 2.21.3).
+            _end(ctx, sa, Refusal.INVALID_SYNTAX, f"{sa.remote} refuses with INVALID_SYNTAX what we asked it")
+        else:
+            _conclude(ctx, sa, outstanding, contents)
     except ParseError as error:
         _fail(ctx, sa, Refusal.INVALID_SYNTAX, error.text)
     except Refused as refusal:

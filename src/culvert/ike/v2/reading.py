@@ -87,6 +87,12 @@ class Contents:
         return next((one for one in self.all(Notify) if one.is_error), None)
 
     @property
+    def unknown_error(self) -> Notify | None:
+        """The first error that is not known here: a request that is answered with it failed (section 3.10.1)."""
+        errors = (one for one in self.all(Notify) if one.is_error)
+        return next((one for one in errors if not isinstance(one.type, NotifyType)), None)
+
+    @property
     def critical(self) -> Unknown | None:
         """The first payload that is not known here and must be."""
         return next((one for one in self.all(Unknown) if one.critical), None)

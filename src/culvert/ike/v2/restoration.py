@@ -20,6 +20,14 @@ from culvert.ike.v2.keeping import CHILD_TIMERS, IKE_TIMERS, LINEAGE_TIMERS
 from culvert.ike.v2.sa import ChildSa, IkeSa, IkeState, Lineage, RekeyIke
 from culvert.ike.v2.sealing import MAX_EPOCH, said, usable
 from culvert.ipsec.associations import AssociationId, Direction
+from culvert.limits import (
+    MAX_CHILDREN,
+    MAX_IKE_SAS_PER_PEER,
+    MAX_LINGERING,
+    MAX_QUEUED_TASKS,
+    MAX_SELECTORS_HELD,
+    MAX_SET_UP_RESTARTS,
+)
 from culvert.reasons import Refusal
 from culvert.wire.isakmp.header import SPI_OCTETS
 from culvert.wire.plain import UnreadableError
@@ -103,7 +111,19 @@ def _judge(ctx: Context, found: Checkpoint) -> None:
         _must(child.replaced_by != spi_in, "a child replaces itself")
     outbound = [child.outbound.id for child in lineage.children.values()]
     _must(len(outbound) == len(dict.fromkeys(outbound)), "there are two children of one outbound SPI")
+    _judge_bounds(lineage, sas)
     _judge_deadlines(found.snapshot)
+
+
+def _judge_bounds(lineage: Lineage, sas: tuple[IkeSa, ...]) -> None:
+    """See that there is no more of anything than a peer could have made."""
+    selectors = sum(len(child.inbound.selectors) for child in lineage.children.values())
+    _must(
+        len(lineage.members) <= MAX_IKE_SAS_PER_PEER + 1 and len(lineage.lingering) <= MAX_LINGERING, "too many IKE SAs"
+    )
+    _must(len(lineage.children) <= MAX_CHILDREN and selectors <= MAX_SELECTORS_HELD, "too many children")
+    _must(len(lineage.queue) <= MAX_QUEUED_TASKS, "too many exchanges wait")
+    _must(all(sa.restarts <= MAX_SET_UP_RESTARTS for sa in sas), "an IKE SA was begun anew too often")
 
 
 def _judge_sa(ctx: Context, lineage: Lineage, sa: IkeSa) -> None:

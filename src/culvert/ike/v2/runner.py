@@ -6,7 +6,7 @@ from culvert.addresses import NAT_PORT
 from culvert.clock import SECOND
 from culvert.ike.actions import Transmit
 from culvert.ike.timers import Owner, Timer
-from culvert.ike.v2 import anew, children, inheritance, lineages, requests, silence, standing, succession
+from culvert.ike.v2 import anew, children, inheritance, lineages, requests, silence, standing, succession, window
 from culvert.ike.v2.context import Context
 from culvert.ike.v2.exchanges import create_child_sa, ike_sa_init, informational
 from culvert.ike.v2.sa import (
@@ -41,7 +41,12 @@ def run(ctx: Context) -> None:
 
 def _run(ctx: Context, lineage: Lineage) -> None:
     sa = ctx.current(lineage)
+    if sa is not None and window.runs_out(sa.window) and not lineage.closing:
+        lineages.enqueue(ctx, lineage, RekeyIke(), first=True)
     while sa is not None and _idle(sa) and (lineage.closing or not sa.unconfirmed):
+        if window.spent(sa.window):
+            lineages.drop(ctx, lineage, Refusal.LIFETIME_ENDED, "the message IDs of the IKE SA are used up")
+            return
         task = _next(ctx, lineage)
         if task is None:
             return

@@ -13,7 +13,7 @@ from culvert.ike.timers import Timer
 from culvert.ike.v2 import collisions, crash_detection, keys, lineages, requests, retries
 from culvert.ike.v2.collisions import Answered, Asked, Reply, Then
 from culvert.ike.v2.context import Context
-from culvert.ike.v2.reading import Contents, Refused, reason_of, refused
+from culvert.ike.v2.reading import Contents, Refused, name_of, reason_of, refused
 from culvert.ike.v2.sa import DeleteIke, IkeOffer, IkeSa, IkeState, Lineage, RekeyIke
 from culvert.ike.v2.sealing import Payloads
 from culvert.ipsec.proposals import Proposal
@@ -123,6 +123,8 @@ def conclude(ctx: Context, sa: IkeSa, contents: Contents, task: RekeyIke, offer:
         _refused(ctx, sa, lineage, contents, task)
         return
     try:
+        if contents.unknown_error:
+            raise refused(NotifyType.INVALID_SYNTAX, f"the peer says {name_of(contents.unknown_error)}")
         new = _take(ctx, sa, contents, task, offer)
     except Refused as refusal:
         # The peer has a successor that we do not have: this cannot be mended, only begun anew.

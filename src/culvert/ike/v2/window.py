@@ -8,6 +8,11 @@ from enum import Enum
 from culvert.ike.v2.sa import ChildOffer, IkeOffer, Outstanding, Task, Window
 from culvert.wire.isakmp.header import Header, peek
 
+SPENT_FROM = 2**32 - 256
+"""Message IDs from here on are left to what ends an IKE SA."""
+RUNS_OUT_FROM = SPENT_FROM - 4_096
+TRIES_APART = 256
+
 
 class Verdict(Enum):
     """What a request is, judged by its message ID and octets."""
@@ -58,3 +63,13 @@ def awaits(window: Window, header: Header) -> bool:
     if outstanding is None or outstanding.message_id != header.message_id:
         return False
     return peek(outstanding.datagrams[0]).exchange == header.exchange
+
+
+def runs_out(window: Window) -> bool:
+    """Tell whether the IKE SA should have a successor before its message IDs end, now and then (section 2.2)."""
+    return window.next_request >= RUNS_OUT_FROM and window.next_request % TRIES_APART == 0
+
+
+def spent(window: Window) -> bool:
+    """Tell whether there are no message IDs left."""
+    return window.next_request >= SPENT_FROM

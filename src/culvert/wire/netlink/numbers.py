@@ -145,6 +145,8 @@ class Groups(IntFlag):
 
 
 NO_GROUPS = Groups(0)
+HINTS = Groups.UNKNOWN_SPI | Groups.SILENCE | Groups.DROPPED
+"""What shortens a wait or explains, and without which everything works."""
 
 
 def kernel_groups(groups: Groups) -> int:

@@ -234,6 +234,7 @@ def test_a_later_fragment_names_no_payload() -> None:
         lambda: Notify(NotifyType.COOKIE, spi=bytes(256)).emit(),
         lambda: TSi((UnknownSelector(1, 0, b""),) * 256).emit(),
         lambda: TransformSubstructure(1, 20, 65_536).emit(True),
+        lambda: Attribute(0x8000 | 99, b"abc").emit(),
     ],
 )
 def test_values_that_have_no_octets_are_refused(build: object) -> None:

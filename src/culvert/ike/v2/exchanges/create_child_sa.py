@@ -167,9 +167,11 @@ def conclude(ctx: Context, sa: IkeSa, contents: Contents, task: CreateChild | Re
     lineage = ctx.lineage_of(sa)
     if lineage.closing or lineage.peer is None:
         return
-    error = contents.error
-    if contents.find(SecurityAssociation) is None:
-        _refused(ctx, lineage, task, offer, error)
+    made = contents.find(SecurityAssociation) is not None
+    if made and contents.unknown_error:
+        lineages.enqueue(ctx, lineage, DeleteChild(offer.spi_in, orphan=True, protocol=offer.child.protocol))
+    if not made or contents.unknown_error:
+        _refused(ctx, lineage, task, offer, contents.unknown_error or contents.error)
         return
     nonces = Nonces(offer.nonce, contents.get(Nonce).value)
     try:

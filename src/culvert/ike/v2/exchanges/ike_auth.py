@@ -218,6 +218,8 @@ def _first_child(ctx: Context, sa: IkeSa, lineage: Lineage, peer: Peer, contents
             ctx, sa, peer, contents, nonces=keys.Nonces(sa.nonce_i, sa.nonce_r), key_exchange=False
         )
     except Refused as refusal:
+        if refusal.notify.type == NotifyType.INVALID_SYNTAX:
+            raise  # that ends the IKE SA at both ends (section 2.21.3)
         ctx.log(peer.name, f"the first child was refused: {refusal.explanation}", refusal.reason, WARNING)
         ctx.outcomes.append(ChildDown(peer.name, "", refusal.reason, refusal.explanation))
         return (refusal.notify,)
@@ -232,8 +234,8 @@ def conclude(ctx: Context, sa: IkeSa, contents: Contents, offer: ChildOffer | No
     if record is None or lineage.closing:
         lineages.drop(ctx, lineage, Refusal.DISCONNECTED, "no longer wanted")
         return
-    if contents.find(Authentication) is None:
-        error = contents.error
+    if contents.find(Authentication) is None or contents.unknown_error:
+        error = contents.unknown_error or contents.error
         reason = reason_of(error.type) if error else Refusal.UNEXPECTED_MESSAGE
         lineages.drop(ctx, lineage, reason, _refusal(ctx, sa, record, error))
         return

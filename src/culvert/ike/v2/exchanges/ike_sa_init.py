@@ -79,7 +79,7 @@ def _send(ctx: Context, sa: IkeSa, record: PeerRecord, offer: IkeOffer) -> None:
         negotiation.offer(record.peer.proposals, ProtocolId.IKE, b"", key_exchange=True),
         KeyExchangePayload(offer.method.id, offer.private.public),
         Nonce(offer.nonce),
-        *_nat_detection(ctx, sa, sa.local, sa.remote, record),
+        *_nat_detection(sa, sa.local, sa.remote, record),
         *extensions.offered(),
         VendorId(nat.VENDOR_ID),
     )
@@ -89,12 +89,11 @@ def _send(ctx: Context, sa: IkeSa, record: PeerRecord, offer: IkeOffer) -> None:
         sa.init_request = sa.window.outstanding.datagrams[0]
 
 
-def _nat_detection(
-    ctx: Context, sa: IkeSa, local: SocketAddress, remote: SocketAddress, record: PeerRecord | None
-) -> Payloads:
+def _nat_detection(sa: IkeSa, local: SocketAddress, remote: SocketAddress, record: PeerRecord | None) -> Payloads:
     """Say which addresses we see; a false one of ours makes the peer encapsulate, where that is configured."""
     forced = record is not None and record.peer.encapsulation is EncapsulationChoice.UDP
-    source = nat.false_hash(ctx.entropy) if forced else nat_detection_hash(sa.spi_i, sa.spi_r, local)
+    nonce = sa.nonce_i if sa.initiator else sa.nonce_r
+    source = nat.false_hash(nonce) if forced else nat_detection_hash(sa.spi_i, sa.spi_r, local)
     return (
         Notify(NotifyType.NAT_DETECTION_SOURCE_IP, source),
         Notify(NotifyType.NAT_DETECTION_DESTINATION_IP, nat_detection_hash(sa.spi_i, sa.spi_r, remote)),
@@ -137,7 +136,7 @@ def _accept(ctx: Context, message: Message, contents: Contents, data: bytes, end
         chosen.answer(ProtocolId.IKE, b""),
         KeyExchangePayload(method.id, public),
         Nonce(sa.nonce_r),
-        *(_nat_detection(ctx, sa, local, remote, record) if contents.notified(SOURCE) else ()),
+        *(_nat_detection(sa, local, remote, record) if contents.notified(SOURCE) else ()),
         *extensions.answered(sa),
         *((VendorId(nat.VENDOR_ID),) if sa.peer_is_culvert else ()),
     )
