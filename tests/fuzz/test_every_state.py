@@ -209,6 +209,21 @@ def test_what_comes_out_of_its_turn_changes_nothing(state: str) -> None:
             refused_by_name(at, sealed(at.peer(), case, number), (case, number))
 
 
+@pytest.mark.parametrize("state", STATES)
+def test_who_says_in_clear_that_the_peer_forgot_us_ends_nothing_but_what_we_are_ending(state: str) -> None:
+    """INVALID_IKE_SPI is a hint (RFC 7296 section 2.4): at most the peer is called beside."""
+    at = stand(state).copied()
+    before, children = at.live.state, dict(at.ctx.child_owners)
+    lineage = at.ctx.lineages.get(at.sa.lineage)
+    ending = lineage is not None and lineage.closing and at.live.window.outstanding is not None
+    for exchange in ExchangeType:
+        case = Case(exchange, True, "INVALID_IKE_SPI", (Notify(NotifyType.INVALID_IKE_SPI),))
+        quiet(at.receive(clear(at.peer(), case, message_id(at, response=True))), case)
+        bookkeeping.check(str(case), at.ctx)
+    assert at.live.state is (IkeState.CLOSED if ending else before)
+    assert at.ctx.child_owners == children
+
+
 @pytest.mark.parametrize("version", [1, 2, 3, 15])
 def test_strangers_are_told_no_more_than_that_we_do_not_know_them(version: int) -> None:
     """Where there is no IKE SA at all, a first message makes one and everything else nothing."""
