@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from culvert.lab.chapter import LAN, SITE_A, SITE_B, UPLINK
 from culvert.lab.demo.office import Office
 from culvert.lab.eavesdropper import Eavesdropper
-from culvert.lab.host import Host
-from culvert.lab.lab import Lab
 from tests.interop.charon import with_children
 from tests.interop.guest_charon import GuestCharon
-from tests.uml.guest import Guest, guest, missing
+from tests.interop.guest_world import AH, ESP, HERE, OURS, TAP, THEIRS, THERE, UDP, World, guest_world, protocols
+from tests.uml.guest import missing
 
 pytestmark = [
     pytest.mark.root,
@@ -28,41 +25,14 @@ pytestmark = [
 ]
 
 SECRET = "the secret of this test, for both of them"
-PEER, TAP = "guest", "outside"
-OURS, THEIRS = "203.0.113.1", "203.0.113.2"
-HERE = replace(SITE_A, outside=(OURS, ""))
-THERE = replace(SITE_B, outside=(THEIRS, ""))
+PEER = "guest"
 MARKER = "c0ffee5ec2e7"
-ESP, AH, UDP = 50, 51, 17
-
-
-@dataclass
-class World:
-    """A gateway with a host behind it, and the guest at the other end of its cable."""
-
-    host: Host
-    gateway: Host
-    guest: Guest
 
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
-    with Lab(f"gc{os.getpid()}") as lab:
-        host, gateway = lab.host("host"), lab.host("gateway")
-        lab.link((host, UPLINK, (f"{HERE.host[0]}/24",)), (gateway, LAN, (f"{HERE.gateway[0]}/24",)))
-        host.add_default_route(HERE.gateway[0])
-        gateway.ip("tuntap", "add", TAP, "mode", "tap")
-        gateway.ip("addr", "add", f"{OURS}/24", "dev", TAP)
-        gateway.ip("link", "set", TAP, "up")
-        gateway.ip("route", "add", "default", "via", THEIRS)
-        device = f"vec0:transport=tap,ifname={TAP},depth=128,gro=0"
-        with guest(gateway.command([]), [device]) as running:
-            running.shell(
-                "modprobe -a ipv6 xfrm_user esp4 ah4\n"
-                f"ip addr add {THEIRS}/24 dev vec0; ip link set vec0 up; ip addr add {THERE.host[0]}/24 dev lo\n"
-                f"ip route add {HERE.network[0]} via {OURS} src {THERE.host[0]}"
-            )
-            yield World(host, gateway, running)
+    with guest_world() as world:
+        yield world
 
 
 @dataclass
@@ -137,15 +107,6 @@ def join(world: World, tmp_path: Path) -> Iterator[Join]:
     yield make
     for one in made:
         one.end()
-
-
-def _is_ike(packet: bytes) -> bool:
-    return packet[9] == UDP and (packet[22:24] == b"\x01\xf4" or packet[28:32] == bytes(4))
-
-
-def protocols(ear: Eavesdropper) -> set[int]:
-    packets = [frame[14:] for frame in ear.frames() if frame[12:14] == b"\x08\x00"]
-    return {packet[9] for packet in packets if not _is_ike(packet)}
 
 
 CASES = {

@@ -171,7 +171,7 @@ class _Loading:
             return None
         return None if contents is None else contents.data
 
-    def secrets(self) -> dict[str, psk.Entry]:
+    def secrets(self) -> dict[str, psk.Found]:
         """Find the secret of every peer that proves itself with one, and where it stands."""
         found = {}
         for name, peer in self.peers.items():
@@ -188,7 +188,7 @@ class _Loading:
     def _unclear(self, name: str) -> bool:
         return any(self.origins.is_spoiled("peers", name, key) for key in ("secret", "auth", "local_auth"))
 
-    def _literal(self, name: str, text: str) -> psk.Entry | None:
+    def _literal(self, name: str, text: str) -> psk.Found | None:
         """A secret that stands in the configuration itself."""
         origin = self.origins.at("peers", name, "secret")
         if not self._read[origin.file].private:
@@ -204,9 +204,9 @@ class _Loading:
             self.findings.problem(origin, failure.what, failure.what_to_do)
             return None
         self._weigh(secret, origin)
-        return psk.Entry("", secret, origin)
+        return psk.Found(psk.Entry("", secret, origin))
 
-    def _from_file(self, name: str, peer: PeerTable, file: str) -> psk.Entry | None:
+    def _from_file(self, name: str, peer: PeerTable, file: str) -> psk.Found | None:
         """Search a psk.txt: by the peer's identity, then its addresses, then its name."""
         origin = self.origins.at("peers", name, "secret")
         path = Path(origin.file).parent / file
@@ -220,15 +220,16 @@ class _Loading:
         secrets = self._psk(path, origin)
         if secrets is None:
             return None
-        entry = secrets.find(wanted)
-        if entry is None and any(self.origins.is_spoiled("peers", name, key) for key in ("address", "identity")):
+        found = secrets.find(wanted)
+        if found is None and any(self.origins.is_spoiled("peers", name, key) for key in ("address", "identity")):
             return None
-        if entry is None:
+        if found is None:
             what = f"no secret for peer {shown(name)}: looked in {path} for {', '.join(wanted)}"
             self.findings.problem(origin, what, _how_to_write(path, wanted[0], False))
             return None
-        self._weigh(entry.secret, entry.origin)
-        return entry
+        for entry in (found.entry, *found.at.values()):
+            self._weigh(entry.secret, entry.origin)
+        return found
 
     def _psk(self, path: Path, origin: Origin) -> psk.Secrets | None:
         """Read a psk.txt once. None where it may not be used."""

@@ -101,13 +101,22 @@ class Child:
 
 
 @dataclass(frozen=True, slots=True)
+class Secret:
+    """A pre-shared key, and where it stands, for people."""
+
+    octets: bytes = field(repr=False)
+    place: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Peer:
     """Another gateway. `addresses` are names or addresses, tried in turn; empty: it calls us from anywhere.
 
     `identity` None: it is known by the address at which we reach it, or by a name among `addresses`.
     `auth` is how it proves who it is, and `local_auth` how we do: None, in the same way. `secret` is the pre-shared
-    key; None where none was found (loading says so), and `secret_from` where it stands, for people. `credential` and
-    `trust` are the same for certificates: ours, and who may vouch for the peer's.
+    key; None where none was found (loading says so), and `secret_from` where it stands, for people. A peer of several
+    addresses may have another one at some: `secrets`. `credential` and `trust` are the same for certificates: ours, and
+    who may vouch for the peer's.
     `legacy`: ESP may use algorithms that RFC 8221 advises against, signatures SHA-1 and short RSA keys. `split`: one
     child SA for each pair of networks.
     """
@@ -136,6 +145,12 @@ class Peer:
     credential: Credential | None = None
     trust: TrustStore | None = None
     split: bool = False
+    secrets: tuple[tuple[IPAddress, Secret], ...] = ()
+
+    def secret_at(self, address: IPAddress) -> Secret | None:
+        """Give the pre-shared key for the peer where it is at this address."""
+        own = next((secret for one, secret in self.secrets if one == address), None)
+        return own or (Secret(self.secret, self.secret_from) if self.secret else None)
 
     @property
     def own_auth(self) -> Authentication:

@@ -186,7 +186,8 @@ def _no_identity(text: str) -> UnusableError:
 
 
 def ike(text: str) -> Proposal:
-    return _proposal(ike_proposal, text)
+    """Read a proposal for an IKE SA; as for `esp`, weak algorithms are judged with the whole."""
+    return _proposal(lambda written: ike_proposal(written, legacy=True), text)
 
 
 def esp(text: str) -> Proposal:

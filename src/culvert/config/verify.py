@@ -18,6 +18,7 @@ from culvert.config.values import literal
 from culvert.config.verify_transport import verify_transport
 from culvert.ipsec.associations import Mode, Protocol
 from culvert.ipsec.coverage import pairs
+from culvert.ipsec.proposals import weakness_of
 from culvert.ipsec.selectors import SelectorError, TrafficSelector, decompose
 from culvert.limits import MAX_CARRIERS, MAX_CHILDREN, MAX_TRAFFIC_SELECTORS
 
@@ -150,10 +151,12 @@ class _Verify:
             )
 
     def _weak_algorithms(self, peer: Peer) -> None:
-        """What RFC 8221 advises against is named where it is written, once, unless the peer is `legacy`."""
+        """What RFC 8221 and RFC 8247 advise against is named where it is written, once, unless the peer is `legacy`."""
         if peer.legacy or self._spoiled(peer, "legacy"):
             return
         weak: dict[tuple[str, ...], str] = {}
+        for name in [name for proposal in peer.proposals for name in proposal.legacy][:1]:
+            weak["peers", peer.name, "proposals"] = name
         for child in peer.children:
             names = [name for proposal in child.proposals for name in proposal.legacy]
             key = f"{child.protocol}_proposals"
@@ -163,7 +166,7 @@ class _Verify:
         for path, name in weak.items():
             self._problem(
                 path,
-                f"{name} is too weak today (RFC 8221)",
+                f"{name} is too weak today ({weakness_of(name)})",
                 f"Drop it; where peer {_quoted(peer.name)} has nothing better, write legacy = true for that peer.",
             )
 

@@ -49,8 +49,6 @@ INTEGRITY: dict[int, str] = {
 }
 KEY_EXCHANGE: dict[int, str] = {
     1: "modp768",
-    2: "modp1024",
-    5: "modp1536",
     17: "modp6144",
     18: "modp8192",
     21: "ecp521",

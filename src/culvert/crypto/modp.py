@@ -1,4 +1,4 @@
-"""The MODP groups of RFC 3526: Diffie-Hellman modulo a safe prime, generator 2."""
+"""The MODP groups of RFC 2409 and RFC 3526: Diffie-Hellman modulo a safe prime, generator 2."""
 
 from __future__ import annotations
 
@@ -20,10 +20,16 @@ def _prime(bits: int, addend: int) -> int:
     return (1 << bits) - (1 << (bits - 64)) - 1 + (pi + addend << 64)
 
 
-PRIMES = {256: _prime(2048, 124_476), 384: _prime(3072, 1_690_314), 512: _prime(4096, 240_904)}
-"""The primes by their octets: RFC 3526 sections 3, 4 and 5, from the formulas given there."""
-_EXPONENT_OCTETS = {256: 40, 384: 53, 512: 60}
-"""Twice the higher strength estimate of RFC 3526 section 8 (160, 210, 240 bits), in whole octets."""
+PRIMES = {
+    128: _prime(1024, 129_093),
+    192: _prime(1536, 741_804),
+    256: _prime(2048, 124_476),
+    384: _prime(3072, 1_690_314),
+    512: _prime(4096, 240_904),
+}
+"""The primes by their octets: RFC 2409 section 6.2, RFC 3526 sections 2 to 5, from the formulas given there."""
+_EXPONENT_OCTETS = {128: 40, 192: 40, 256: 40, 384: 53, 512: 60}
+"""Twice the higher strength estimate of RFC 3526 section 8 (160, 210, 240 bits), in whole octets; never fewer."""
 
 
 def check_modp(public: bytes) -> int:

@@ -82,11 +82,15 @@ class Integrity:
 
 @dataclass(frozen=True, slots=True)
 class KeyExchange:
-    """A key exchange method. `public_octets` is the length of the public value in the KE payload; 0 for NONE."""
+    """A key exchange method. `public_octets` is the length of the public value in the KE payload; 0 for NONE.
+
+    `legacy`: RFC 8247 section 2.4 advises against it.
+    """
 
     name: str
     id: int
     public_octets: int
+    legacy: bool = False
 
 
 class Esn(IntEnum):
@@ -164,6 +168,8 @@ KEY_EXCHANGE: tuple[KeyExchange, ...] = (
     KeyExchange("ecp256", 19, 64),
     KeyExchange("ecp384", 20, 96),
     KeyExchange("x25519", 31, 32),
+    KeyExchange("modp1024", 2, 128, legacy=True),
+    KeyExchange("modp1536", 5, 192, legacy=True),
 )
 
 ALIASES: dict[str, str] = {

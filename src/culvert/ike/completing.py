@@ -8,7 +8,7 @@ from culvert.ike.records import ChildDown, ChildNarrowed, ChildUp, PeerRecord
 from culvert.ike.timers import Timer
 from culvert.ike.v2 import carrying, lineages
 from culvert.ike.v2.context import Context
-from culvert.ike.v2.sa import CreateChild, Lineage
+from culvert.ike.v2.sa import CreateChild, Lineage, Liveness
 from culvert.ipsec.coverage import pairs
 from culvert.limits import MAX_PROBES
 from culvert.reasons import Refusal
@@ -100,10 +100,18 @@ def _up(ctx: Context, record: PeerRecord, up: ChildUp) -> None:
         return
     if carrying.left_of(lineage, child).nothing:
         parts.forget_refusals()
+        if up.began and _takes_over(ctx, record, lineage) and len(carrying.carriers(lineage, child.name)) > 1:
+            # The peer goes over to a part when the next exchange shows that we have it; after the last there is none.
+            lineages.enqueue(ctx, lineage, Liveness())
     elif up.began:
         ensure(ctx, record, lineage)
     else:
         check_later(ctx, record, ctx.jittered(CHECK_NS, 40))
+
+
+def _takes_over(ctx: Context, record: PeerRecord, lineage: Lineage) -> bool:
+    """Tell whether another IKE SA with the peer still stands, on whose children it may be sending."""
+    return any(one is not lineage for one in ctx.live(record.peer.name))
 
 
 def _narrowed(ctx: Context, record: PeerRecord, narrowed: ChildNarrowed) -> None:

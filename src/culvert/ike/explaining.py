@@ -162,11 +162,20 @@ def _joined(proposals: Sequence[str]) -> str:
 def _advice(ours: Proposal, theirs: Offered, place: Place, protocol: ProtocolId, key_exchange: bool) -> str:
     """Give what to write to meet the peer, or what the peer has to offer where we cannot do what it wants."""
     text = _meeting(ours, theirs, key_exchange)
+    if _readable(text, protocol):
+        return place.to_write(text)
+    advice = f"the peer has to offer one of ours, such as {_one_of_each(ours, key_exchange)}"
+    if protocol == ProtocolId.IKE and _readable(text, protocol, legacy=True):  # some have one weak group, no other
+        return f"{advice}; where it cannot, {place.to_write(text)}, with legacy = true"
+    return advice
+
+
+def _readable(text: str, protocol: ProtocolId, *, legacy: bool = False) -> bool:
     try:
-        _READERS[protocol](text)
+        _READERS[protocol](text, legacy=legacy)
     except ProposalError:
-        return f"the peer has to offer one of ours, such as {_one_of_each(ours, key_exchange)}"
-    return place.to_write(text)
+        return False
+    return True
 
 
 def _meeting(ours: Proposal, theirs: Offered, key_exchange: bool) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from culvert.crypto.transforms import (
     NO_KEY_EXCHANGE,
@@ -122,6 +122,12 @@ def accept(
 def _nothing_else(chosen: Chosen, theirs: WireProposal) -> bool:
     """Tell whether an answer names no algorithm besides those that were asked for, such as a group in IKE_AUTH."""
     return all(one in chosen.transforms or one.id == NONE_ID for one in theirs.transforms)
+
+
+def with_prf(configured: Sequence[Proposal], prf: Prf | None) -> tuple[Proposal, ...]:
+    """Give the proposals that allow this PRF, with no other; all of them where none does."""
+    narrowed = tuple(replace(one, prf=(prf,)) for one in configured if prf is not None and prf in one.prf)
+    return narrowed or tuple(configured)
 
 
 def permits(configured: Sequence[Proposal], suite: Suite) -> bool:

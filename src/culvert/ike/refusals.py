@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from culvert.addresses import IPAddress, SocketAddress
 from culvert.config.model import Child, Peer
-from culvert.crypto.transforms import BY_NAME
+from culvert.crypto.transforms import BY_NAME, KeyExchange
 from culvert.ike import explaining, narrowing, words
 from culvert.ike.explaining import Place
 from culvert.ipsec.associations import Protocol
@@ -89,8 +89,16 @@ def wanted_group(error: Notify, allowed: str, place: Place) -> str:
     if len(error.data) != 2:
         return f"it wants another key exchange than {allowed}, and does not say which"
     wanted = words.group(int.from_bytes(error.data, "big"))
-    advice = f"add {wanted} to {place}" if wanted in BY_NAME else "the peer has to allow one of ours"
-    return f"it wants the key exchange {wanted}, and we allow {allowed}; {advice}"
+    return f"it wants the key exchange {wanted}, and we allow {allowed}; {_allowing(wanted, place)}"
+
+
+def _allowing(wanted: str, place: Place) -> str:
+    known = BY_NAME.get(wanted)
+    if not isinstance(known, KeyExchange):
+        return "the peer has to allow one of ours"
+    if known.legacy:
+        return f"the peer has to allow one of ours; where it cannot, add {wanted} to {place} and write legacy = true"
+    return f"add {wanted} to {place}"
 
 
 def _general(error: Notify) -> str:

@@ -35,8 +35,8 @@ class Proposal:
 
     @property
     def legacy(self) -> tuple[str, ...]:
-        """The algorithms that RFC 8221 advises against, by name."""
-        return tuple(one.name for one in _algorithms(self) if one.legacy)
+        """The algorithms that RFC 8221 and RFC 8247 advise against, by name."""
+        return tuple(one.name for one in (*_algorithms(self), *self.key_exchange) if one.legacy)
 
     def __str__(self) -> str:
         names = [encryption.name for encryption in self.encryption]
@@ -47,9 +47,13 @@ class Proposal:
         return "-".join(names)
 
 
-def ike_proposal(text: str) -> Proposal:
-    """Read a proposal for an IKE SA. Without a PRF, the integrity's hash serves. Raise ProposalError."""
+def ike_proposal(text: str, *, legacy: bool = False) -> Proposal:
+    """Read a proposal for an IKE SA. Without a PRF, the integrity's hash serves. Raise ProposalError.
+
+    What RFC 8247 advises against is refused unless `legacy`.
+    """
     proposal = _read(text)
+    _refuse_weak(text, proposal, legacy)
     if not proposal.prf:
         hashes = {integrity.hash_name for integrity in proposal.integrity}
         proposal = _with_prf(proposal, tuple(prf for prf in PRF if prf.hash_name in hashes))
@@ -84,8 +88,7 @@ def ah_proposal(text: str, *, legacy: bool = False) -> Proposal:
 
 
 def _of_child(text: str, proposal: Proposal, legacy: bool, protocol: str) -> Proposal:
-    if proposal.legacy and not legacy:
-        raise ProposalError(f"{text!r}: {proposal.legacy[0]} is too weak today (RFC 8221); drop it from the proposal")
+    _refuse_weak(text, proposal, legacy)
     if proposal.prf:
         raise ProposalError(f"{text!r}: {protocol} has no PRF")
     return Proposal(
@@ -95,6 +98,17 @@ def _of_child(text: str, proposal: Proposal, legacy: bool, protocol: str) -> Pro
         proposal.key_exchange or (NO_KEY_EXCHANGE,),
         proposal.esn or (Esn.NO,),
     )
+
+
+def _refuse_weak(text: str, proposal: Proposal, legacy: bool) -> None:
+    if proposal.legacy and not legacy:
+        weak, where = proposal.legacy[0], weakness_of(proposal.legacy[0])
+        raise ProposalError(f"{text!r}: {weak} is too weak today ({where}); drop it from the proposal")
+
+
+def weakness_of(name: str) -> str:
+    """Tell where it stands that an algorithm of this name is too weak."""
+    return "RFC 8247" if isinstance(BY_NAME[name], KeyExchange) else "RFC 8221"
 
 
 def _algorithms(proposal: Proposal) -> tuple[Encryption | Integrity, ...]:

@@ -152,6 +152,20 @@ def test_a_peer_knows_the_line_of_its_secret_and_is_no_other_for_that(folder: An
     assert moved == peer
 
 
+def test_each_address_of_a_peer_may_have_a_secret_of_its_own(folder: Any) -> None:
+    folder.write("psk.txt", "198.51.100.1 the first of them\n198.51.100.2 the second of them\n", 0o600)
+    text = LEAST.replace('"198.51.100.1"', '["198.51.100.1", "198.51.100.2", "198.51.100.3"]')
+    (peer,) = folder.load(text).gateway.peers
+    places = []
+    for last, secret in ((1, b"the first of them"), (2, b"the second of them"), (3, b"the first of them")):
+        found = peer.secret_at(ip_address(f"198.51.100.{last}"))
+        assert found.octets == secret
+        assert "them" not in repr(found)
+        places.append(found.place.partition("psk.txt:")[2])
+    assert places == ['1 ("198.51.100.1")', '2 ("198.51.100.2")', '1 ("198.51.100.1")']
+    assert "them" not in repr(peer)
+
+
 def test_secrets_never_show_in_representations(folder: Any) -> None:
     loaded = folder.load(LEAST)
     assert "horse" not in repr(loaded)

@@ -58,12 +58,27 @@ def test_an_identifier_written_twice() -> None:
 def test_an_identity_may_be_written_in_several_ways() -> None:
     found = Secrets(read(b"2001:DB8:0::1 by address\nShop.Example.ORG by name\n@#zz odd\n", "psk.txt", Findings()))
     assert (entry := found.find(["2001:db8::1"])) is not None
-    assert entry.secret == b"by address"
+    assert entry.entry.secret == b"by address"
     assert (entry := found.find(["none", "shop.example.org"])) is not None
-    assert entry.secret == b"by name"
+    assert entry.entry.secret == b"by name"
     assert (entry := found.find(["@#zz"])) is not None
-    assert entry.secret == b"odd"
+    assert entry.entry.secret == b"odd"
     assert found.find(["2001:db8::2", "shop"]) is None
+
+
+def test_several_addresses_may_have_secrets_of_their_own() -> None:
+    text = b"198.51.100.1 of the first\n198.51.100.2 of the second\nshop of the name\n"
+    found = Secrets(read(text, "psk.txt", Findings())).find(["198.51.100.1", "198.51.100.2", "198.51.100.3", "shop"])
+    assert found is not None
+    assert found.entry.secret == b"of the first"
+    assert {str(address): entry.secret for address, entry in found.at.items()} == {"198.51.100.2": b"of the second"}
+
+
+def test_an_identity_has_one_secret_wherever_it_is() -> None:
+    text = b"gw.example.org of the name\n198.51.100.1 of the address\n"
+    found = Secrets(read(text, "psk.txt", Findings())).find(["gw.example.org", "198.51.100.1"])
+    assert found is not None
+    assert (found.entry.secret, found.at) == (b"of the name", {})
 
 
 def test_a_secret_never_shows() -> None:

@@ -10,6 +10,7 @@ from culvert.config.findings import Findings
 from culvert.config.model import Child, Gateway, Peer
 from culvert.config.origins import Origins
 from culvert.config.verify import verify
+from culvert.ipsec.proposals import ike_proposal
 
 PSK = "198.51.100.1 correct horse battery staple\nb correct horse battery staple\nc correct horse battery staple\n"
 
@@ -223,6 +224,15 @@ def test_a_legacy_peer_may_have_weak_algorithms(folder: Any) -> None:
     assert str(loaded.children[0].proposals[0]) == "3des-md5-modp2048-noesn"
 
 
-def test_legacy_is_not_for_ike(problems: Any) -> None:
+def test_a_weak_group_is_for_a_legacy_peer(folder: Any) -> None:
+    weak = 'proposals = "aes256-sha256-modp1024"'
+    text = gateway('["192.168.1.0/24"]', peer=weak)
+    problems = folder.problems(text)
+    assert problems == [f"gateway.toml:7: modp1024 is too weak today (RFC 8247)\n{WEAK}"]
+    (peer,) = folder.load(gateway('["192.168.1.0/24"]', peer=f"legacy = true\n{weak}")).gateway.peers
+    assert peer.proposals == (ike_proposal("aes256-sha256-modp1024", legacy=True),)
+
+
+def test_legacy_ciphers_are_not_for_ike(problems: Any) -> None:
     (problem,) = problems(gateway('["192.168.1.0/24"]', peer='legacy = true\nproposals = "3des-sha256-modp2048"'))
     assert "for ESP, not for IKE" in problem

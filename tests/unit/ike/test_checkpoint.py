@@ -13,7 +13,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import pytest
 
 from culvert.clock import SECOND
-from culvert.config.model import Credential
+from culvert.config.model import Credential, Secret
 from culvert.crypto.certificates.store import TrustStore
 from culvert.entropy import SeededEntropy
 from culvert.ike.actions import Checkpoint, InstallAssociation, Log, RemoveAssociation, ResolvePath, Transmit
@@ -104,7 +104,7 @@ def reachable(kind: Any, leaves: set[Any], found: set[Any]) -> set[Any]:
     [
         (checkpoint._STATE, Snapshot, set()),
         (checkpoint._STATE, Pending, set()),
-        (checkpoint._CONFIGURATION, Known, {Credential, TrustStore}),
+        (checkpoint._CONFIGURATION, Known, {Credential, Secret, TrustStore}),
     ],
 )
 def test_every_class_that_can_be_met_is_known(codec: Any, root: type, apart: set[type]) -> None:

@@ -104,6 +104,13 @@ def test_what_is_not_done_here_is_called_by_its_name_and_not_advised() -> None:
     assert "; the peer has to offer one of ours, such as aes128-sha256-prfsha256-x25519; the peer offers " in text
 
 
+def test_what_is_weak_is_advised_for_a_peer_that_has_nothing_else() -> None:
+    weak = offer([ike_proposal("aes256-sha256-modp1024", legacy=True)], IKE, b"", key_exchange=True)
+    text = explaining.proposals(weak, DEFAULT_IKE, PEER)
+    assert "; the peer has to offer one of ours, such as aes128-sha256-prfsha256-x25519; where it cannot, " in text
+    assert f'write proposals = "aes256-sha256-prfsha256-modp1024" {HERE}, with legacy = true; the peer' in text
+
+
 def test_a_group_for_pfs_is_called_that() -> None:
     text = _esp("aes128gcm16-modp2048", (esp_proposal("aes128gcm16-x25519"),))
     assert "the group for PFS (the peer's modp2048, ours x25519); " in text

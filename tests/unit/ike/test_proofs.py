@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from ipaddress import ip_address
 
 import pytest
 
 from culvert.addresses import SocketAddress
-from culvert.config.model import Authentication, Peer, Start
+from culvert.config.model import Authentication, Peer, Secret, Start
 from culvert.crypto import signatures
 from culvert.crypto.certificates.store import TrustStore
 from culvert.crypto.digests import authority_hash
@@ -389,3 +390,17 @@ def test_where_both_refuse_each_shows_what_it_found_out_itself() -> None:
         pair.wait(0.5)
         assert pair.east.endpoint.status("west").reason is Refusal.CERTIFICATE_EXPIRED
         assert pair.west.endpoint.status("east").reason is Refusal.CERTIFICATE_UNTRUSTED
+
+
+@pytest.mark.parametrize("caller", ["west", "east"])
+@pytest.mark.parametrize("at", ["198.51.100.1", "198.51.100.99"])
+def test_a_peer_has_the_secret_of_the_address_where_it_is(caller: str, at: str) -> None:
+    """In both roles; one of another address is not taken."""
+    pair = Pair()
+    own = ((ip_address(at), Secret(b"of this address", "psk.txt:2")),)
+    pair.west_peer = replace(pair.west_peer, secret=b"of the first address", secret_from="psk.txt:1", secrets=own)
+    pair.east_peer = replace(pair.east_peer, secret=b"of this address")
+    pair.configure()
+    said = pair.tell(caller, Connect("east" if caller == "west" else "west"), 3)
+    assert _up(pair) is (at == "198.51.100.1")
+    assert ("psk.txt:1" in pair.west.endpoint.status("east").message) is (at != "198.51.100.1"), said

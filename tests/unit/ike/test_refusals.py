@@ -45,7 +45,12 @@ def test_no_proposal_chosen_says_what_we_offered_and_what_else_it_may_mean() -> 
             b"\0\x0e",
             "it wants the key exchange modp2048, and we allow x25519; add modp2048 to `proposals` of [peers.east]",
         ),
-        (b"\0\2", "it wants the key exchange modp1024, and we allow x25519; the peer has to allow one of ours"),
+        (
+            b"\0\2",
+            "it wants the key exchange modp1024, and we allow x25519; the peer has to allow one of ours; "
+            "where it cannot, add modp1024 to `proposals` of [peers.east] and write legacy = true",
+        ),
+        (b"\0\x16", "it wants the key exchange modp1024s160, and we allow x25519; the peer has to allow one of ours"),
         (b"\0", "it wants another key exchange than x25519, and does not say which"),
     ],
 )

@@ -8,12 +8,13 @@ from ipaddress import ip_address
 import pytest
 
 from culvert.clock import SECOND
-from culvert.config.model import Start
+from culvert.config.model import Child, Start
 from culvert.identities import Identity
 from culvert.ike.events import Configured, Connect, NothingReceived, PathsChanged
 from culvert.ipsec.associations import AssociationId, Direction
+from culvert.ipsec.selectors import traffic_selector
 from culvert.sim.link import Conditions
-from culvert.sim.pair import STEADY, Pair
+from culvert.sim.pair import ESP, STEADY, Pair
 
 WEST, NEW, ELSEWHERE = (ip_address(text) for text in ("203.0.113.1", "203.0.113.77", "192.0.2.1"))
 LOST = Conditions(loss=1.0)
@@ -55,6 +56,21 @@ def test_a_new_address_makes_a_new_tunnel_at_once_and_the_old_one_goes() -> None
     for node in (pair.west, pair.east):
         assert node.endpoint.census().established == 1
         assert node.endpoint.census().ending == 0
+
+
+def test_every_part_of_a_child_is_led_to_the_new_address_at_once() -> None:
+    """Something shows it soon that we have the last part, too: it is asked whether it is there."""
+    pair, name = Pair(), Identity.parse("west.example.org")
+    ours, theirs = ((traffic_selector(f"10.{n}.0.0/16"), traffic_selector(f"10.{n + 2}.0.0/16")) for n in (1, 2))
+    children = Child("east", "net", ours, theirs, ESP), Child("west", "net", theirs, ours, ESP)
+    pair.west_peer = replace(pair.west_peer, start=Start.ALWAYS, local_identity=name, split=True, children=children[:1])
+    pair.east_peer = replace(pair.east_peer, identity=name, addresses=(), children=children[1:])
+    pair.configure()
+    pair.wait(50)
+    pair.west.address = NEW
+    pair.tell("west", PathsChanged((NEW, ELSEWHERE), ("east",)), 0.2)
+    led = [one.destination == NEW for one in pair.east.plane.side(Direction.OUT)]
+    assert sum(led) == len(ours) * len(theirs)
 
 
 def test_other_addresses_that_come_and_go_are_nobodys_concern() -> None:

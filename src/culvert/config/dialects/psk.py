@@ -6,12 +6,13 @@ One that begins with `0x` is hexadecimal.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from culvert.addresses import IPAddress
 from culvert.config.findings import Findings, UnusableError
 from culvert.config.model import Origin
-from culvert.config.values import shown
+from culvert.config.values import literal, shown
 from culvert.identities import Identity, IdentityType
 
 MAX_SECRET_OCTETS = 4096
@@ -33,6 +34,14 @@ class Entry:
     def place(self) -> str:
         """Name the line for people."""
         return f"{self.origin} ({shown(self.identifier)})" if self.identifier else str(self.origin)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The line that a peer has, and those at some of its addresses that are others."""
+
+    entry: Entry
+    at: Mapping[IPAddress, Entry] = field(default_factory=dict)
 
 
 def read(data: bytes, file: str, findings: Findings) -> tuple[Entry, ...]:
@@ -101,10 +110,16 @@ class Secrets:
         for entry in entries:
             self._entries.setdefault(_key(entry.identifier), entry)
 
-    def find(self, wanted: Iterable[str]) -> Entry | None:
-        """Give the entry of the first of `wanted` that has one."""
-        found = (self._entries.get(_key(text)) for text in wanted)
-        return next((entry for entry in found if entry is not None), None)
+    def find(self, wanted: Iterable[str]) -> Found | None:
+        """Give the entry of the first of `wanted` that has one, and others of addresses among the rest."""
+        found = {text: entry for text in wanted if (entry := self._entries.get(_key(text))) is not None}
+        if not found:
+            return None
+        first, entry = next(iter(found.items()))
+        if literal(first) is None:
+            return Found(entry)
+        rest = {address: one for text, one in found.items() if (address := literal(text)) and one is not entry}
+        return Found(entry, rest)
 
 
 def _key(text: str) -> object:

@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from culvert.config.credentials import Proof
-from culvert.config.dialects.psk import Entry
+from culvert.config.dialects.psk import Found
 from culvert.config.dialects.toml_children import Site, children_of
 from culvert.config.dialects.toml_tables import GatewayTable, GifTable, PeerTable
 from culvert.config.findings import Findings, UnusableError
 from culvert.config.gifs import pairs
-from culvert.config.model import Backend, EncapsulationChoice, Ends, Gateway, Gif, Peer, Rekey, Start
+from culvert.config.model import Backend, EncapsulationChoice, Ends, Gateway, Gif, Peer, Rekey, Secret, Start
 from culvert.config.origins import Origins
 from culvert.config.values import literal
 from culvert.identities import Identity
@@ -27,7 +27,7 @@ _PEER = Peer("", (), None, None, ())
 def gateway_of(
     table: GatewayTable,
     peers: Mapping[str, PeerTable],
-    secrets: Mapping[str, Entry],
+    secrets: Mapping[str, Found],
     proofs: Mapping[str, Proof],
     *,
     origins: Origins,
@@ -57,9 +57,12 @@ def gateway_of(
     )
 
 
-def _shared(entry: Entry | None) -> dict[str, Any]:
+def _shared(found: Found | None) -> dict[str, Any]:
     """What a peer has that proves itself with a secret."""
-    return {} if entry is None else {"secret": entry.secret, "secret_from": entry.place}
+    if found is None:
+        return {}
+    own = tuple((address, Secret(entry.secret, entry.place)) for address, entry in found.at.items())
+    return {"secret": found.entry.secret, "secret_from": found.entry.place, "secrets": own}
 
 
 def _proven(proof: Proof | None) -> dict[str, Any]:

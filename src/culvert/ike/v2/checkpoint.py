@@ -97,8 +97,15 @@ class Known:
     @classmethod
     def of(cls, peer: Peer, identity: Identity | None) -> Known:
         """`identity` is the gateway's; it matters where the peer has no `local_identity`."""
-        bare = replace(peer, secret=None, secret_from="", credential=None, trust=None, origin=Origin())
-        return cls(bare, None if peer.local_identity else identity, hashlib.sha256(peer.secret or b"").digest())
+        bare = replace(peer, secret=None, secret_from="", secrets=(), credential=None, trust=None, origin=Origin())
+        return cls(bare, None if peer.local_identity else identity, _digest_of_secrets(peer))
+
+
+def _digest_of_secrets(peer: Peer) -> bytes:
+    digest = hashlib.sha256(peer.secret or b"")
+    for address, secret in peer.secrets:
+        digest.update(address.packed + hashlib.sha256(secret.octets).digest())
+    return digest.digest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,8 @@ def make(sa: IkeSa, peer: Peer, identification: Identification) -> Authenticatio
     octets = keys.octets_to_prove(sa, identification, by_initiator=sa.initiator)
     if peer.own_auth is How.CERTIFICATE:
         return _signed(sa, peer, octets)
-    return Authentication(AuthMethod.SHARED_KEY, psk_auth(keys.prf_of(sa), peer.secret or b"", octets))
+    secret = peer.secret_at(sa.remote.ip)
+    return Authentication(AuthMethod.SHARED_KEY, psk_auth(keys.prf_of(sa), secret.octets if secret else b"", octets))
 
 
 def _signed(sa: IkeSa, peer: Peer, octets: bytes) -> Authentication:
@@ -142,8 +143,8 @@ def judge(ctx: Context, sa: IkeSa, peer: Peer | None, identification: Identifica
 
 
 def _by_secret(ctx: Context, sa: IkeSa, peer: Peer | None, octets: bytes, given: Authentication) -> Judgement:
-    secret = peer.secret if peer is not None and peer.auth is How.SECRET else None
-    expected = psk_auth(keys.prf_of(sa), secret or ctx.entropy.octets(DECOY_OCTETS), octets)
+    secret = peer.secret_at(sa.remote.ip) if peer is not None and peer.auth is How.SECRET else None
+    expected = psk_auth(keys.prf_of(sa), secret.octets if secret else ctx.entropy.octets(DECOY_OCTETS), octets)
     same = constant_time_equal(expected, given.data)
     if secret and same is True:
         return Proven()
@@ -153,12 +154,8 @@ def _by_secret(ctx: Context, sa: IkeSa, peer: Peer | None, octets: bytes, given:
         return NotProven("it proves itself by a shared secret, and a certificate is asked for")
     if not secret:
         return NotProven("there is no secret for this peer", Refusal.NO_SECRET)
-    return NotProven(f"its secret is not the one that we have for this peer{_place(peer)}")
-
-
-def _place(peer: Peer) -> str:
-    """Name where the secret stands that was used; never the secret."""
-    return f" in {peer.secret_from}" if peer.secret_from else ""
+    place = f" in {secret.place}" if secret.place else ""
+    return NotProven(f"its secret is not the one that we have for this peer{place}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +243,8 @@ def not_accepted(ctx: Context, sa: IkeSa, record: PeerRecord) -> str:
     """Say what it means that the peer does not accept our proof; it does not say which part of it."""
     said, peer = f"we say that we are {record.local_identity(sa.local.ip)}", record.peer
     if peer.own_auth is How.SECRET:
-        place = f"; our secret is that in {peer.secret_from}" if peer.secret_from else ""
+        secret = peer.secret_at(sa.remote.ip)
+        place = f"; our secret is that in {secret.place}" if secret and secret.place else ""
         return f"our secret or our identity is not the one that it has for us; {said}{place}"
     said += "; it asks for certificates of other authorities than ours" if sa.other_authorities else ""
     own = peer.credential.certificate if peer.credential else None

@@ -61,9 +61,10 @@ class RekeyChild:
 
 @dataclass(frozen=True, slots=True)
 class RekeyIke:
-    """A successor for the IKE SA itself."""
+    """A successor for the IKE SA itself. `any_prf`: the peer does not take the PRF of the one that stands any more."""
 
     method: int | None = None
+    any_prf: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from culvert.ike.v2.context import Context
 from culvert.ike.v2.reading import Contents, Refused, name_of, reason_of, refused
 from culvert.ike.v2.sa import DeleteIke, IkeOffer, IkeSa, IkeState, Lineage, RekeyIke
 from culvert.ike.v2.sealing import Payloads
+from culvert.ipsec.proposals import Proposal
 from culvert.limits import MAX_IKE_SAS_PER_PEER
 from culvert.wire.isakmp.delete import Delete
 from culvert.wire.isakmp.header import NO_SPI
@@ -30,13 +31,10 @@ REFUSED_RETRY_NS = 60 * SECOND
 
 def initiate(ctx: Context, sa: IkeSa, task: RekeyIke) -> bool:
     """Ask for a successor; False where there is nobody to ask."""
-    lineage = ctx.lineage_of(sa)
-    if lineage.peer is None:
-        return False
-    proposals = lineage.peer.proposals
+    proposals = _asked_for(ctx.lineage_of(sa), sa, task)
     wanted = negotiation.acceptable_method(proposals, task.method) if task.method else None
     method = wanted or (sa.suite.key_exchange if sa.suite else None) or negotiation.preferred_method(proposals)
-    if method is None:
+    if method is None or not proposals:
         return False
     offer = IkeOffer(ctx.fresh_ike_spi(), ctx.nonce(), begin_key_exchange(method, ctx.entropy), method)
     payloads: Payloads = (
@@ -48,6 +46,16 @@ def initiate(ctx: Context, sa: IkeSa, task: RekeyIke) -> bool:
     return True
 
 
+def _asked_for(lineage: Lineage, sa: IkeSa, task: RekeyIke) -> tuple[Proposal, ...]:
+    """Give the proposals for a successor: with the PRF that stands, as long as the peer takes it.
+
+    Where the PRF changes, the old one makes SKEYSEED and the new one the keys (RFC 7296 section 2.18). Peers are known
+    to take the old one for both, and then nothing that either end says is authentic to the other.
+    """
+    proposals = lineage.peer.proposals if lineage.peer else ()
+    return proposals if task.any_prf else negotiation.with_prf(proposals, keys.prf_of(sa))
+
+
 def respond(ctx: Context, sa: IkeSa, lineage: Lineage, contents: Contents) -> Payloads:
     """Make the successor that the peer asks for. Where we asked for one too, the nonces decide later. Raise Refused."""
     rule = collisions.on_request(Asked.REKEY_IKE, sa, lineage)
@@ -55,7 +63,7 @@ def respond(ctx: Context, sa: IkeSa, lineage: Lineage, contents: Contents) -> Pa
         raise refused(NotifyType.TEMPORARY_FAILURE, rule.why)
     if len(lineage.members) >= MAX_IKE_SAS_PER_PEER or lineage.peer is None:
         raise refused(NotifyType.TEMPORARY_FAILURE, "too many successors are under way")
-    chosen = _choose(lineage, contents)
+    chosen = _choose(sa, lineage, contents)
     new = _successor(sa, chosen, initiator=False, spi_i=chosen.spi, spi_r=ctx.fresh_ike_spi(), now=ctx.now)
     new.nonce_i, new.nonce_r, new.unconfirmed = contents.get(Nonce).value, ctx.nonce(), True
     payloads = _answer(ctx, sa, new, chosen, contents)
@@ -67,10 +75,11 @@ def respond(ctx: Context, sa: IkeSa, lineage: Lineage, contents: Contents) -> Pa
     return payloads
 
 
-def _choose(lineage: Lineage, contents: Contents) -> Chosen:
+def _choose(sa: IkeSa, lineage: Lineage, contents: Contents) -> Chosen:
     proposals = lineage.peer.proposals if lineage.peer else ()
     offered, ke = contents.get(SecurityAssociation), contents.get(KeyExchangePayload)
-    chosen = negotiation.choose(offered, proposals, ProtocolId.IKE, method=ke.method)
+    preferred = (*negotiation.with_prf(proposals, keys.prf_of(sa)), *proposals)
+    chosen = negotiation.choose(offered, preferred, ProtocolId.IKE, method=ke.method)
     if chosen is None or chosen.suite.key_exchange is None:
         place = explaining.Place.of_peer(lineage.peer.name if lineage.peer else "")
         raise refused(NotifyType.NO_PROPOSAL_CHOSEN, explaining.proposals(offered, proposals, place))
@@ -116,7 +125,7 @@ def conclude(ctx: Context, sa: IkeSa, contents: Contents, task: RekeyIke, offer:
     try:
         if contents.unknown_error:
             raise refused(NotifyType.INVALID_SYNTAX, f"the peer says {name_of(contents.unknown_error)}")
-        new = _take(ctx, sa, lineage, contents, offer)
+        new = _take(ctx, sa, contents, task, offer)
     except Refused as refusal:
         # The peer has a successor that we do not have: this cannot be mended, only begun anew.
         lineages.end(ctx, lineage, refusal.reason, refusal.explanation)
@@ -125,8 +134,8 @@ def conclude(ctx: Context, sa: IkeSa, contents: Contents, task: RekeyIke, offer:
     _decide(ctx, sa, lineage, new)
 
 
-def _take(ctx: Context, sa: IkeSa, lineage: Lineage, contents: Contents, offer: IkeOffer) -> IkeSa:
-    proposals = lineage.peer.proposals if lineage.peer else ()
+def _take(ctx: Context, sa: IkeSa, contents: Contents, task: RekeyIke, offer: IkeOffer) -> IkeSa:
+    proposals = _asked_for(ctx.lineage_of(sa), sa, task)
     chosen = negotiation.accept(contents.get(SecurityAssociation), proposals, ProtocolId.IKE)
     ke = contents.get(KeyExchangePayload)
     if chosen is None or chosen.suite.key_exchange != offer.method or ke.method != offer.method.id:
@@ -193,12 +202,20 @@ def _as_it_says(ctx: Context, sa: IkeSa, lineage: Lineage, error: Notify | None,
     if error is not None and error.type == NotifyType.INVALID_KE_PAYLOAD and task.method is None:
         method = int.from_bytes(error.data[:2], "big")
         if lineage.peer and negotiation.acceptable_method(lineage.peer.proposals, method):
-            lineages.enqueue(ctx, lineage, RekeyIke(method), first=True)
+            lineages.enqueue(ctx, lineage, RekeyIke(method, task.any_prf), first=True)
             return
+    if error is not None and error.type == NotifyType.NO_PROPOSAL_CHOSEN and _narrowed(lineage, sa, task):
+        lineages.enqueue(ctx, lineage, RekeyIke(any_prf=True), first=True)
+        return
     reason = reason_of(error.type) if error else None
     if lineage.peer is not None:
         ctx.log(sa.peer, refusals.rekey_of_ike(lineage.peer, error), reason, WARNING)
     ctx.timers.set(Timer.IKE_REKEY, sa.spi.hex(), ctx.now + REFUSED_RETRY_NS)
+
+
+def _narrowed(lineage: Lineage, sa: IkeSa, task: RekeyIke) -> bool:
+    """Tell whether we asked for less than what is configured."""
+    return lineage.peer is not None and _asked_for(lineage, sa, task) != lineage.peer.proposals
 
 
 def _shared(private: KeyExchangeState, public: bytes) -> bytes:
