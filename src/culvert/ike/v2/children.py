@@ -189,11 +189,20 @@ def switch(ctx: Context, lineage: Lineage, child: ChildSa) -> None:
     if child.waiting:
         child.waiting = False
         peer = lineage.peer.name if lineage.peer else ""
+        _make_room(ctx, lineage, child)
         ctx.emit(InstallAssociation(child.outbound, peer, child.child.name))
         lineage.sends_since = ctx.now
         _succeed_inherited(ctx, child.child.reqid)
         ctx.outcomes.append(Confirmed(peer, lineage.number))
         settle(ctx, lineage, child)
+
+
+def _make_room(ctx: Context, lineage: Lineage, child: ChildSa) -> None:
+    """A peer that gives an SPI to a child has lost what had it before: nothing is sent on that any more."""
+    for other in ctx.lineages_of_peer(lineage.peer.name) if lineage.peer else ():
+        for one in other.children.values():
+            if one is not child and not one.waiting and one.outbound.id == child.outbound.id:
+                silence(ctx, other, one)
 
 
 def _succeed_inherited(ctx: Context, reqid: int) -> None:
