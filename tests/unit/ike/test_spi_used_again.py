@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest import MonkeyPatch
+import pytest
 
 from culvert.config.model import Start
 from culvert.ike.events import Connect
@@ -13,7 +13,7 @@ from culvert.sim import invariants
 from culvert.sim.pair import Pair
 
 
-def test_the_new_child_has_it_and_the_end_of_the_old_one_takes_nothing_from_it(monkeypatch: MonkeyPatch) -> None:
+def test_the_new_child_has_it_and_the_end_of_the_old_one_takes_nothing_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
     pair = Pair(start=Start.PASSIVE).connect()
     (before,) = pair.east.endpoint.status("west").children
     pair.world.restart("east")
