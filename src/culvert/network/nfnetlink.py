@@ -10,6 +10,7 @@ import struct
 from collections.abc import Iterator, Mapping
 
 from culvert.errors import HostError, Problem
+from culvert.network.kernel import attributes
 
 _NETLINK_NETFILTER = 12
 _NFTABLES = 10 << 8
@@ -23,9 +24,7 @@ _FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
 
 _HEADER = struct.Struct("=IHHII")
 _GENERIC = struct.Struct("=BBH")
-_ATTRIBUTE = struct.Struct("=HH")
 _NUMBER = struct.Struct("=i")
-_KIND_MASK = 0x3FFF
 _ANSWER_S = 2.0
 _RECEIVE_OCTETS = 1 << 16
 
@@ -50,11 +49,11 @@ def tables() -> list[tuple[str, str]]:
 def counters(family: str, table: str) -> dict[str, tuple[int, int]] | None:
     """Give packets and octets of the named counters of a table; None where there is no such table. Raise HostError."""
     found: dict[str, tuple[int, int]] = {}
-    for of_family, attributes in _ask(_GETOBJ, dump=True):
-        ours = _FAMILIES.get(of_family) == family and _text(attributes.get(_OBJECT_TABLE, b"")) == table
-        if ours and _number(attributes.get(_OBJECT_TYPE, b"")) == _COUNTER:
-            data = _attributes(attributes.get(_OBJECT_DATA, b""))
-            name = _text(attributes.get(_OBJECT_NAME, b""))
+    for of_family, values in _ask(_GETOBJ, dump=True):
+        ours = _FAMILIES.get(of_family) == family and _text(values.get(_OBJECT_TABLE, b"")) == table
+        if ours and _number(values.get(_OBJECT_TYPE, b"")) == _COUNTER:
+            data = attributes(values.get(_OBJECT_DATA, b""))
+            name = _text(values.get(_OBJECT_NAME, b""))
             found[name] = _number(data.get(_COUNTER_PACKETS, b"")), _number(data.get(_COUNTER_OCTETS, b""))
     return found if found or (family, table) in tables() else None
 
@@ -83,7 +82,7 @@ def _answers(opened: socket.socket, dump: bool) -> Iterator[tuple[int, Attribute
             if kind == _ERROR:
                 (number,) = _NUMBER.unpack_from(payload)
                 raise OSError(-number, "the kernel refuses")
-            yield payload[0], _attributes(payload[_GENERIC.size :])
+            yield payload[0], attributes(payload[_GENERIC.size :])
         if not dump:
             return
 
@@ -95,17 +94,6 @@ def _messages(datagram: bytes) -> Iterator[tuple[int, bytes]]:
             return
         yield kind, datagram[_HEADER.size : length]
         datagram = datagram[(length + 3) & ~3 :]
-
-
-def _attributes(octets: bytes) -> dict[int, bytes]:
-    found: dict[int, bytes] = {}
-    while len(octets) >= _ATTRIBUTE.size:
-        length, kind = _ATTRIBUTE.unpack_from(octets)
-        if not _ATTRIBUTE.size <= length <= len(octets):
-            break
-        found[kind & _KIND_MASK] = octets[_ATTRIBUTE.size : length]
-        octets = octets[(length + 3) & ~3 :]
-    return found
 
 
 def _number(value: bytes) -> int:

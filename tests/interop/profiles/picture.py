@@ -147,6 +147,29 @@ class Joined:
         assert lost() <= 1, self.log()  # one may be on its way when ping ends
         self.until(lambda: self.charon.associations().count("ESTABLISHED") == 1, "one IKE SA there")
 
+    def called_by_us(self, child: str, carried: Sequence[tuple[str, str]]) -> None:
+        """We call: every pair of networks comes to stand, and all of it is rekeyed."""
+        self.begin_other()
+        self.begin()
+        self.until(lambda: self.carried() == sorted(carried), "every pair")
+        assert len(self.status()["children"]) == len(carried)
+        self._stands(child, carried)
+
+    def called_by_them(self, child: str, carried: Sequence[tuple[str, str]]) -> None:
+        """The same where they ask for each of their children."""
+        self.begin_passive()
+        self.begin_other()
+        for name in self.vendor.children:
+            self.charon.initiate(name)
+        self._stands(child, carried)
+
+    def _stands(self, child: str, carried: Sequence[tuple[str, str]]) -> None:
+        self.wait_up()
+        self.until(lambda: self.carried() == sorted(carried), "every pair")
+        self.pings()
+        self.rekeyed_by_both(child)
+        self.pings()
+
     def _renewed(self, spis: Callable[[], set[str]], begin: Sequence[Callable[[], object]]) -> None:
         """Do this, and wait until none of the former is left."""
         before = spis()

@@ -38,27 +38,12 @@ def picture(request: pytest.FixtureRequest, tmp_path: Path, carried: object) -> 
 
 
 def test_we_call(picture: Joined, carried: list[tuple[str, str]]) -> None:
-    picture.begin_other()
-    picture.begin()
-    picture.wait_up()
-    picture.until(lambda: picture.carried() == sorted(carried), "every pair")
-    assert len(picture.status()["children"]) == len(carried)
-    picture.pings()
-    picture.rekeyed_by_both("cisco")
-    picture.pings()
+    picture.called_by_us("cisco", carried)
 
 
 def test_cisco_calls(picture: Joined, carried: list[tuple[str, str]]) -> None:
     """Interesting traffic there, or a tunnel interface that is up."""
-    picture.begin_passive()
-    picture.begin_other()
-    for child in picture.vendor.children:
-        picture.charon.initiate(child)
-    picture.until(lambda: picture.carried() == sorted(carried), "every pair")
-    picture.wait_up()
-    picture.pings()
-    picture.rekeyed_by_both("cisco")
-    picture.pings()
+    picture.called_by_them("cisco", carried)
 
 
 def test_an_asa_that_is_asked_for_all_at_once(tmp_path: Path) -> None:

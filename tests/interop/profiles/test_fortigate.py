@@ -46,27 +46,12 @@ def picture(request: pytest.FixtureRequest, tmp_path: Path, carried: object) -> 
 
 
 def test_we_call(picture: Joined, carried: list[tuple[str, str]]) -> None:
-    picture.begin_other()
-    picture.begin()
-    picture.wait_up()
-    picture.until(lambda: picture.carried() == sorted(carried), "every pair")
-    assert len(picture.status()["children"]) == len(carried)
-    picture.pings()
-    picture.rekeyed_by_both("fortigate")
-    picture.pings()
+    picture.called_by_us("fortigate", carried)
 
 
 def test_fortigate_calls(picture: Joined, carried: list[tuple[str, str]]) -> None:
     """`auto-negotiate enable`."""
-    picture.begin_passive()
-    picture.begin_other()
-    for child in picture.vendor.children:
-        picture.charon.initiate(child)
-    picture.until(lambda: picture.carried() == sorted(carried), "every pair")
-    picture.wait_up()
-    picture.pings()
-    picture.rekeyed_by_both("fortigate")
-    picture.pings()
+    picture.called_by_them("fortigate", carried)
 
 
 @pytest.fixture

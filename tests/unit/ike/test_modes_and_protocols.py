@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import ip_address
 
@@ -12,9 +11,8 @@ from culvert.config.model import Peer
 from culvert.identities import Identity
 from culvert.ike.events import RekeyRequested
 from culvert.ike.status import PeerState
-from culvert.ike.v2 import child_negotiation, requests
+from culvert.ike.v2 import requests
 from culvert.ike.v2.sa import DeleteChild
-from culvert.ike.v2.sealing import Payloads
 from culvert.ipsec.associations import Direction, Mode, Protocol, SecurityAssociation
 from culvert.ipsec.proposals import ah_proposal, esp_proposal
 from culvert.ipsec.selectors import traffic_selector as ts
@@ -25,6 +23,7 @@ from culvert.wire.isakmp.delete import Delete
 from culvert.wire.isakmp.notify import Notify, NotifyType
 from culvert.wire.isakmp.numbers import ProtocolId
 from culvert.wire.isakmp.payload import Payload
+from tests.unit.ike.altered import alter_child
 
 WEST, EAST, PUBLIC = "203.0.113.1", "198.51.100.1", "192.0.2.1"
 
@@ -278,22 +277,9 @@ def test_padding_where_the_peer_takes_it() -> None:
 @pytest.mark.parametrize("side", ["request", "respond"])
 def test_never_padded_where_the_peer_does_not_take_it(monkeypatch: pytest.MonkeyPatch, side: str) -> None:
     refusal = Notify(NotifyType.ESP_TFC_PADDING_NOT_SUPPORTED, b"", ProtocolId.ESP)
-    _with(monkeypatch, side, lambda payloads: (refusal, *payloads))
+    alter_child(monkeypatch, side, lambda payloads: (refusal, *payloads))
     pair = _both(Pair(), tfc_octets=1400).connect()
     refused, other = (pair.east, pair.west) if side == "request" else (pair.west, pair.east)
     assert {one.tfc_padding_octets for one in refused.plane.associations.values()} == {0}
     assert 1400 in {one.tfc_padding_octets for one in other.plane.associations.values()}
     assert any("takes no padded packets" in line for line in pair.world.trace)
-
-
-def _with(monkeypatch: pytest.MonkeyPatch, side: str, alter: Callable[[Payloads], Payloads]) -> None:
-    """Alter what one side writes about a child."""
-    request, respond = child_negotiation.request, child_negotiation.respond
-
-    def changed(*arguments: object, **more: object) -> object:
-        if side == "request":
-            return alter(request(*arguments, **more))  # type: ignore[arg-type]
-        child, payloads = respond(*arguments, **more)  # type: ignore[arg-type]
-        return child, alter(payloads)
-
-    monkeypatch.setattr(child_negotiation, side, changed)

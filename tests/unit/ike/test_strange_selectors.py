@@ -14,13 +14,13 @@ from culvert.ike.status import PeerState
 from culvert.ike.v2 import carrying, child_negotiation, lineages
 from culvert.ike.v2.exchanges import create_child_sa
 from culvert.ike.v2.sa import CreateChild
-from culvert.ike.v2.sealing import Payloads
 from culvert.ipsec.selectors import traffic_selector as ts
 from culvert.reasons import Refusal
 from culvert.sim.pair import ESP, Pair
 from culvert.sim.world import Node
 from culvert.wire.isakmp.ts import OPAQUE_PORTS, TSi, TSr, UnknownSelector
 from culvert.wire.isakmp.ts import TrafficSelector as Wire
+from tests.unit.ike.altered import alter_child
 
 OPAQUE = Wire(6, *OPAQUE_PORTS, ip_address("10.1.0.0"), ip_address("10.1.255.255"))
 UNKNOWN = UnknownSelector(9, 0, bytes(12))
@@ -31,22 +31,9 @@ def _why(node: Node, other: str) -> tuple[PeerState, Refusal | None, str]:
     return status.state, status.reason, status.message
 
 
-def _with(monkeypatch: pytest.MonkeyPatch, side: str, alter: Callable[[Payloads], Payloads]) -> None:
-    """Alter what one side writes about a child."""
-    request, respond = child_negotiation.request, child_negotiation.respond
-
-    def changed(*arguments: object, **more: object) -> object:
-        if side == "request":
-            return alter(request(*arguments, **more))  # type: ignore[arg-type]
-        child, payloads = respond(*arguments, **more)  # type: ignore[arg-type]
-        return child, alter(payloads)
-
-    monkeypatch.setattr(child_negotiation, side, changed)
-
-
 def _sides(monkeypatch: pytest.MonkeyPatch, side: str, tsi: TSi, tsr: TSr) -> None:
     """Let one side write these selectors."""
-    _with(monkeypatch, side, lambda some: (*(one for one in some if not isinstance(one, TSi | TSr)), tsi, tsr))
+    alter_child(monkeypatch, side, lambda some: (*(one for one in some if not isinstance(one, TSi | TSr)), tsi, tsr))
 
 
 # Answers that nobody may give
