@@ -147,7 +147,7 @@ class Parser:
 
     def __init__(self, fitting: Callable[[Known], Peer]) -> None:
         self._fitting = fitting
-        self._readers: dict[bytes, Reader] = {}
+        self._readers: dict[tuple[Codec, bytes], Reader] = {}
         self._known: dict[tuple[bytes, bytes], tuple[Known, Peer]] = {}
 
     def parse(self, octets: bytes) -> Checkpoint:
@@ -162,18 +162,18 @@ class Parser:
         if checksum != zlib.crc32(octets[_CHECKED_FROM:]):
             raise UnreadableError("a checkpoint that is damaged")
         layout, known_layout, configuration, told, state = _cut(octets[_HEAD.size :], lengths)
-        (known, peer), reader = self._configuration(known_layout, configuration), self._reader(layout)
+        (known, peer), reader = self._configuration(known_layout, configuration), self._reader(_STATE, layout)
         pending = reader.read(told, tuple[Pending, ...], peer)
         return Checkpoint(written_at, peer, known, pending, reader.read(state, Snapshot, peer))
 
-    def _reader(self, layout: bytes) -> Reader:
-        if layout not in self._readers:
-            self._readers[layout] = _STATE.reader(_inflate(layout))
-        return self._readers[layout]
+    def _reader(self, codec: Codec, layout: bytes) -> Reader:
+        if (codec, layout) not in self._readers:
+            self._readers[codec, layout] = codec.reader(_inflate(layout))
+        return self._readers[codec, layout]
 
     def _configuration(self, layout: bytes, octets: bytes) -> tuple[Known, Peer]:
         if (layout, octets) not in self._known:
-            known = _CONFIGURATION.reader(_inflate(layout)).read(octets, Known)
+            known = self._reader(_CONFIGURATION, layout).read(octets, Known)
             self._known[layout, octets] = known, self._fitting(known)
         return self._known[layout, octets]
 
