@@ -211,7 +211,8 @@ class _Loading:
         origin = self.origins.at("peers", name, "secret")
         path = Path(origin.file).parent / file
         identity = identity_of(peer)
-        wanted = list(dict.fromkeys([*([str(identity)] if identity else []), *(peer.address or []), name]))
+        written, addresses = str(identity) if identity else None, peer.address or []
+        wanted = list(dict.fromkeys([*([written] if written else []), *addresses, name]))
         if _is_missing(path):
             self.findings.problem(
                 origin, f"no secret for peer {shown(name)}: {path} is not there", _how_to_write(path, wanted[0], True)
@@ -220,7 +221,7 @@ class _Loading:
         secrets = self._psk(path, origin)
         if secrets is None:
             return None
-        found = secrets.find(wanted)
+        found = secrets.find(written, addresses, name)
         if found is None and any(self.origins.is_spoiled("peers", name, key) for key in ("address", "identity")):
             return None
         if found is None:

@@ -57,18 +57,20 @@ def test_an_identifier_written_twice() -> None:
 
 def test_an_identity_may_be_written_in_several_ways() -> None:
     found = Secrets(read(b"2001:DB8:0::1 by address\nShop.Example.ORG by name\n@#zz odd\n", "psk.txt", Findings()))
-    assert (entry := found.find(["2001:db8::1"])) is not None
+    assert (entry := found.find(None, ["2001:db8::1"], "shop")) is not None
     assert entry.entry.secret == b"by address"
-    assert (entry := found.find(["none", "shop.example.org"])) is not None
+    assert (entry := found.find("none", [], "shop.example.org")) is not None
     assert entry.entry.secret == b"by name"
-    assert (entry := found.find(["@#zz"])) is not None
+    assert (entry := found.find(None, [], "@#zz")) is not None
     assert entry.entry.secret == b"odd"
-    assert found.find(["2001:db8::2", "shop"]) is None
+    assert found.find(None, ["2001:db8::2"], "shop") is None
 
 
 def test_several_addresses_may_have_secrets_of_their_own() -> None:
     text = b"198.51.100.1 of the first\n198.51.100.2 of the second\nshop of the name\n"
-    found = Secrets(read(text, "psk.txt", Findings())).find(["198.51.100.1", "198.51.100.2", "198.51.100.3", "shop"])
+    found = Secrets(read(text, "psk.txt", Findings())).find(
+        None, ["198.51.100.1", "198.51.100.2", "198.51.100.3"], "shop"
+    )
     assert found is not None
     assert found.entry.secret == b"of the first"
     assert {str(address): entry.secret for address, entry in found.at.items()} == {"198.51.100.2": b"of the second"}
@@ -76,7 +78,7 @@ def test_several_addresses_may_have_secrets_of_their_own() -> None:
 
 def test_an_identity_has_one_secret_wherever_it_is() -> None:
     text = b"gw.example.org of the name\n198.51.100.1 of the address\n"
-    found = Secrets(read(text, "psk.txt", Findings())).find(["gw.example.org", "198.51.100.1"])
+    found = Secrets(read(text, "psk.txt", Findings())).find("gw.example.org", ["198.51.100.1"], "shop")
     assert found is not None
     assert (found.entry.secret, found.at) == (b"of the name", {})
 
@@ -84,3 +86,19 @@ def test_an_identity_has_one_secret_wherever_it_is() -> None:
 def test_a_secret_never_shows() -> None:
     (entry,) = read(b"a hidden away\n", "psk.txt", Findings())
     assert "hidden" not in repr(entry)
+
+
+@pytest.mark.parametrize("identity", ["10.0.0.1", "gw.example.org"])
+def test_a_written_identity_has_one_secret_wherever_it_is(identity: str) -> None:
+    """An address may be written as the identity, too; at 198.51.100.1 there may be another peer behind the same NAT."""
+    text = f"{identity} the secret of a\n198.51.100.1 the secret of b\n".encode()
+    found = Secrets(read(text, "psk.txt", Findings())).find(identity, ["198.51.100.1"], "a")
+    assert found is not None
+    assert (found.entry.secret, found.at) == (b"the secret of a", {})
+
+
+def test_a_name_that_is_an_address_is_none_of_the_peers_addresses() -> None:
+    text = b"198.51.100.1 the secret of a\n198.51.100.2 of somebody else\n"
+    found = Secrets(read(text, "psk.txt", Findings())).find(None, ["198.51.100.1"], "198.51.100.2")
+    assert found is not None
+    assert (found.entry.secret, found.at) == (b"the secret of a", {})

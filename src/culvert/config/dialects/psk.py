@@ -110,16 +110,21 @@ class Secrets:
         for entry in entries:
             self._entries.setdefault(_key(entry.identifier), entry)
 
-    def find(self, wanted: Iterable[str]) -> Found | None:
-        """Give the entry of the first of `wanted` that has one, and others of addresses among the rest."""
-        found = {text: entry for text in wanted if (entry := self._entries.get(_key(text))) is not None}
-        if not found:
+    def find(self, identity: str | None, addresses: Iterable[str], name: str) -> Found | None:
+        """Give a peer's entry: by its identity, where one is written, then by its addresses, then by its name.
+
+        Where no identity is written, its addresses say who it is, and each may have an entry of its own. A written one
+        has its secret wherever it is: at the same address there may be others, behind one NAT.
+        """
+        written = [] if identity is None else [identity]
+        at = {} if written else {literal(text): entry for text in addresses if (entry := self._of(text))}
+        first = next((entry for text in (*written, *addresses, name) if (entry := self._of(text))), None)
+        if first is None:
             return None
-        first, entry = next(iter(found.items()))
-        if literal(first) is None:
-            return Found(entry)
-        rest = {address: one for text, one in found.items() if (address := literal(text)) and one is not entry}
-        return Found(entry, rest)
+        return Found(first, {address: entry for address, entry in at.items() if address and entry is not first})
+
+    def _of(self, text: str) -> Entry | None:
+        return self._entries.get(_key(text))
 
 
 def _key(text: str) -> object:

@@ -16,7 +16,7 @@ from culvert.ike.v2.keys import Nonces
 from culvert.ike.v2.reading import PROTOCOL_IDS, Contents, Refused, child_notify, refused, selectors_of, wire_selectors
 from culvert.ike.v2.sa import ChildOffer, ChildSa, IkeSa, Lineage
 from culvert.ike.v2.sealing import Payloads
-from culvert.ipsec.associations import Mode
+from culvert.ipsec.associations import AssociationId, Mode
 from culvert.limits import MAX_CHILDREN, MAX_SELECTORS_HELD
 from culvert.reasons import Refusal
 from culvert.wire.isakmp.ke import KeyExchangePayload
@@ -88,7 +88,7 @@ def respond(
         chosen.suite,
         keys.child_keys(sa, chosen.suite, nonces, shared),
         spi_in,
-        _spi(chosen, narrowed.child, ctx.lineage_of(sa)),
+        _spi(ctx, sa, chosen, narrowed.child),
         narrowed.local,
         narrowed.remote,
         mode,
@@ -188,13 +188,20 @@ def _key_exchange(ctx: Context, chosen: Chosen, contents: Contents) -> tuple[byt
         raise refused(NotifyType.INVALID_SYNTAX, f"bad public value: {error}") from error
 
 
-def _spi(chosen: Chosen, child: Child, lineage: Lineage) -> int:
-    """Give the peer's SPI. Raise Refused for one that it may not choose: two of its children cannot share one."""
+def _spi(ctx: Context, sa: IkeSa, chosen: Chosen, child: Child) -> int:
+    """Give the peer's SPI. Raise Refused for one that it may not choose: two of its children cannot share one, and
+    neither can two peers behind one NAT.
+    """
     spi = int.from_bytes(chosen.spi, "big")
     if len(chosen.spi) != 4 or spi < LOWEST_CHILD_SPI:
         raise refused(NotifyType.INVALID_SYNTAX, f"the peer chose the reserved SPI {spi}")
+    lineage = ctx.lineage_of(sa)
     if children.find_outbound(lineage, spi, child.protocol) is not None:
         raise refused(NotifyType.NO_PROPOSAL_CHOSEN, f"the peer chose SPI 0x{spi:08x}, which another child of it has")
+    owner = ctx.sending.get(AssociationId(sa.remote.ip, spi, child.protocol))
+    if owner is not None and lineage.peer is not None and owner != lineage.peer.name:
+        what = f"the peer chose SPI 0x{spi:08x}, which {owner} has at the same address: it is to draw them by chance"
+        raise refused(NotifyType.NO_PROPOSAL_CHOSEN, what)
     return spi
 
 
@@ -227,7 +234,7 @@ def conclude(
         chosen.suite,
         keys.child_keys(sa, chosen.suite, nonces, _shared(offer, chosen, contents)),
         offer.spi_in,
-        _spi(chosen, child, ctx.lineage_of(sa)),
+        _spi(ctx, sa, chosen, child),
         local,
         remote,
         child.mode,

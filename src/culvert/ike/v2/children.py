@@ -134,6 +134,7 @@ def install(ctx: Context, lineage: Lineage, child: ChildSa, *, wait_ns: int = 0)
     a redundant child's never.
     """
     peer = lineage.peer.name if lineage.peer else ""
+    _make_room(ctx, lineage, child)
     lineage.children[child.spi_in] = child
     ctx.child_owners[child.spi_in] = lineage.number
     ctx.emit(InstallAssociation(child.inbound, peer, child.child.name))
@@ -145,6 +146,14 @@ def install(ctx: Context, lineage: Lineage, child: ChildSa, *, wait_ns: int = 0)
     _arm(ctx, child)
     ctx.outcomes.append(ChildUp(peer, child.child.name, child.initiator))
     ctx.changed(peer)
+
+
+def _make_room(ctx: Context, lineage: Lineage, child: ChildSa) -> None:
+    """A peer that gives an SPI to a child has lost what had it before: nothing is sent on that any more."""
+    for other in ctx.lineages_of_peer(lineage.peer.name) if lineage.peer else ():
+        for one in other.children.values():
+            if one.outbound.id == child.outbound.id:
+                silence(ctx, other, one)
 
 
 def report_narrowed(ctx: Context, lineage: Lineage, offer: ChildOffer, child: ChildSa) -> None:
@@ -189,20 +198,12 @@ def switch(ctx: Context, lineage: Lineage, child: ChildSa) -> None:
     if child.waiting:
         child.waiting = False
         peer = lineage.peer.name if lineage.peer else ""
-        _make_room(ctx, lineage, child)
         ctx.emit(InstallAssociation(child.outbound, peer, child.child.name))
+        ctx.sending[child.outbound.id] = peer
         lineage.sends_since = ctx.now
         _succeed_inherited(ctx, child.child.reqid)
         ctx.outcomes.append(Confirmed(peer, lineage.number))
         settle(ctx, lineage, child)
-
-
-def _make_room(ctx: Context, lineage: Lineage, child: ChildSa) -> None:
-    """A peer that gives an SPI to a child has lost what had it before: nothing is sent on that any more."""
-    for other in ctx.lineages_of_peer(lineage.peer.name) if lineage.peer else ():
-        for one in other.children.values():
-            if one is not child and not one.waiting and one.outbound.id == child.outbound.id:
-                silence(ctx, other, one)
 
 
 def _succeed_inherited(ctx: Context, reqid: int) -> None:
@@ -226,6 +227,7 @@ def silence(ctx: Context, lineage: Lineage, child: ChildSa) -> None:
                 switch(ctx, heir, other)
     if not child.waiting:
         ctx.emit(RemoveAssociation(child.outbound.id))
+        ctx.sending.pop(child.outbound.id, None)
     child.waiting = child.redundant = True
     ctx.timers.clear_all(child.spi_in)
     if lineage.peer:

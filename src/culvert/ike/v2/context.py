@@ -65,6 +65,8 @@ class Context:
     sas: dict[bytes, IkeSa] = field(default_factory=dict)
     first_messages: dict[tuple[bytes, SocketAddress], bytes] = field(default_factory=dict)
     child_owners: dict[int, int] = field(default_factory=dict)
+    sending: dict[AssociationId, str] = field(default_factory=dict)
+    """Whose children the outbound associations are, by the names of peers: those behind one NAT share an address."""
     leaving: dict[int, AssociationId] = field(default_factory=dict)
     """Inbound associations of children that are gone, by SPI: packets for them may still be on their way."""
     inherited: dict[int, list[AssociationId]] = field(default_factory=dict)

@@ -62,6 +62,8 @@ def _move(ctx: Context, child: ChildSa, remote: SocketAddress) -> None:
     )
     if not child.waiting:
         _emit(ctx, outbound, child.outbound)
+        if (peer := ctx.sending.pop(outbound.id, None)) is not None:
+            ctx.sending[child.outbound.id] = peer
     _emit(ctx, inbound, child.inbound)
 
 

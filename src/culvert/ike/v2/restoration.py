@@ -235,5 +235,7 @@ def _redo(ctx: Context, lineage: Lineage, pending: tuple[Pending, ...], there: d
 def _enter_child(ctx: Context, lineage: Lineage, child: ChildSa, there: dict[AssociationId, None]) -> None:
     """Where the data plane lost a child, it is made anew."""
     ctx.child_owners[child.spi_in] = lineage.number
+    if not child.waiting and lineage.peer is not None:
+        ctx.sending[child.outbound.id] = lineage.peer.name
     if child.inbound.id not in there or not (child.waiting or child.outbound.id in there):
         anew.lost(ctx, child)
