@@ -20,7 +20,7 @@ from tests.interop.test_strongswan import Joined, join, lab
 from tests.netns.pinger import Pinger
 
 __all__ = ["lab"]
-pytestmark = [pytest.mark.root, pytest.mark.peer, pytest.mark.slow]
+pytestmark = [pytest.mark.root, pytest.mark.peer, pytest.mark.slow, pytest.mark.minutes]
 
 WITHIN_S = 5.0
 

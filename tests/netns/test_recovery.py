@@ -20,7 +20,7 @@ from culvert.lab.chapter import OUTSIDE, SITE_A, SITE_B, TO_A, TO_B
 from tests.netns.offices import PEER, SECRET, Pair, TestedOffice, two_offices
 from tests.netns.pinger import Pinger
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.minutes]
 
 WITHIN_S = 5.0
 """The promise."""

@@ -13,6 +13,8 @@ from culvert.ipsec.associations import AssociationId
 from culvert.sim.crowd import APART_NS, GATEWAY, REKEY_S, caller_name, crowd, passing, weight
 from culvert.sim.world import World
 
+pytestmark = pytest.mark.minutes
+
 TUNNELS = 10_000
 MOST_CPU_S = 240
 """Both ends of ten thousand set-ups, rekeys of children and questions whether they live, on one of these cores."""

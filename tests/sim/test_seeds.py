@@ -17,6 +17,8 @@ import pytest
 from culvert.sim.__main__ import main
 from culvert.sim.many import Summary, processors
 
+pytestmark = pytest.mark.minutes
+
 COMMAND = [sys.executable, "-m", "culvert.sim"]
 MOST_S = 120
 """What all of them may take on two cores that have nothing else to do."""
