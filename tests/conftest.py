@@ -10,7 +10,7 @@ import pytest
 
 SKIP_NOTHING = "CULVERT_TESTS_SKIP_NOTHING"
 LONGEST_FIRST = ("interop", "netns", "differential", "install", "fuzz")
-"""Rooms with tests that wait for minutes. Where several processes share the work, none may be left with one at the end."""
+"""Rooms with long tests. Where several processes share the work, none may be left with one of these at the end."""
 CHARON = Path("/usr/lib/ipsec/charon")
 
 

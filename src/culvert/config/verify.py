@@ -89,13 +89,19 @@ class _Verify:
                 f"peer {_quoted(peer.name)} has no networks",
                 'Write networks = ["192.168.2.0/24"], with what lies behind it.',
             )
-        if len(peer.children) > MAX_CHILDREN // 2:
-            what = f"peer {_quoted(peer.name)} has more than {MAX_CHILDREN // 2} children"
-            self._problem(("peers", peer.name, "children"), what, "Put several networks into one child.")
+        self._children_in_all(peer)
         self._same_names(peer)
         self._weak_algorithms(peer)
         for child in peer.children:
             self._child(peer, child)
+
+    def _children_in_all(self, peer: Peer) -> None:
+        """Each pair of networks of a split child is one: all of them need room for a successor."""
+        most = MAX_CHILDREN // 2
+        if sum(len(pairs(one.local, one.remote)) if peer.split else 1 for one in peer.children) > most:
+            counted = ", each pair of networks being one with split = true" if peer.split else ""
+            what = f"peer {_quoted(peer.name)} has more than {most} children{counted}"
+            self._problem(("peers", peer.name, "children"), what, "Put several networks into one child.")
 
     def _spoiled(self, peer: Peer, *path: str) -> bool:
         return self._origins.is_spoiled("peers", peer.name, *path)

@@ -39,5 +39,12 @@ class Paced:
                     self._wanted, began = False, self._clock.now()
                     await self._work()
                 await asyncio.sleep(REST * (self._clock.now() - began) / SECOND)
-        finally:
-            self._running = False
+        except Exception:
+            self._tasks.spawn(self._name, self._again())
+            raise
+        self._running = False
+
+    async def _again(self) -> None:
+        """The work failed, by a fault of its own: what was asked for since is not forgotten."""
+        await asyncio.sleep(REST)
+        await self._run()

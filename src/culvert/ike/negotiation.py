@@ -178,8 +178,7 @@ def pick(
     offered = {
         (one.id, one.key_length): one for one in theirs.transforms if one.type == kind and not one.unknown_attributes
     }
-    wanted: list[Transform] = sorted(ours, key=lambda one: words.number(one)[0] != method) if method else list(ours)
-    for one in wanted:
+    for one in sorted(ours, key=lambda one: _is_beside(one, method)) if method else ours:
         if words.number(one) in offered:
             return one, offered[words.number(one)]
     named = any(one.type == kind for one in theirs.transforms)
@@ -188,6 +187,14 @@ def pick(
     if not ours and (NONE_ID, None) in offered:
         return None, offered[NONE_ID, None]
     return None
+
+
+def _is_beside(transform: Transform, method: int) -> bool:
+    """Sort the method that the request has a share for first: it saves a round trip. A weak one does not go first, for
+    anybody can make an initiator begin with it by a forged INVALID_KE_PAYLOAD.
+    """
+    weak = isinstance(transform, KeyExchange) and transform.legacy
+    return weak or words.number(transform)[0] != method
 
 
 def _suite(picked: dict[TransformType, Transform | None]) -> Suite:

@@ -255,3 +255,26 @@ def test_both_ends_say_which_addresses_they_see() -> None:
         types = [one.type for one in parse_message(data).payloads if isinstance(one, Notify)]
         assert NotifyType.NAT_DETECTION_SOURCE_IP in types
         assert NotifyType.NAT_DETECTION_DESTINATION_IP in types
+
+
+@dataclass(slots=True)
+class Old(Line):
+    """Both ends allow a weak group beside a good one, in one proposal."""
+
+    def peer(self, name: str) -> Peer:
+        weak = (ike_proposal("aes128-sha256-modp2048-modp1024", legacy=True),)
+        return replace(Line.peer(self, name), proposals=weak, legacy=True)
+
+
+def test_a_forged_wish_for_a_weak_group_is_not_followed() -> None:
+    line = Old()
+    line.tell("west", Connect("east"))
+    (sa,) = line.ends["west"].state.sas.values()
+    wish = Notify(NotifyType.INVALID_KE_PAYLOAD, (2).to_bytes(2, "big"))
+    forged = Message(sa.spi_i, NO_SPI, ExchangeType.IKE_SA_INIT, False, True, 0, (wish,))
+    line.under_way.clear()
+    line.receive("west", emit_message(forged), sa.local, sa.remote)
+    line.deliver()
+    status = line.ends["west"].status("east")
+    assert status.ike is not None
+    assert status.ike.suite == "aes128-sha256-prfsha256-modp2048"

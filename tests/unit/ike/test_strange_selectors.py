@@ -202,8 +202,14 @@ def test_a_rekey_with_less_leaves_a_gap_that_is_asked_for(monkeypatch: pytest.Mo
 
 
 def test_more_children_than_there_may_be_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(child_negotiation, "MAX_CHILDREN", 12)
-    _bounded(monkeypatch, lambda number: ((ts(f"10.1.{number}.0/24"),), (ts("10.2.0.0/24"),)), 12)
+    """Half of the bound may stand, so that each of them can have a successor."""
+    monkeypatch.setattr(child_negotiation, "MAX_CHILDREN", 24)
+    pair = _bounded(monkeypatch, lambda number: ((ts(f"10.1.{number}.0/24"),), (ts("10.2.0.0/24"),)), 12)
+    before = {child.inbound for child in pair.east.endpoint.status("west").children}
+    pair.tell("west", RekeyRequested("east"), 60)
+    after = {child.inbound for child in pair.east.endpoint.status("west").children}
+    assert len(after) == 12
+    assert not after & before
 
 
 def test_more_selectors_than_there_may_be_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,7 +219,7 @@ def test_more_selectors_than_there_may_be_are_refused(monkeypatch: pytest.Monkey
     _bounded(monkeypatch, lambda number: (tuple(ts(f"10.1.{number}.{at}/32") for at in range(0, 8, 2)), remote), 6)
 
 
-def _bounded(monkeypatch: pytest.MonkeyPatch, ask: Callable[[int], tuple], most: int) -> None:
+def _bounded(monkeypatch: pytest.MonkeyPatch, ask: Callable[[int], tuple], most: int) -> Pair:
     """Let west ask for one child after the other; east has `most` of them in the end, and says why."""
     asked = iter(range(250))
     monkeypatch.setattr(carrying, "first_wish", lambda *_: ask(next(asked)))
@@ -226,3 +232,4 @@ def _bounded(monkeypatch: pytest.MonkeyPatch, ask: Callable[[int], tuple], most:
         pair.tell("west", RekeyRequested("nobody"), 0.1)
     assert len(pair.east.endpoint.status("west").children) == most
     assert any("NO_ADDITIONAL_SAS" in line for line in pair.world.trace)
+    return pair

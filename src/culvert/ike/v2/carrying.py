@@ -31,7 +31,7 @@ def left_of(lineage: Lineage, child: Child, refused: Iterable[SelectorPair] = ()
 def next_wish(lineage: Lineage, child: Child, parts: Parts, now: int) -> Sides | None:
     """Give what to ask for next, ours first; None where nothing is missing, or nothing more is to be asked for now."""
     held = carriers(lineage, child.name)
-    if len(lineage.children) >= MAX_CHILDREN or parts.exhausted(len(held)):
+    if len(lineage.children) >= MAX_CHILDREN // 2 or parts.exhausted(len(held)):
         return None
     if parts.by_traffic:
         return _for_packet(held, child, parts)

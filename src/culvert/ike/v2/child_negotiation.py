@@ -76,8 +76,10 @@ def respond(
     rekeyed: ChildSa | None = None,
 ) -> tuple[ChildSa, Payloads]:
     """Answer a request for a child; it is not installed yet. Raise Refused."""
-    if len(ctx.lineage_of(sa).children) >= MAX_CHILDREN:
-        raise refused(NotifyType.NO_ADDITIONAL_SAS, f"the peer has {MAX_CHILDREN} children already")
+    # Half of them for those that stand: each of these must be able to have a successor beside it.
+    most = MAX_CHILDREN if rekeyed else MAX_CHILDREN // 2
+    if len(ctx.lineage_of(sa).children) >= most:
+        raise refused(NotifyType.NO_ADDITIONAL_SAS, f"the peer has {most} children already")
     narrowed, asked = _narrow(sa, ctx.lineage_of(sa), peer, contents, rekeyed)
     mode = _mode(narrowed.child, contents)
     chosen = _choose(narrowed.child, contents, key_exchange)
