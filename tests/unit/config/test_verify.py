@@ -182,6 +182,15 @@ def test_more_children_than_one_peer_can_have(problems: Any) -> None:
     ]
 
 
+def test_each_pair_of_a_split_child_is_one(problems: Any) -> None:
+    ours = ", ".join(f'"172.16.{number}.0/24"' for number in range(8))
+    theirs = [", ".join(f'"10.{part}{at}.0.0/16"' for at in range(8)) for part in range(1, 4)]
+    children = "\n".join(f"children.c{part}.remote = [{networks}]" for part, networks in enumerate(theirs))
+    assert what(problems(gateway(f"[{ours}]", peer=f"split = true\n{children}"))) == [
+        'gateway.toml:8: peer "a" has more than 128 children, each pair of networks being one with split = true'
+    ]
+
+
 def test_a_bad_value_brings_no_problems_in_its_wake(problems: Any) -> None:
     assert what(problems(gateway('"192.168.1/24"', remote='"10.0.0.0/88"'))) == [
         'gateway.toml:3: "192.168.1/24" is no network',
