@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from culvert.addresses import IPNetwork
 from culvert.errors import HostError
 from culvert.lab.chapter import Chapter
 from culvert.lab.host import Host
@@ -25,6 +26,8 @@ from culvert.network.watch import Changed, watch
 from culvert.network.ways import NoRouteError, Way, source_for, ways_to
 from culvert.plan.desired import (
     MARK,
+    ROUTE_PROTOCOL,
+    ROUTING_TABLE,
     STEERED_METRIC,
     TUN,
     UNREACHABLE_METRIC,
@@ -48,6 +51,20 @@ ROUTES = (
 )
 RULES = (Rule(LOCAL4), Rule(ip_network("0.0.0.0/32"), own=True), Rule(LOCAL6), Rule(ip_network("::/128"), own=True))
 
+BY_OUR_NUMBERS = ("proto", f"{ROUTE_PROTOCOL}", "metric", f"{STEERED_METRIC}", "table", f"{ROUTING_TABLE}")
+STRANGE_WAYS = [
+    (REMOTE6, "dev outside"),
+    (REMOTE6, "via 2001:db8:a::fe dev outside"),
+    (REMOTE6, "nexthop via 2001:db8:a::fe dev outside nexthop via 2001:db8:a::fd dev outside"),
+    (REMOTE4, "dev outside"),
+    (REMOTE4, "via 203.0.113.254"),
+    (REMOTE4, "nexthop via 203.0.113.254 nexthop via 203.0.113.253"),
+    (REMOTE4, f"dev {TUN} src 192.168.1.1"),
+]
+
+_NEWROUTE = 24
+_ROUTES_OF_BOTH_FAMILIES = 0x40 | 0x400
+"""Multicast groups (RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_ROUTE)."""
 _TUNSETIFF = 0x400454CA
 _IFF_TUN, _IFF_NO_PI = 0x0001, 0x1000
 
@@ -168,6 +185,71 @@ def test_routes_converge(gateway: Host, tun: Tun) -> None:
         assert set(do(gateway, lambda _netlink: routes.observe())) == set(wanted)
         assert len(do(gateway, lambda _netlink: routes.observe())) == len(wanted)
         assert not do(gateway, lambda _netlink, wanted=wanted: routes.apply(wanted))
+
+
+def test_a_refused_closing_route_keeps_throw_routes_from_being_opened(gateway: Host, tun: Tun) -> None:
+    nowhere = ip_address("192.168.77.77")
+    wanted = (
+        Route(ip_network("10.0.0.0/16"), RouteKind.THROW, STEERED_METRIC),
+        Route(REMOTE4, RouteKind.TUN, STEERED_METRIC, nowhere),
+        Route(REMOTE4, RouteKind.UNREACHABLE, UNREACHABLE_METRIC),
+    )
+    with pytest.raises(HostError, match=r"route 192\.168\.2\.0/24: the kernel refuses"):
+        do(gateway, lambda _netlink: routes.apply(wanted))
+    assert do(gateway, lambda _netlink: routes.observe()) == wanted[2:]
+
+
+def test_what_is_to_be_replaced_stands_where_its_replacement_is_refused(gateway: Host, tun: Tun) -> None:
+    steer(gateway)
+    refused = Route(REMOTE6, RouteKind.TUN, STEERED_METRIC, ip_address("2001:db8:77::1"), 1300)
+    with pytest.raises(HostError, match="the kernel refuses"):
+        do(gateway, lambda _netlink: routes.apply((refused, *ROUTES[:2], ROUTES[3])))
+    assert set(do(gateway, lambda _netlink: routes.observe())) == set(ROUTES)
+
+
+@pytest.mark.parametrize("remote", [REMOTE4, REMOTE6])
+def test_routes_are_replaced_without_a_moment_without_one(gateway: Host, tun: Tun, remote: IPNetwork) -> None:
+    states = (
+        Route(remote, RouteKind.TUN, STEERED_METRIC, None, 1400),
+        Route(remote, RouteKind.TUN, STEERED_METRIC, None, 1300),
+        Route(remote, RouteKind.THROW, STEERED_METRIC),
+        Route(remote, RouteKind.UNREACHABLE, STEERED_METRIC),
+        Route(remote, RouteKind.TUN, STEERED_METRIC, None, 1280),
+    )
+    with gateway.socket(socket.AF_NETLINK, socket.SOCK_RAW) as told:
+        told.bind((0, _ROUTES_OF_BOTH_FAMILIES))
+        told.setblocking(False)
+        for wanted in states:
+            assert do(gateway, lambda _netlink, wanted=wanted: routes.apply([wanted]))
+            assert do(gateway, lambda _netlink: routes.observe()) == (wanted,)
+        kinds = [struct.unpack_from("=IH", told.recv(65536))[1] for _ in states]
+        with pytest.raises(BlockingIOError):
+            told.recv(65536)
+    assert kinds == [_NEWROUTE] * len(states)
+
+
+@pytest.mark.parametrize("kind", list(RouteKind))
+@pytest.mark.parametrize(("remote", "way"), STRANGE_WAYS)
+def test_a_strange_route_beside_a_wanted_one_is_taken_away(
+    gateway: Host, tun: Tun, kind: RouteKind, remote: IPNetwork, way: str
+) -> None:
+    before, wanted = (Route(remote, kind, STEERED_METRIC, None, mtu) for mtu in (1400, 1300))
+    for standing in ((), (before,), (wanted,)):
+        steer(gateway, standing)
+        gateway.ip(f"-{remote.version}", "route", "append", str(remote), *BY_OUR_NUMBERS, *way.split())
+        assert len(do(gateway, lambda _netlink: routes.observe())) == len(standing) + 1
+        assert do(gateway, lambda _netlink: routes.apply([wanted]))
+        assert do(gateway, lambda _netlink: routes.observe()) == (wanted,)
+        assert not do(gateway, lambda _netlink: routes.apply([wanted]))
+
+
+def test_a_removal_that_meets_the_wanted_route_is_made_good(gateway: Host, tun: Tun) -> None:
+    """What is wanted goes in the first one's place. The second one has its name, and the kernel removes the first."""
+    for way in (("dev", "outside"), ("dev", TUN, "mtu", "1400")):
+        gateway.ip("-6", "route", "append", str(REMOTE6), *BY_OUR_NUMBERS, *way)
+    wanted = Route(REMOTE6, RouteKind.TUN, STEERED_METRIC, None, 1300)
+    assert do(gateway, lambda _netlink: routes.apply([wanted]))
+    assert do(gateway, lambda _netlink: routes.observe()) == (wanted,)
 
 
 def test_others_routes_and_rules_stay(gateway: Host, tun: Tun) -> None:

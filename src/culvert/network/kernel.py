@@ -5,11 +5,13 @@ A question and its answer take some ten microseconds, a hundredth of what a libr
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from culvert.errors import HostError, Problem
 
@@ -21,6 +23,10 @@ _REQUEST, _ACK, _DUMP = 0x1, 0x4, 0x300
 CREATE, REPLACE = 0x400, 0x100
 """Flags of a change (linux/netlink.h)."""
 _ERROR, _DONE = 2, 3
+_DUMP_INTERRUPTED = 0x10
+"""Flag of an answer: what is dumped changed since the dump began (NLM_F_DUMP_INTR)."""
+_MAX_DUMPS = 8
+"""So often a dump is asked for that changes meanwhile: a host on which it always does is not waited for."""
 _SOL_NETLINK, _GET_STRICT_CHK = 270, 12
 _ANSWER_S = 2.0
 _RECEIVE_OCTETS = 1 << 16
@@ -60,18 +66,30 @@ class Kernel:
         self.opened.close()
 
     def ask(self, question: int, payload: bytes, *, dump: bool = False) -> Iterator[bytes]:
-        """Ask, and give the answers. Raise OSError where the kernel refuses."""
-        self.opened.send(_message(question, payload, _REQUEST | (_DUMP if dump else 0), 0))
-        while True:
-            for kind, _, answer in _messages(self.opened.recv(_RECEIVE_OCTETS)):
-                if kind == _DONE:
-                    return
-                if kind == _ERROR:
-                    number = _refusal(answer)
-                    raise OSError(number, os.strerror(number))
-                yield answer
-                if not dump:
-                    return
+        """Ask, and give the answers: one, or all of a dump. Raise OSError where the kernel refuses, with EINTR where
+        every dump is interrupted by changes.
+        """
+        if not dump:
+            return iter(self._asked(question, payload, _REQUEST)[0])
+        for _ in range(_MAX_DUMPS):
+            answers, interrupted = self._asked(question, payload, _REQUEST | _DUMP)
+            if not interrupted:
+                return iter(answers)
+        raise OSError(errno.EINTR, "what is read changes all the while")
+
+    def _asked(self, question: int, payload: bytes, flags: int) -> tuple[list[bytes], bool]:
+        """Ask once. Tell with the answers whether something changed meanwhile: then some may be missing."""
+        self.opened.send(_message(question, payload, flags, 0))
+        answers: list[bytes] = []
+        interrupted = 0
+        while flags & _DUMP or not answers:
+            for one in _messages(self.opened.recv(_RECEIVE_OCTETS)):
+                interrupted |= one.flags & _DUMP_INTERRUPTED
+                if one.kind in {_ERROR, _DONE}:
+                    _raise_refusal(one.payload)
+                    return answers, bool(interrupted)
+                answers.append(one.payload)
+        return answers, False
 
     def change(self, changes: Sequence[Change]) -> list[int]:
         """Ask for at most MAX_CHANGES changes, done in their order. Give each one's errno, 0 where it is done.
@@ -84,9 +102,9 @@ class Kernel:
         )
         refusals: dict[int, int] = {}
         while len(refusals) < len(changes):
-            for kind, number, answer in _messages(self.opened.recv(_RECEIVE_OCTETS)):
-                if kind == _ERROR:
-                    refusals[number] = _refusal(answer)
+            for one in _messages(self.opened.recv(_RECEIVE_OCTETS)):
+                if one.kind == _ERROR:
+                    refusals[one.number] = _refusal(one.payload)
         return [refusals[number] for number in range(len(changes))]
 
 
@@ -117,14 +135,26 @@ def _message(kind: int, payload: bytes, flags: int, number: int) -> bytes:
     return message + bytes(-len(message) % 4)
 
 
-def _messages(datagram: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Give type, sequence number and payload of each."""
+class _Message(NamedTuple):
+    kind: int
+    flags: int
+    number: int
+    payload: bytes
+
+
+def _messages(datagram: bytes) -> Iterator[_Message]:
     while len(datagram) >= _HEADER.size:
-        length, kind, _, number, _ = _HEADER.unpack_from(datagram)
+        length, kind, flags, number, _ = _HEADER.unpack_from(datagram)
         if not _HEADER.size <= length <= len(datagram):
             return
-        yield kind, number, datagram[_HEADER.size : length]
+        yield _Message(kind, flags, number, datagram[_HEADER.size : length])
         datagram = datagram[(length + 3) & ~3 :]
+
+
+def _raise_refusal(answer: bytes) -> None:
+    """Raise OSError where this end of a dump, or this acknowledgement, is a refusal."""
+    if number := _refusal(answer):
+        raise OSError(number, os.strerror(number))
 
 
 def _refusal(answer: bytes) -> int:

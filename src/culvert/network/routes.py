@@ -27,7 +27,10 @@ _NEWROUTE, _DELROUTE, _GETROUTE = 24, 25, 26
 _ROUTE = struct.Struct("=BBBBBBBBI")
 """Family, prefix length, source prefix length, TOS, table, protocol, scope, type, flags (struct rtmsg)."""
 _NUMBER = struct.Struct("=I")
-_RTA_DST, _RTA_OIF, _RTA_PRIORITY, _RTA_PREFSRC, _RTA_METRICS, _RTA_TABLE = 1, 4, 6, 7, 8, 15
+_RTA_DST, _RTA_SRC, _RTA_OIF, _RTA_PRIORITY, _RTA_PREFSRC, _RTA_METRICS, _RTA_TABLE = 1, 2, 4, 6, 7, 8, 15
+_RTA_GATEWAY, _RTA_MULTIPATH, _RTA_VIA = 5, 9, 18
+_NEXT_HOPS = (_RTA_GATEWAY, _RTA_MULTIPATH, _RTA_VIA)
+_NAMED_BY = (_RTA_DST, _RTA_SRC, _RTA_OIF, _RTA_PRIORITY, _RTA_PREFSRC, _RTA_METRICS, _RTA_TABLE, *_NEXT_HOPS)
 _RTAX_MTU = 2
 _UNICAST, _UNREACHABLE, _THROW = 1, 7, 9
 _UNIVERSE, _LINK = 0, 253
@@ -35,14 +38,17 @@ _UNNAMED_TABLE = 0
 """The table's number is in an attribute."""
 _TYPES = {RouteKind.TUN: _UNICAST, RouteKind.UNREACHABLE: _UNREACHABLE, RouteKind.THROW: _THROW}
 _KINDS = {number: kind for kind, number in _TYPES.items()}
+_MAX_ROUNDS = 3
+"""Looks at what stands beside a wanted route: one finds it, the next what its removal met, the last nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A route of ours that stands, and the message that takes it away."""
+    """A route of ours that stands, and the message that takes it away. `strange`: it is none that we write."""
 
     route: Route
     removal: Change
+    strange: bool
 
 
 async def observe() -> tuple[Route, ...]:
@@ -56,16 +62,31 @@ async def apply(wanted: Iterable[Route]) -> bool:
 
     Raise HostError where a route needs the TUN and there is none, or the kernel refuses.
     """
-    wanted, tun = tuple(wanted), _tun()
+    wanted, tun, changed = tuple(wanted), _tun(), False
     with closing(Kernel()) as kernel:
+        for _ in range(_MAX_ROUNDS):
+            missing, unwanted = await _fit(kernel, wanted, tun)
+            changed = changed or bool(missing or unwanted)
+            if not _keys(wanted) & _keys(one.route for one in unwanted):
+                break  # else a removal may have met the wanted one: the kernel knows IPv6 routes by little
+    return changed
+
+
+async def _fit(kernel: Kernel, wanted: Sequence[Route], tun: int | None) -> tuple[list[Route], list[_Found]]:
+    """Make it so once; give what was missing and what was removed.
+
+    Nothing is removed before what goes in its place stands. The kernel replaces one route and may leave others beside.
+    """
+    found = _ours(kernel, tun)
+    standing = {one.route for one in found if not one.strange}
+    missing = [route for route in wanted if route not in standing]
+    await _put(kernel, missing, tun)
+    if _keys(missing) & _keys(one.route for one in found):
         found = _ours(kernel, tun)
-        standing = {one.route for one in found}
-        missing = sorted((route for route in wanted if route not in standing), key=_closed_first)
-        await _put(kernel, missing, found, tun)
-        kept = {_key(route) for route in wanted}
-        unwanted = [one for one in found if _key(one.route) not in kept]
-        await _change(kernel, [(one.removal, one.route) for one in unwanted])
-        return bool(missing or unwanted)
+    kept = frozenset(wanted)
+    unwanted = [one for one in found if one.strange or one.route not in kept]
+    await _change(kernel, [(one.removal, one.route) for one in unwanted])
+    return missing, unwanted
 
 
 async def sweep() -> None:
@@ -81,11 +102,6 @@ def _tun() -> int | None:
         return None
 
 
-def _closed_first(route: Route) -> bool:
-    """Sort what keeps traffic in before what lets it out: throw routes last."""
-    return route.kind is RouteKind.THROW
-
-
 _Key = tuple[object, int, int]
 
 
@@ -94,19 +110,17 @@ def _key(route: Route) -> _Key:
     return route.destination, route.metric, route.table
 
 
-async def _put(kernel: Kernel, missing: Sequence[Route], found: Sequence[_Found], tun: int | None) -> None:
-    """Write routes. IPv6 replaces only one of the same kind of next hop, and adds a second one beside another: what is
-    in a route's place goes right before it.
+def _keys(routes: Iterable[Route]) -> frozenset[_Key]:
+    return frozenset(_key(route) for route in routes)
+
+
+async def _put(kernel: Kernel, missing: Sequence[Route], tun: int | None) -> None:
+    """Write routes, each in the place of what stands there. What lets traffic out waits until all that keeps it in
+    stands: of one batch, the kernel does the rest although it refuses some.
     """
-    in_place: dict[_Key, list[_Found]] = {}
-    for one in found:
-        in_place.setdefault(_key(one.route), []).append(one)
-    changes: list[tuple[Change, Route]] = []
-    for route in missing:
-        if route.destination.version == 6:
-            changes += [(one.removal, one.route) for one in in_place.get(_key(route), ())]
-        changes.append((Change(_NEWROUTE, _payload(route, tun), CREATE | REPLACE), route))
-    await _change(kernel, changes)
+    for opens in (False, True):
+        some = [route for route in missing if (route.kind is RouteKind.THROW) is opens]
+        await _change(kernel, [(Change(_NEWROUTE, _payload(route, tun), CREATE | REPLACE), route) for route in some])
 
 
 async def _change(kernel: Kernel, changes: Sequence[tuple[Change, Route]]) -> None:
@@ -130,7 +144,8 @@ def _ours(kernel: Kernel, tun: int | None) -> list[_Found]:
         for payload in _dumped(kernel, family, table):
             header, values = _ROUTE.unpack_from(payload), attributes(payload[_ROUTE.size :])
             if header[5] == ROUTE_PROTOCOL and _RTA_TABLE in values and _number(values[_RTA_TABLE]) == table:
-                found.append(_Found(_parse(header, values, tun, table), _removal(header, values)))
+                strange = _is_strange(header, values, tun)
+                found.append(_Found(_parse(header, values, table, strange=strange), _removal(header, values), strange))
     return found
 
 
@@ -151,16 +166,21 @@ def _number(octets: bytes) -> int:
 _Header = tuple[int, ...]
 
 
-def _parse(header: _Header, values: dict[int, bytes], tun: int | None, table: int) -> Route:
+def _is_strange(header: _Header, values: dict[int, bytes], tun: int | None) -> bool:
+    """Tell whether a route of our protocol is somebody else's: by its kind, its next hop, or what it chooses by."""
+    kind = _KINDS.get(header[7])
+    elsewhere = kind is RouteKind.TUN and (tun is None or values.get(_RTA_OIF) != _NUMBER.pack(tun))
+    return kind is None or elsewhere or any(header[2:4]) or any(hop in values for hop in _NEXT_HOPS)
+
+
+def _parse(header: _Header, values: dict[int, bytes], table: int, *, strange: bool) -> Route:
+    """Read a route. A strange one is read as one that lets traffic out, for all that is known of it."""
     family, length, *_ = header
     address = values.get(_RTA_DST) or bytes(4 if family == ADDRESS_FAMILY[4] else 16)
-    kind = _KINDS.get(header[7], RouteKind.THROW)
-    if kind is RouteKind.TUN and (tun is None or values.get(_RTA_OIF) != _NUMBER.pack(tun)):
-        kind = RouteKind.THROW  # of our protocol, but to elsewhere: never equal to a route that is wanted
     mtu = attributes(values.get(_RTA_METRICS, b"")).get(_RTAX_MTU)
     return Route(
         destination=ip_network((address, length)),
-        kind=kind,
+        kind=RouteKind.THROW if strange else _KINDS[header[7]],
         metric=_number(values.get(_RTA_PRIORITY, bytes(4))),
         preferred_source=ip_address(values[_RTA_PREFSRC]) if _RTA_PREFSRC in values else None,
         mtu=_number(mtu) if mtu else None,
@@ -170,7 +190,7 @@ def _parse(header: _Header, values: dict[int, bytes], tun: int | None, table: in
 
 def _removal(header: _Header, values: dict[int, bytes]) -> Change:
     """Name the route as the kernel itself does."""
-    kept = ((kind, values[kind]) for kind in (_RTA_DST, _RTA_OIF, _RTA_PRIORITY, _RTA_TABLE) if kind in values)
+    kept = ((kind, values[kind]) for kind in _NAMED_BY if kind in values)
     fixed = _ROUTE.pack(*header[:4], _UNNAMED_TABLE, *header[5:8], 0)
     return Change(_DELROUTE, fixed + b"".join(attribute(*one) for one in kept))
 
