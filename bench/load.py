@@ -102,15 +102,20 @@ class Load:
 
     def rekey(self, count: int, within_s: float) -> int:
         """Have the first `count` that stand make new keys for their child. Give how many have them in time."""
-        attempts, until = list(self.standing.values())[:count], time.monotonic() + within_s
+        attempts, until = self._first(count), time.monotonic() + within_s
         before = [attempt.child for attempt in attempts]
         for attempt in attempts:
             self._perform(attempt, attempt.endpoint.step(RekeyRequested("hub", "net"), time.monotonic_ns()))
         done = 0
         while done < count and time.monotonic() < until:
             self._answers()
+            self._repeat(attempts)
             done = sum(attempt.child != old for attempt, old in zip(attempts, before, strict=True))
         return done
+
+    def _first(self, count: int) -> list[Attempt]:
+        """Give the first that stand; one that called several times is one."""
+        return list({id(attempt): attempt for attempt in self.standing.values()}.values())[:count]
 
     def close(self) -> None:
         self._poll.close()
@@ -148,7 +153,7 @@ class Load:
                 ends = SocketAddress(ip_address(source), port), SocketAddress(ip_address(self._gateway), theirs)
                 self._perform(attempt, attempt.endpoint.step(DatagramReceived(*ends, data), time.monotonic_ns()))
                 done += data[:8] in self._under_way and self._stands(attempt)
-        self._repeat()
+        self._repeat(self._under_way.values())
         return done
 
     def _stands(self, attempt: Attempt) -> bool:
@@ -159,9 +164,10 @@ class Load:
             self.standing[one] = self._under_way.pop(one)
         return True
 
-    def _repeat(self) -> None:
+    def _repeat(self, attempts: Iterable[Attempt]) -> None:
+        """Let time pass for these: what was not answered is sent again."""
         now = time.monotonic_ns()
-        for attempt in tuple(self._under_way.values()):
+        for attempt in tuple(attempts):
             due = attempt.endpoint.deadline()
             if due is not None and due[0] <= now:
                 self._perform(attempt, attempt.endpoint.step(DeadlineReached(), now))
